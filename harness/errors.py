@@ -1,0 +1,87 @@
+"""Every error squall raises on purpose, and the exit code that each one ends in.
+
+    SquallError
+    ├── UsageError       the command line asks for something that does not exist
+    ├── ScenarioError    a scenario file does not mean anything; carries every mistake at once
+    ├── TargetError      the server under test cannot be reached, or is not an MCP server
+    ├── RigError         something squall builds around the target would not start
+    ├── JournalError     a run folder cannot be read as a journal
+    └── NotHealedError   a fault could not be proven undone; outranks everything
+
+A message says what was expected, what came, where, and the mend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """The process's exit codes; a pipeline decides on these and nothing else."""
+
+    PASS = 0  # every limit held and the evidence is sound
+    FAIL = 1  # a limit was missed or a hard rule broken
+    NOT_RUN = 2  # usage, scenario, target or rig: no load was offered
+    UNKNOWN = 3  # the evidence does not support a ruling
+    ABORTED = 4  # a stop condition ended the run
+    NOT_HEALED = 5  # a fault is not proven undone
+    BUG = 70  # a defect of squall itself
+    INTERRUPTED = 130  # Ctrl-C, and everything is undone
+
+
+class SquallError(Exception):
+    """A failure with a sentence for the user; never a traceback."""
+
+    exit_code: ClassVar[Exit] = Exit.NOT_RUN
+
+
+class UsageError(SquallError):
+    """The command line asks for something that does not exist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One thing wrong with a scenario file, in the words its author needs."""
+
+    file: str
+    line: int  # 1-based
+    column: int  # 1-based
+    path: str  # dotted place in the document, such as "faults.0.tcp-latency.delay"
+    expected: str
+    came: str
+    mend: str
+
+    def __str__(self) -> str:
+        """Give the one-line form that editors can jump to."""
+        where = f"{self.file}:{self.line}:{self.column}"
+        place = f"{self.path}: " if self.path else ""
+        return f"{where}: {place}expected {self.expected}, got {self.came}; {self.mend}"
+
+
+class ScenarioError(SquallError):
+    """A scenario file is wrong in at least one place; every mistake found is listed."""
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        """Keep the mistakes in file order; the message is one line for each."""
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+class TargetError(SquallError):
+    """The server under test cannot be reached, or does not speak MCP."""
+
+
+class RigError(SquallError):
+    """Something squall builds around the target would not start or answer."""
+
+
+class JournalError(SquallError):
+    """A run folder is missing, or does not hold a readable journal."""
+
+
+class NotHealedError(SquallError):
+    """A fault could not be proven undone."""
+
+    exit_code: ClassVar[Exit] = Exit.NOT_HEALED
