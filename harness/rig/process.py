@@ -1,0 +1,210 @@
+"""Starts a child process, waits for its ready line, and never leaves it behind.
+
+The child's standard input is a pipe that we hold and never write to: a child that watches it sees
+its end when we die, by whatever signal. Programs that do not watch it are started under `leashed`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from subprocess import PIPE
+from typing import BinaryIO
+
+import anyio
+from anyio.abc import ByteReceiveStream, Process
+
+from harness.errors import RigError
+
+TERMINATE_S = 3.0  # how long SIGTERM may take before SIGKILL follows
+REAP_S = 5.0  # how long a killed process may take to be collected
+LINE_LIMIT_BYTES = 64 * 1024  # a line before the ready line that is longer than this is an error
+TAIL_BYTES = 600  # how much of the child's last words an error quotes
+
+# The shell waits for the end of our pipe and then ends the program, which reads nothing itself.
+_LEASH = 'exec 3<&0; "$@" 3<&- </dev/null & child=$!; cat <&3 >/dev/null; kill "$child"; wait'
+
+
+def leashed(argv: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs `argv` and ends it once standard input ends."""
+    return ("sh", "-c", _LEASH, "leash", *argv)
+
+
+class Child:
+    """A running child process, and the line by which it said that it is ready."""
+
+    def __init__(self, process: Process) -> None:
+        """Wrap a process that leads its own process group."""
+        self._process = process
+        self.ready_line = ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also the id of its process group."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; then its exit status, negative for a signal."""
+        return self._process.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the child and everything it started in its group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    async def wait(self) -> int:
+        """Return its exit status once it has ended."""
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def child(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    ready: str | None,
+    log: Path | None,
+    ready_s: float = 15.0,
+) -> AsyncIterator[Child]:
+    """A child process for as long as the block lasts, then terminated and reaped.
+
+    `ready` is the beginning of the line on standard output to wait for; None waits for nothing.
+    What the child writes goes to `log` when one is given. It runs in its own session, so that a
+    Ctrl-C at the terminal reaches it through us alone, after the faults are undone.
+
+    Raises:
+        RigError: the program is missing, ended early, or was not ready within `ready_s`.
+    """
+    with _open_log(log) as sink:
+        process = await _start(argv, env=env, sink=sink)
+        running = Child(process)
+        failure: Exception | None = None
+        # The body's error is carried past the task group, which would wrap it in a group of one.
+        async with anyio.create_task_group() as group:
+            try:
+                rest = await _await_ready(
+                    running, process, ready, ready_s=ready_s, sink=sink, argv=argv
+                )
+                group.start_soon(_drain, process.stdout, rest, sink)
+                yield running
+            except Exception as error:  # noqa: BLE001 - raised again below, unchanged
+                failure = error
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _stop(running, process)
+                group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+
+def _open_log(log: Path | None) -> BinaryIO:
+    """The file that takes the child's words; an anonymous one when nobody asked to keep them."""
+    if log is None:
+        return tempfile.TemporaryFile()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("a+b", buffering=0)
+
+
+async def _start(argv: Sequence[str], *, env: Mapping[str, str] | None, sink: BinaryIO) -> Process:
+    try:
+        return await anyio.open_process(
+            list(argv), stdin=PIPE, stdout=PIPE, stderr=sink, env=env, start_new_session=True
+        )
+    except OSError as error:
+        raise RigError(f"cannot start {argv[0]}: {error.strerror or error}") from error
+
+
+async def _await_ready(
+    running: Child,
+    process: Process,
+    ready: str | None,
+    *,
+    ready_s: float,
+    sink: BinaryIO,
+    argv: Sequence[str],
+) -> bytes:
+    """Read up to the ready line; give back what was read after it."""
+    if ready is None:
+        return b""
+    assert process.stdout is not None
+    rest = b""
+    try:
+        with anyio.fail_after(ready_s):
+            while True:
+                line, newline, rest = rest.partition(b"\n")
+                if newline:
+                    _keep(sink, line + newline)
+                    if line.startswith(ready.encode()):
+                        running.ready_line = line.decode(errors="replace").rstrip("\r")
+                        return rest
+                    continue
+                if len(line) > LINE_LIMIT_BYTES:
+                    raise RigError(f"{_named(argv)} wrote {len(line)} bytes without a line end")
+                rest = line + await process.stdout.receive()
+    except TimeoutError:
+        raise RigError(
+            f"{_named(argv)} did not say {ready!r} within {ready_s:g} s{_last_words(sink)}"
+        ) from None
+    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        with anyio.move_on_after(1):
+            await process.wait()
+        raise RigError(
+            f"{_named(argv)} ended before it was ready (status {process.returncode})"
+            f"{_last_words(sink)}"
+        ) from None
+
+
+def _named(argv: Sequence[str]) -> str:
+    """The program in a sentence; arguments may hold what must not be shown."""
+    if len(argv) > 2 and argv[1] == "-m":  # noqa: PLR2004 - python -m module
+        return f"{Path(argv[0]).name} -m {argv[2]}"
+    return Path(argv[0]).name
+
+
+def _last_words(sink: BinaryIO) -> str:
+    """The end of what the child wrote, for an error's sentence."""
+    size = sink.seek(0, os.SEEK_END)
+    sink.seek(max(0, size - TAIL_BYTES))
+    words = sink.read().decode(errors="replace").strip()
+    return f"; its last words: {words}" if words else ""
+
+
+def _keep(sink: BinaryIO, piece: bytes) -> None:
+    """Append to the log; a full disk must not take the child down with it."""
+    with suppress(OSError):
+        sink.write(piece)
+
+
+async def _drain(stdout: ByteReceiveStream | None, rest: bytes, sink: BinaryIO) -> None:
+    """Copy standard output to the log, so that the child never blocks on a full pipe."""
+    assert stdout is not None
+    _keep(sink, rest)
+    with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        while True:
+            _keep(sink, await stdout.receive())
+
+
+async def _stop(running: Child, process: Process) -> None:
+    """SIGTERM, then SIGKILL, then reap; the group's stragglers go with it."""
+    if process.returncode is None:
+        running.terminate()
+        with anyio.move_on_after(TERMINATE_S):
+            await process.wait()
+    # Always: a grandchild may have outlived its parent, and the group id is ours until reused.
+    running.kill()
+    with anyio.move_on_after(REAP_S):
+        await process.wait()
+        await process.aclose()
