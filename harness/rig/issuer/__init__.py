@@ -1,0 +1,4 @@
+"""The embedded OAuth 2.1 authorization server that targets of a run can trust.
+
+`control.serve` starts it in its own process and drives it; `python -m harness.rig.issuer` runs it.
+"""

@@ -1,0 +1,106 @@
+"""Starts an issuer in its own process and drives it: clients, lifetimes, revocation, counters."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import TypeAdapter
+
+from harness.errors import RigError
+from harness.rig.issuer.statistics import Statistics
+from harness.rig.process import child
+
+CONTROL_VARIABLE = "SQUALL_ISSUER_CONTROL"
+READY = "listening "
+ANSWER_S = 5.0
+
+_STATISTICS: TypeAdapter[Statistics] = TypeAdapter(Statistics)
+
+
+class Issuer:
+    """A running issuer; `url` is the issuer identifier that tokens and metadata name."""
+
+    def __init__(self, *, url: str, pid: int, http: httpx.AsyncClient) -> None:
+        """`http` carries the control secret; `serve` makes one."""
+        self.url = url
+        self.pid = pid
+        self._http = http
+
+    async def register(self, *, client_id: str, group: str, scopes: str, ttl_s: float) -> str:
+        """Register a client whose tokens live `ttl_s` seconds; returns its secret.
+
+        `scopes` are separated by blanks. `ttl_s` holds for the whole group. A client that is
+        already known gets a new secret.
+
+        Raises:
+            RigError: the issuer does not answer or is full.
+        """
+        order = {"client_id": client_id, "group": group, "scopes": scopes, "ttl_s": ttl_s}
+        answer = await self._call("clients", order)
+        return str(answer["client_secret"])
+
+    async def set_ttl(self, group: str, ttl_s: float) -> None:
+        """From now on tokens of `group` live `ttl_s` seconds; those that exist keep their expiry.
+
+        Raises:
+            RigError: the issuer does not answer.
+        """
+        await self._call("ttl", {"group": group, "ttl_s": ttl_s})
+
+    async def revoke_all(self, group: str) -> int:
+        """Revoke every token of `group`; how many access tokens were still good.
+
+        Refresh tokens go with them, so a client has to ask for a new grant.
+
+        Raises:
+            RigError: the issuer does not answer.
+        """
+        return int((await self._call("revoke", {"group": group}))["revoked"])
+
+    async def statistics(self) -> Statistics:
+        """Every counter as it stands now.
+
+        Raises:
+            RigError: the issuer does not answer.
+        """
+        return _STATISTICS.validate_python(await self._call("statistics", None))
+
+    async def _call(self, order: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        method = "GET" if body is None else "POST"
+        try:
+            reply = await self._http.request(method, f"{self.url}/control/{order}", json=body)
+            reply.raise_for_status()
+            answer: dict[str, Any] = reply.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise RigError(
+                f"expected the issuer at {self.url} to take the order '{order}', "
+                f"got {error or type(error).__name__}"
+            ) from error
+        return answer
+
+
+@asynccontextmanager
+async def serve(*, log_dir: Path | None) -> AsyncIterator[Issuer]:
+    """An issuer on a free loopback port for as long as the block lasts.
+
+    Raises:
+        RigError: it did not start.
+    """
+    control = secrets.token_urlsafe(32)
+    argv = (sys.executable, "-m", "harness.rig.issuer", "--port", "0", "--stdin-lease")
+    log = log_dir / "issuer.log" if log_dir is not None else None
+    env = {**os.environ, CONTROL_VARIABLE: control}
+    async with (
+        child(argv, env=env, ready=READY, log=log) as process,
+        httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {control}"}, timeout=ANSWER_S, trust_env=False
+        ) as http,
+    ):
+        yield Issuer(url=process.ready_line.removeprefix(READY), pid=process.pid, http=http)
