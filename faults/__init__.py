@@ -1,0 +1,1 @@
+"""What breaks: frozen records, one file per lever, and the contracts they pull on."""

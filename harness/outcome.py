@@ -17,7 +17,9 @@ class Outcome(IntEnum):
     PROTOCOL_ERROR = 2  # a JSON-RPC error, or a reply that breaks HTTP, SSE or JSON-RPC
     HTTP_ERROR = 3  # a status outside 2xx without a JSON-RPC reply to the call
     TRANSPORT_ERROR = 4  # refused, reset, closed or cut before the reply was whole
-    TIMEOUT = 5  # no reply by the deadline; one came, or the transport failed, in the grace after it
+    TIMEOUT = (
+        5  # no reply by the deadline; one came, or the transport failed, in the grace after it
+    )
     HANG = 6  # nothing at all by the deadline and the grace after it
     WRONG = 7  # a reply that claims success and is not true: nonce, rows, schema, another's data
     UNSENT = 8  # the step could not start: session dead, value missing, or the run ended

@@ -1,0 +1,1 @@
+"""Renderers: each reads one finished report and computes nothing."""

@@ -1,0 +1,1 @@
+"""What squall builds around the target, one file per lever."""

@@ -1,0 +1,1 @@
+"""Scenario files: read at one door, checked whole, frozen."""

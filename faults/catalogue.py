@@ -1,0 +1,55 @@
+"""Every fault there is: the union is the registry, so nothing exists by being imported."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from faults.agent import ClientVanish, PayloadRequest, PayloadResponse, ResponseLost
+from faults.fault import Fault
+from faults.identity import NoToken, TokenExpire, TokenRevoke
+from faults.network import (
+    TcpBandwidth,
+    TcpBlackhole,
+    TcpDown,
+    TcpLatency,
+    TcpReset,
+    TcpSlice,
+    TcpTruncate,
+)
+
+AnyFault = (
+    TcpLatency
+    | TcpReset
+    | TcpBlackhole
+    | TcpDown
+    | TcpBandwidth
+    | TcpSlice
+    | TcpTruncate
+    | TokenExpire
+    | TokenRevoke
+    | NoToken
+    | PayloadRequest
+    | PayloadResponse
+    | ClientVanish
+    | ResponseLost
+)
+
+CATALOGUE: Final[dict[str, type[Fault]]] = {
+    fault.kind: fault
+    for fault in (
+        TcpLatency,
+        TcpReset,
+        TcpBlackhole,
+        TcpDown,
+        TcpBandwidth,
+        TcpSlice,
+        TcpTruncate,
+        TokenExpire,
+        TokenRevoke,
+        NoToken,
+        PayloadRequest,
+        PayloadResponse,
+        ClientVanish,
+        ResponseLost,
+    )
+}

@@ -1,0 +1,127 @@
+"""The contracts that faults pull on: what a lever can do, never how it is built.
+
+The rig implements these; a fault only ever sees them. So a fault is tested against a fake lever in
+microseconds, and the same contract test runs against the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+BehaviourKind = Literal[
+    "vanish",
+    "lose_reply",
+    "payload_request",
+    "payload_response",
+    "no_token",
+    "reauthorize",
+    "overdue_token",
+    "damaged_token",
+    "revoked_token",
+]
+
+
+class FaultError(Exception):
+    """A fault could not be applied or undone; the run goes on and its ruling is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """Proof that a fault bit, counted by whoever injected it."""
+
+    count: int
+    unit: Literal["connections", "bytes", "tokens", "calls"]
+    source: Literal["injector", "issuer", "journal", "proxy", "none"]
+    connections: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """How a share of the treated sessions shall misbehave until told otherwise."""
+
+    kind: BehaviourKind
+    share: float  # of calls, or of sessions for the token kinds; in [0, 1]
+    after_s: float = 0.0
+    size_bytes: int = 0
+    tool: str = ""
+    argument: str = ""
+    window: int = 0  # which fault window asked for it; set by whoever engages it
+
+
+class NetworkLever(Protocol):
+    """The treated arm's proxy in front of the target."""
+
+    async def add_toxic(
+        self,
+        name: str,
+        *,
+        type: str,  # noqa: A002  the proxy's own word
+        stream: Literal["upstream", "downstream"],
+        attributes: Mapping[str, int],
+    ) -> None:
+        """Put a toxic on every connection, present and future.
+
+        Raises:
+            FaultError: when the proxy refuses or does not answer.
+        """
+        ...
+
+    async def remove_toxic(self, name: str) -> None:
+        """Take it off again; a toxic that is already gone is no error."""
+        ...
+
+    async def set_enabled(self, enabled: bool) -> None:
+        """Close the listener and every connection, or open it again."""
+        ...
+
+    async def exposure(self, toxic: str | None) -> Exposure:
+        """Count what the toxic (or, for None, the closed listener) has hit so far."""
+        ...
+
+
+class IdentityLever(Protocol):
+    """The authorization server that the target trusts."""
+
+    async def set_ttl(self, ttl_s: float | None) -> None:
+        """Mint the treated sessions' tokens with this lifetime; None restores the scenario's."""
+        ...
+
+    async def revoke(self) -> Exposure:
+        """Revoke every live token of the treated sessions."""
+        ...
+
+
+class AgentLever(Protocol):
+    """The treated sessions themselves."""
+
+    async def engage(self, behaviour: Behaviour) -> None:
+        """Tell every treated session, on every worker, to behave so from now on."""
+        ...
+
+    async def disengage(self, behaviour: Behaviour) -> None:
+        """Tell them to stop."""
+        ...
+
+    async def exposure(self, behaviour: Behaviour) -> Exposure:
+        """Count the attempts that behaved so."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levers:
+    """What this run's rig offers; None where the scenario gives squall no such hold."""
+
+    network: NetworkLever | None = None
+    identity: IdentityLever | None = None
+    agent: AgentLever | None = None
+    prefix: str = "squall"  # toxics are named after the run, so that only own ones are touched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Injection:
+    """A fault in force; `exposure` may be asked while it lasts and right after."""
+
+    exposure: Callable[[], Awaitable[Exposure]]

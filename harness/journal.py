@@ -1,0 +1,403 @@
+"""The record of a run: what happened, on one clock, and no opinion about it.
+
+A run folder holds `journal.jsonl` (faults, sessions, tokens, effects, vitals: one JSON object a
+line) and `calls.npy` (one fixed-size record per attempt, `numpy.load` reads it). Both are
+append-only and readable after a crash at any moment. Worker processes write segments of their own
+(`worker-1.jsonl`, `worker-1.npy`), which `merge` folds in exactly.
+
+Times are integer nanoseconds since the run began; -1 is "never".
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from struct import Struct
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+
+from harness.errors import JournalError
+
+JOURNAL: Final = "journal.jsonl"
+CALLS: Final = "calls.npy"
+NEVER_NS: Final = -1
+ROWS_UNKNOWN: Final = -1
+
+# Codes of the `behaviour` column: what the client did wrong on purpose in this attempt.
+BEHAVIOURS: Final = (
+    "",
+    "vanish",
+    "lose_reply",
+    "payload_request",
+    "payload_response",
+    "no_token",
+    "reauthorize",
+    "overdue_token",
+    "damaged_token",
+    "revoked_token",
+)
+BEHAVIOUR_CODES: Final = {name: code for code, name in enumerate(BEHAVIOURS)}
+
+CALL_DTYPE: Final = np.dtype(
+    [
+        ("due_ns", "<i8"),
+        ("sent_ns", "<i8"),
+        ("first_ns", "<i8"),
+        ("done_ns", "<i8"),
+        ("session", "<u4"),
+        ("index", "<u4"),
+        ("request_bytes", "<u4"),
+        ("reply_bytes", "<u4"),
+        ("rows", "<i4"),
+        ("status", "<u2"),
+        ("call", "<u2"),  # index into Plan.calls
+        ("attempt", "u1"),  # 1, 2, ...; 0 is a misbehaving attempt that precedes the real call
+        ("last", "u1"),  # 1 on the attempt that settled the logical call
+        ("treated", "u1"),
+        ("behaviour", "u1"),  # index into BEHAVIOURS
+        ("window", "u1"),  # the fault window that asked for the behaviour; 0 for none
+        ("outcome", "u1"),
+        ("reason", "u1"),
+        ("effect", "u1"),
+        ("auth", "u1"),
+        ("ended_by", "u1"),
+        ("resumed", "u1"),
+        ("worker", "u1"),
+    ]
+)
+CALL_STRUCT: Final = Struct("<qqqqIIIIiHH12B")
+Calls = NDArray[np.void]
+
+
+# --- entries --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEntry:
+    """The run began or ended; `how` says why it ended."""
+
+    at_ns: int
+    edge: Literal["started", "ended"]
+    how: Literal["", "completed", "aborted", "interrupted", "failed"] = ""
+    why: str = ""
+    type: Literal["run"] = "run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultEntry:
+    """One edge of one fault window. `intended` is on disk before anything is touched."""
+
+    at_ns: int
+    window: int
+    kind: str
+    lever: str
+    edge: Literal["intended", "injected", "healing", "healed", "failed", "not_healed"]
+    exposure_count: int = 0
+    exposure_unit: str = ""
+    exposure_source: str = ""
+    error: str = ""
+    type: Literal["fault"] = "fault"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEntry:
+    """A session's life: opened, lost (why), reopened, closed, or failed to open at all."""
+
+    at_ns: int
+    session: int
+    edge: Literal["opened", "lost", "reopened", "closed", "failed"]
+    era: str = ""
+    protocol: str = ""
+    why: str = ""
+    took_ns: int = 0
+    type: Literal["session"] = "session"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenEntry:
+    """A session got a token, renewed it, or could not. The token itself is never here."""
+
+    at_ns: int
+    session: int
+    edge: Literal["minted", "renewed", "failed"]
+    expires_ns: int = NEVER_NS
+    serial: int = 0
+    why: str = ""
+    type: Literal["token"] = "token"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectEntry:
+    """One execution, as the ledger at the dependency saw it."""
+
+    at_ns: int
+    key: str
+    tool: str = ""
+    subject: str = ""
+    type: Literal["effect"] = "effect"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitalsEntry:
+    """The target's process tree, sampled; None where the system would not say."""
+
+    at_ns: int
+    alive: bool
+    rss_bytes: int | None = None
+    open_files: int | None = None
+    threads: int | None = None
+    cpu_s: float | None = None
+    children: int | None = None
+    type: Literal["vitals"] = "vitals"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthEntry:
+    """One process of the generator over about one second: was it the bottleneck?"""
+
+    at_ns: int
+    worker: int  # 0 is the only process, or the master
+    lag_p50_ms: float  # a 10 ms timer's lateness
+    lag_p99_ms: float
+    slip_p50_ms: float  # sent - due of the steps sent in this second
+    slip_p99_ms: float
+    cpu_share: float
+    run_delay_share: float | None = None  # time runnable but not running
+    gc_pause_ms: float = 0.0
+    open_files: int | None = None
+    sessions: int = 0
+    calls: int = 0
+    type: Literal["health"] = "health"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerEntry:
+    """A worker process joined, finished (with how many call records), or was lost."""
+
+    at_ns: int
+    worker: int
+    edge: Literal["joined", "done", "lost"]
+    calls: int = 0
+    why: str = ""
+    type: Literal["worker"] = "worker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleEntry:
+    """What one notable call looked like, redacted and cut short: evidence for people."""
+
+    at_ns: int
+    session: int
+    index: int
+    attempt: int
+    text: str
+    type: Literal["sample"] = "sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteEntry:
+    """Something the reader of the report should know."""
+
+    at_ns: int
+    text: str
+    type: Literal["note"] = "note"
+
+
+Entry = Annotated[
+    RunEntry
+    | FaultEntry
+    | SessionEntry
+    | TokenEntry
+    | EffectEntry
+    | VitalsEntry
+    | HealthEntry
+    | WorkerEntry
+    | SampleEntry
+    | NoteEntry,
+    Field(discriminator="type"),
+]
+EntryT = TypeVar("EntryT")
+_ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Journal:
+    """A whole run as it was recorded; `calls` is sorted by (session, index, attempt)."""
+
+    entries: tuple[Any, ...]
+    calls: Calls
+    damaged_lines: int = 0  # a line cut short by a crash
+
+    def of(self, kind: type[EntryT]) -> tuple[EntryT, ...]:
+        """Give the entries of one type in time order."""
+        return tuple(entry for entry in self.entries if isinstance(entry, kind))
+
+
+def call_id(call: np.void) -> str:
+    """Name one attempt the way reports and evidence do, as in `s12.34.1`."""
+    return f"s{call['session']}.{call['index']}.{call['attempt']}"
+
+
+def empty_calls(count: int = 0) -> Calls:
+    """Make an array of zeroed call records."""
+    return np.zeros(count, dtype=CALL_DTYPE)
+
+
+def read(folder: Path) -> Journal:
+    """Read a run folder, whole or as far as it got.
+
+    Raises:
+        JournalError: when there is no journal in it.
+    """
+    files = sorted(folder.glob("worker-*.jsonl"))
+    main = folder / JOURNAL
+    if not main.exists():
+        raise JournalError(f"{folder} holds no {JOURNAL}; name a folder that `squall run` wrote")
+    entries: list[Any] = []
+    damaged = 0
+    for file in (main, *files):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                entries.append(_ENTRY.validate_json(line))
+            except ValidationError:
+                damaged += 1
+    entries.sort(key=lambda entry: entry.at_ns)  # stable: equal stamps keep their file's order
+    parts = [_read_calls(file) for file in (folder / CALLS, *sorted(folder.glob("worker-*.npy")))]
+    calls = np.concatenate(parts) if parts else empty_calls()
+    order = np.lexsort((calls["attempt"], calls["index"], calls["session"]))
+    return Journal(entries=tuple(entries), calls=calls[order], damaged_lines=damaged)
+
+
+def _read_calls(file: Path) -> Calls:
+    if not file.exists() or file.stat().st_size == 0:
+        return empty_calls()
+    try:
+        calls: Calls = np.load(file)
+    except (ValueError, EOFError) as error:
+        raise JournalError(f"{file} is not a squall call file: {error}") from error
+    if calls.dtype != CALL_DTYPE:
+        raise JournalError(f"{file} was written by another version of squall")
+    return calls
+
+
+def write_calls(file: Path, calls: Calls) -> None:
+    """Write call records so that `numpy.load` reads them."""
+    with file.open("wb") as stream:
+        stream.write(_header(len(calls)))
+        stream.write(calls.tobytes())
+
+
+def merge(folder: Path) -> None:
+    """Fold the workers' segments into the main files, and remove them once that is on disk."""
+    segments = [*folder.glob("worker-*.jsonl"), *folder.glob("worker-*.npy")]
+    if not segments:
+        return
+    journal = read(folder)
+    lines = "".join(_line(entry) for entry in journal.entries)
+    for name, write in ((JOURNAL, lines), (CALLS, journal.calls)):
+        fresh = folder / f"{name}.new"
+        if isinstance(write, str):
+            fresh.write_text(write, encoding="utf-8")
+        else:
+            write_calls(fresh, write)
+        fresh.replace(folder / name)
+    for segment in segments:
+        segment.unlink()
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+def _line(entry: Any) -> str:
+    return json.dumps(asdict(entry), separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+_HEADER_BYTES: Final = 1024
+
+
+def _header(count: int) -> bytes:
+    """Render the .npy header for `count` records, always of the same length.
+
+    Only the count ever changes, so a growing file stays loadable by patching its first bytes.
+    """
+    description = repr(
+        {"descr": np.lib.format.dtype_to_descr(CALL_DTYPE), "fortran_order": False, "shape": ()}
+    ).replace("'shape': ()", f"'shape': ({count},)")
+    text = description.encode("latin1")
+    preamble = np.lib.format.magic(1, 0) + (_HEADER_BYTES - 10).to_bytes(2, "little")
+    return preamble + text.ljust(_HEADER_BYTES - 10 - 1) + b"\n"
+
+
+@dataclass(eq=False)
+class JournalWriter:
+    """Appends to one segment of a run folder; the run's own files when `worker` is 0.
+
+    Used as a context manager: leaving it flushes and closes both files.
+    """
+
+    folder: Path
+    worker: int = 0
+    calls_written: int = 0
+    _buffer: bytearray = field(default_factory=bytearray)
+    _lines: io.TextIOWrapper | None = None
+    _records: io.BufferedRandom | None = None
+
+    def __enter__(self) -> Self:
+        stem = f"worker-{self.worker}" if self.worker else ""
+        lines = self.folder / (f"{stem}.jsonl" if stem else JOURNAL)
+        records = self.folder / (f"{stem}.npy" if stem else CALLS)
+        self._lines = lines.open("a", encoding="utf-8")
+        self._records = records.open("w+b")
+        self._records.write(_header(0))
+        self._records.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+        assert self._lines is not None
+        assert self._records is not None
+        self._lines.close()
+        self._records.close()
+
+    @property
+    def buffer(self) -> bytearray:
+        """Where the hot path packs finished calls with `CALL_STRUCT`; drained by `flush`."""
+        return self._buffer
+
+    def append(self, entry: Any, *, sync: bool = False) -> None:
+        """Write one entry; with `sync` it is on disk when this returns."""
+        assert self._lines is not None
+        self._lines.write(_line(entry))
+        if sync:
+            self._lines.flush()
+            os.fsync(self._lines.fileno())
+
+    def flush(self) -> None:
+        """Hand everything to the system; called about once a second and at the end."""
+        assert self._lines is not None
+        assert self._records is not None
+        self._lines.flush()
+        if self._buffer:
+            self._records.seek(0, io.SEEK_END)
+            self._records.write(self._buffer)
+            self.calls_written += len(self._buffer) // CALL_STRUCT.size
+            self._buffer.clear()
+            self._records.seek(0)
+            self._records.write(_header(self.calls_written))
+            self._records.flush()
+
+
+def append_all(writer: JournalWriter, entries: Iterable[Any]) -> None:
+    """Write several entries."""
+    for entry in entries:
+        writer.append(entry)

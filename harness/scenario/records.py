@@ -1,0 +1,235 @@
+"""The scenario as frozen records: what a file means once it has been read and checked.
+
+Attribute names carry their unit; the file's keys are the aliases, whose values carry it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from faults.catalogue import AnyFault
+from faults.quantities import Duration, Pace, Share
+
+
+class Record(BaseModel):
+    """Frozen, and closed: a key nobody knows is a mistake, not a comment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- the target -----------------------------------------------------------------------------
+
+
+class ReferenceTarget(Record):
+    """The bundled reference server, hardened or with some of its flaws switched on."""
+
+    reference: str | tuple[str, ...] = Field(
+        description="hardened, or the names of flaws", examples=["hardened", ["no-dedup"]]
+    )
+
+
+class UrlTarget(Record):
+    """A server that runs already."""
+
+    url: str = Field(description="the MCP endpoint, for example http://127.0.0.1:8001/mcp")
+
+
+class LaunchTarget(Record):
+    """A server that squall starts, watches and stops."""
+
+    launch: tuple[str, ...] = Field(min_length=1, description="the command and its arguments")
+    url: str = Field(description="where it will answer; ${port} becomes a free port")
+    environment: dict[str, str] = Field(default_factory=dict)
+    ready_s: Duration = Field(20.0, alias="ready", description="how long it may take to answer")
+
+
+Target = ReferenceTarget | UrlTarget | LaunchTarget
+
+
+class Auth(Record):
+    """Where the sessions' tokens come from, and when they are renewed."""
+
+    issuer: Literal["embedded", "target"] = Field(
+        "embedded",
+        description="embedded: squall's own, which the reference server trusts; target: the one "
+        "that the target's own metadata names",
+    )
+    grant: Literal["client_credentials", "authorization_code", "bearer"] = "client_credentials"
+    refresh: Literal["proactive", "on-401", "never"] = "proactive"
+    refresh_before_s: Duration = Field(
+        30.0, alias="refresh_before", description="at most a third of the lifetime is used"
+    )
+    ttl_s: Duration = Field(
+        3600.0, alias="ttl", ge=1, description="of the embedded issuer's tokens"
+    )
+    scopes: str = "mcp:read mcp:write"
+    token_variable: str = Field(
+        "SQUALL_TOKEN", description="the environment variable that holds a static bearer token"
+    )
+    client_id_variable: str = "SQUALL_CLIENT_ID"
+    client_secret_variable: str = "SQUALL_CLIENT_SECRET"  # noqa: S105  a name, not a secret
+
+
+# --- what agents do -------------------------------------------------------------------------
+
+
+class Expect(Record):
+    """What a successful reply must show; HTTP 200 proves nothing."""
+
+    rows: str | None = Field(
+        None, description="how many rows, as in '>= 1', '== 3', '1..50'", examples=[">= 1"]
+    )
+    carries: Literal["nonce", "session"] | None = Field(
+        None, description="a value of this call that the result must carry back"
+    )
+    contains: str | None = Field(None, description="text that the result must hold")
+    equals: dict[str, Any] = Field(
+        default_factory=dict, description="path in the result -> value, ${...} allowed"
+    )
+    error: bool = Field(False, description="true when a tool error is the right answer")
+
+
+class ListStep(Record):
+    """List what the server offers: tools, resources or prompts. Also ping."""
+
+    method: Literal["tools/list", "resources/list", "prompts/list", "ping"]
+    expect: Expect = Expect()
+
+
+class CallStep(Record):
+    """Call a tool."""
+
+    call: str = Field(min_length=1)
+    arguments: dict[str, Any] = Field(default_factory=dict, alias="with")
+    expect: Expect = Expect()
+    keep: dict[str, str] = Field(
+        default_factory=dict, description="name -> path in the result, as in result[0].id"
+    )
+    effect: Literal["once"] | None = Field(
+        None, description="once: the ledger must show exactly one execution"
+    )
+    deadline_s: Duration | None = Field(None, alias="deadline")
+
+
+class ReadStep(Record):
+    """Read a resource."""
+
+    read: str = Field(min_length=1, description="the resource's URI, ${...} allowed")
+    expect: Expect = Expect()
+    keep: dict[str, str] = Field(default_factory=dict)
+    deadline_s: Duration | None = Field(None, alias="deadline")
+
+
+class PromptStep(Record):
+    """Get a prompt."""
+
+    prompt: str = Field(min_length=1)
+    arguments: dict[str, str] = Field(default_factory=dict, alias="with")
+    expect: Expect = Expect()
+    deadline_s: Duration | None = Field(None, alias="deadline")
+
+
+class ParallelStep(Record):
+    """Several steps that are due at the same moment, in flight together."""
+
+    parallel: tuple[CallStep | ReadStep | PromptStep | ListStep, ...] = Field(
+        min_length=2, max_length=16
+    )
+
+
+SingleStep = CallStep | ReadStep | PromptStep | ListStep
+AnyStep = SingleStep | ParallelStep
+
+
+class Agent(Record):
+    """One kind of agent; its steps repeat until the run ends."""
+
+    name: str = Field(min_length=1, pattern=r"^[a-z][a-z0-9_-]*$")
+    share: Share = Field(1.0, description="of the sessions")
+    pace_s: Pace = Field(1.0, alias="pace", description="steps per time and session")
+    steps: tuple[AnyStep, ...] = Field(min_length=1)
+
+
+class Retry(Record):
+    """When a logical call is tried again. The default is what the specification demands: never."""
+
+    attempts: int = Field(1, ge=1, le=10, description="of one logical call, the first included")
+    on: tuple[Literal["transport_error", "timeout", "http_5xx", "http_429"], ...] = (
+        "transport_error",
+    )
+    backoff_s: Duration = Field(0.2, alias="backoff", description="doubled after every attempt")
+
+
+class Client(Record):
+    """The client policy: what the sessions do on their own when something goes wrong."""
+
+    deadline_s: Duration = Field(10.0, alias="deadline", gt=0, description="of every call")
+    retry: Retry = Retry()
+    reinitialize_on: tuple[Literal["404", "400"], ...] = Field(
+        ("404",), description="404 is the specification's MUST; 400 is what some servers need"
+    )
+    listen: bool = Field(False, description="open the GET stream in the legacy era")
+    resume: bool = Field(True, description="resume a broken stream with Last-Event-ID")
+
+
+class Load(Record):
+    """How many sessions, and how they are split."""
+
+    sessions: int = Field(20, ge=1, le=20_000)
+    ramp_s: Duration = Field(2.0, alias="ramp", description="over which the sessions open")
+    treated: Share = Field(0.5, description="of the sessions get the faults; the rest is control")
+
+
+class Phases(Record):
+    """How long each phase lasts; the windows' own lengths stand beside their faults."""
+
+    warmup_s: Duration = Field(2.0, alias="warmup", description="after the ramp; dropped")
+    baseline_s: Duration = Field(10.0, alias="baseline", description="what all is compared with")
+    recovery_s: Duration = Field(10.0, alias="recovery", description="after each window")
+
+
+class Window(Record):
+    """One fault and when it is in force. In the file: `- tcp-reset: {after: 200ms}` and `for:`."""
+
+    fault: AnyFault
+    duration_s: Duration = Field(10.0, alias="for")
+    at_s: Duration | None = Field(
+        None, alias="at", description="since the run's start; default: after the window before"
+    )
+
+
+class Limits(Record):
+    """What the run is gated on; each is judged by itself. None is not gated."""
+
+    answered: str | None = Field(None, examples=[">= 99.5%"])
+    latency_p50: str | None = Field(None, examples=["<= 50ms"])
+    latency_p95: str | None = Field(None, examples=["<= 200ms"])
+    latency_p99: str | None = Field(None, examples=["<= 800ms"])
+    recovery: str | None = Field(None, examples=["<= 10s"])
+    sessions_survived: str | None = Field(None, examples=[">= 99%"])
+    score: str | None = Field(None, examples=[">= 80"])
+
+
+class Abort(Record):
+    """Stop conditions: the faults end first, then the load; exit 4."""
+
+    control_errors: str | None = Field(None, examples=["> 20% for 5s"])
+
+
+class Scenario(Record):
+    """One question, and everything needed to answer it."""
+
+    question: str = Field(min_length=8, description="in one sentence, ending with a question mark")
+    seed: int = Field(1, ge=0, le=2**63 - 1)
+    era: Literal["auto", "legacy", "modern"] = "auto"
+    target: Target = ReferenceTarget(reference="hardened")
+    auth: Auth | None = None
+    agents: tuple[Agent, ...] = Field(min_length=1)
+    client: Client = Client()
+    load: Load = Load()
+    phases: Phases = Phases()
+    faults: tuple[Window, ...] = ()
+    limits: Limits = Limits()
+    abort: Abort = Abort()

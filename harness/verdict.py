@@ -1,0 +1,129 @@
+"""What is concluded: rulings, findings, soundness, and the stable shape of `verdict.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Ruling = Literal["pass", "fail", "unknown"]
+_WORST_FIRST: Final[tuple[Ruling, ...]] = ("fail", "unknown", "pass")
+
+
+def worst(rulings: Iterable[Ruling]) -> Ruling:
+    """Compose rulings: fail outranks unknown outranks pass; nothing at all is unknown."""
+    given = set(rulings)
+    return next((ruling for ruling in _WORST_FIRST if ruling in given), "unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One opinion with its evidence. `pass` findings are kept: a check that ran is information."""
+
+    verdict: str  # the catalogue's name of what is (or would be) wrong: "double-exec"
+    ruling: Ruling
+    fault: str  # the window's id, as in "2:token-expire"; "" when no fault is involved
+    tool: str = ""
+    observed: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    why: str = ""  # one sentence for people
+    source: str = ""  # where the expectation comes from: a specification section, the scenario
+    evidence: tuple[str, ...] = ()  # call ids, worst first, at most ten
+    hard: bool = False  # a hard rule: one breach is enough, and it caps the score
+    cause: str = ""  # the verdict this one follows from, when it is a consequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soundness:
+    """One question about the evidence itself."""
+
+    name: str  # generator | arms-agree | baseline-steady | fault-bit | conservation | samples | ...
+    ruling: Ruling
+    why: str
+    observed: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultVerdict:
+    """One fault window: that it was real, what it did, and what the target made of it."""
+
+    id: str  # "1:tcp-latency"
+    kind: str
+    lever: str
+    arm: Literal["treated", "both"]
+    start_s: float
+    end_s: float
+    bit: bool
+    exposure: str  # in words: "412 connections, counted by the injector"
+    healed: bool
+    ruling: Ruling
+    score: float | None
+    recovery_s: float | None  # None: not measured; -1: never within the time watched
+    findings: tuple[str, ...]  # verdict names that failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRow:
+    """Percentiles of one arm, phase and call; None where the samples do not support one."""
+
+    arm: str
+    phase: str
+    tool: str  # "" for all calls together
+    origin: Literal["due", "sent"]  # in verdict.json the key is `from`
+    count: int
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """0 to 100 with its interval, or None when the evidence does not support a number."""
+
+    points: float
+    low: float
+    high: float
+    components: dict[str, float | None]  # availability latency correctness survival recovery blast
+    caps: tuple[str, ...] = ()  # why it is not higher than 49 or 89
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """One of the scenario's own limits, beside what was measured."""
+
+    name: str
+    wanted: str  # as written: "<= 800ms"
+    observed: float | None
+    unit: str
+    ruling: Ruling
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Everything concluded from one journal; `reports.document` writes it as `verdict.json`."""
+
+    scenario: str
+    question: str
+    seed: int
+    era: str
+    ruling: Ruling
+    exit_code: int
+    headline: str  # the last line of the terminal report
+    score: Score | None
+    faults: tuple[FaultVerdict, ...]
+    findings: tuple[Finding, ...]
+    limits: tuple[Limit, ...]
+    latency: tuple[LatencyRow, ...]
+    sessions: dict[str, int]  # opened survived reopened lost
+    calls: dict[str, int]  # by outcome name, logical calls
+    effects: dict[str, int]  # happened absent unknown doubled orphaned
+    tokens: dict[str, float]  # estimate per session: mean, max
+    soundness: tuple[Soundness, ...]
+    notes: tuple[str, ...] = ()
