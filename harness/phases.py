@@ -1,0 +1,355 @@
+"""A journal beside its plan, cut into the phases as they really were: what every opinion reads.
+
+The numpy views are made once and shared. "Settled" names the last attempts: one row a logical
+call. A call belongs to the phase in which it was due; one that was due before a fault and still in
+flight when the fault came belongs to the fault, which could touch it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faults.fault import Fault
+from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, SessionEntry
+from harness.outcome import Auth, Outcome, Reason
+from harness.plan import Plan, PlannedWindow
+from harness.scenario.records import ParallelStep, Scenario
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+Codes = NDArray[np.int16]
+
+DROPPED: Final = -1
+BASELINE: Final = 0
+UNAUTHORIZED: Final = 401
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of the run, in nanoseconds since it began; the end is outside."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def length_s(self) -> float:
+        """Seconds from start to end; never negative."""
+        return max(0, self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpan:
+    """One fault window as it really was; planned times stand in where an edge never came."""
+
+    window: int  # 1, 2, ...
+    id: str  # "1:tcp-latency"
+    fault: Fault
+    start_ns: int  # the injected edge
+    end_ns: int  # the healing edge
+    healed_ns: int  # recovery is counted from here
+    recovery_end_ns: int
+    injected: bool
+    healed: bool  # proven undone, or never begun
+    error: str = ""
+    exposure_count: int = 0
+    exposure_unit: str = ""
+    exposure_source: str = ""
+
+    @property
+    def arm(self) -> str:
+        """Which sessions it struck, as verdicts name it; every fault there is strikes treated."""
+        return "treated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """The run's phases; `end_ns` is where the run really ended, or its plan's end if earlier."""
+
+    baseline: Span
+    windows: tuple[WindowSpan, ...]
+    end_ns: int
+
+
+def fault_code(window: int) -> int:
+    """Give the phase code of a fault window."""
+    return 2 * window - 1
+
+
+def recovery_code(window: int) -> int:
+    """Give the phase code of the recovery after a fault window."""
+    return 2 * window
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """All that a judge may look at. Masks and columns are aligned with `settled`, unless said."""
+
+    scenario: Scenario
+    plan: Plan
+    journal: Journal
+    phases: Phases
+    run_end_ns: int  # the last thing that happened
+
+    @property
+    def calls(self) -> Calls:
+        """Every attempt, sorted by (session, index, attempt)."""
+        return self.journal.calls
+
+    @cached_property
+    def logical(self) -> Indices:
+        """Where in `calls` the settling attempts are, one for each logical call."""
+        return np.flatnonzero(self.calls["last"] == 1)
+
+    @cached_property
+    def settled(self) -> Calls:
+        """The settling attempts themselves."""
+        return self.calls if len(self.logical) == len(self.calls) else self.calls[self.logical]
+
+    @cached_property
+    def group(self) -> Indices:
+        """For every attempt in `calls`, the number of its logical call, from 0."""
+        calls = self.calls
+        if not len(calls):
+            return np.zeros(0, dtype=np.intp)
+        session, index = calls["session"], calls["index"]
+        fresh = (session[1:] != session[:-1]) | (index[1:] != index[:-1])
+        return np.concatenate(([0], np.cumsum(fresh))).astype(np.intp)
+
+    @cached_property
+    def phase(self) -> Codes:
+        """The phase code of each settled call."""
+        return self.phase_of(self.settled)
+
+    @cached_property
+    def attempt_phase(self) -> Codes:
+        """The phase code of each attempt in `calls`."""
+        return self.phase_of(self.calls)
+
+    def phase_of(self, calls: Calls) -> Codes:
+        """Give phase codes: -1 dropped, 0 baseline, 2k-1 window k, 2k the recovery after it."""
+        edges_ns, codes = self._edges
+        due_ns = calls["due_ns"]
+        phase = codes[np.searchsorted(edges_ns, due_ns, side="right")]
+        struck = [window for window in self.phases.windows if window.injected]
+        if struck:
+            # A call in flight when the next fault came was exposed to it.
+            starts_ns = np.array([*(window.start_ns for window in struck), 2**62])
+            into = np.array([*(fault_code(window.window) for window in struck), 0], dtype=np.int16)
+            following = np.searchsorted(starts_ns, due_ns, side="right")
+            exposed = (
+                (phase != DROPPED)
+                & (calls["sent_ns"] >= 0)
+                & (calls["done_ns"] > starts_ns[following])
+            )
+            phase = np.where(exposed, into[following], phase)
+        return phase.astype(np.int16, copy=False)
+
+    @cached_property
+    def _edges(self) -> tuple[NDArray[np.int64], Codes]:
+        """Cut the run at every edge; codes[i] is the phase from edge i-1 on."""
+        phases = self.phases
+        spans = [(phases.baseline.start_ns, phases.baseline.end_ns, BASELINE)]
+        # Faults come last, so that an overlapping recovery never hides a fault.
+        spans += [(w.healed_ns, w.recovery_end_ns, recovery_code(w.window)) for w in phases.windows]
+        spans += [(w.start_ns, w.healed_ns, fault_code(w.window)) for w in phases.windows]
+        edges = sorted({edge for start, end, _ in spans for edge in (start, end)})
+        codes = [DROPPED]
+        for edge in edges:
+            inside = [code for start, end, code in spans if start <= edge < end]
+            codes.append(inside[-1] if inside else DROPPED)
+        return np.array(edges, dtype=np.int64), np.array(codes, dtype=np.int16)
+
+    def phase_name(self, code: int) -> str:
+        """Name a phase as reports do: `baseline`, `1:tcp-latency`, `1:recovery`."""
+        if code <= BASELINE:
+            return "baseline" if code == BASELINE else "warm-up"
+        window = (code + 1) // 2
+        return f"{window}:recovery" if code % 2 == 0 else self.window(window).id
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """Every phase code of this run, in the order of time."""
+        return (
+            BASELINE,
+            *(c for w in self.phases.windows for c in (2 * w.window - 1, 2 * w.window)),
+        )
+
+    def window(self, number: int) -> WindowSpan:
+        """Give a window by its number."""
+        return next(window for window in self.phases.windows if window.window == number)
+
+    # --- masks over the settled calls -------------------------------------------------------
+
+    @cached_property
+    def treated(self) -> Mask:
+        """Calls of the sessions that the faults strike."""
+        return np.asarray(self.settled["treated"] == 1)
+
+    @cached_property
+    def control(self) -> Mask:
+        """Calls of the untouched sessions."""
+        return ~self.treated
+
+    @cached_property
+    def ok(self) -> Mask:
+        """Calls that were answered, and truly."""
+        return np.asarray(self.settled["outcome"] == Outcome.OK)
+
+    @cached_property
+    def rightly_refused(self) -> Mask:
+        """Calls that presented a credential no server should accept, and got the 401 due."""
+        unfit = np.isin(
+            self.settled["auth"], (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
+        )
+        return np.asarray(unfit & (self.settled["status"] == UNAUTHORIZED))
+
+    @cached_property
+    def excused(self) -> Mask:
+        """Calls whose end says nothing about the server: the client itself left or looked away."""
+        return np.asarray(
+            (self.settled["outcome"] == Outcome.ABANDONED)
+            | np.isin(self.settled["reason"], (Reason.REPLY_LOST, Reason.VANISHED))
+        )
+
+    @cached_property
+    def counted(self) -> Mask:
+        """Calls of a phase that a server answers for: neither dropped, excused nor refused."""
+        return np.asarray((self.phase != DROPPED) & ~self.excused & ~self.rightly_refused)
+
+    @cached_property
+    def has_prelude(self) -> Mask:
+        """Calls that a misbehaving attempt preceded; their delay from due is our own doing."""
+        with_prelude = np.zeros(int(self.group[-1]) + 1 if len(self.group) else 0, dtype=np.bool_)
+        with_prelude[self.group[self.prelude]] = True
+        return np.asarray(with_prelude[self.group[self.logical]])
+
+    @cached_property
+    def deadline_ns(self) -> NDArray[np.int64]:
+        """How long each settled call was allowed to take."""
+        by_call = np.array([self._deadline_s(name) for name in self.plan.calls] or [0.0])
+        return np.asarray((by_call * 1e9).astype(np.int64)[self.settled["call"]])
+
+    def _deadline_s(self, name: str) -> float:
+        steps = [
+            single
+            for agent in self.scenario.agents
+            for step in agent.steps
+            for single in (step.parallel if isinstance(step, ParallelStep) else (step,))
+        ]
+        own = [
+            deadline
+            for step in steps
+            if name in (getattr(step, key, None) for key in ("call", "read", "prompt"))
+            and (deadline := getattr(step, "deadline_s", None)) is not None
+        ]
+        return float(max(own, default=self.scenario.client.deadline_s))
+
+    # --- attempts and sessions --------------------------------------------------------------
+
+    @cached_property
+    def prelude(self) -> Indices:
+        """Where in `calls` the misbehaving attempts are that precede a real call."""
+        return np.flatnonzero(self.calls["attempt"] == 0)
+
+    @cached_property
+    def session_treated(self) -> Mask:
+        """By session number: whether it belongs to the treated arm."""
+        arm = np.zeros(max((s.session for s in self.plan.sessions), default=-1) + 1, dtype=np.bool_)
+        arm[[s.session for s in self.plan.sessions if s.arm == "treated"]] = True
+        return arm
+
+    @cached_property
+    def session_edges(self) -> dict[int, tuple[SessionEntry, ...]]:
+        """What happened to each session, in time order."""
+        edges: dict[int, list[SessionEntry]] = {}
+        for entry in self.journal.of(SessionEntry):
+            edges.setdefault(entry.session, []).append(entry)
+        return {session: tuple(entries) for session, entries in edges.items()}
+
+    @cached_property
+    def era(self) -> str:
+        """The protocol era that the sessions spoke: legacy, modern, or both."""
+        eras = {entry.era for entry in self.journal.of(SessionEntry) if entry.era}
+        if not eras:
+            return self.scenario.era
+        return eras.pop() if len(eras) == 1 else "both"
+
+
+def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:
+    """Lay a journal beside its plan; a run cut short has its phases cut at its end."""
+    last_ns = max((entry.at_ns for entry in journal.entries), default=0)
+    if len(journal.calls):
+        last_ns = max(last_ns, int(journal.calls["done_ns"].max()))
+    ended = [entry.at_ns for entry in journal.of(RunEntry) if entry.edge == "ended"]
+    run_end_ns = ended[-1] if ended else last_ns
+    end_ns = min(plan.end_ns, run_end_ns)
+    edges: dict[int, list[FaultEntry]] = {}
+    for entry in journal.of(FaultEntry):
+        edges.setdefault(entry.window, []).append(entry)
+    begun = {
+        window: min(entry.at_ns for entry in entries if entry.edge in ("intended", "injected"))
+        for window, entries in edges.items()
+        if any(entry.edge in ("intended", "injected") for entry in entries)
+    }
+    first_fault_ns = min((*begun.values(), end_ns))
+    baseline = Span(
+        start_ns=min(plan.baseline_start_ns, end_ns),
+        end_ns=max(
+            min(plan.baseline_start_ns, end_ns), min(plan.baseline_end_ns, first_fault_ns, end_ns)
+        ),
+    )
+    windows = tuple(
+        _window(planned, scenario.faults[planned.window - 1].fault, edges, begun, end_ns)
+        for planned in plan.windows
+    )
+    return Evidence(
+        scenario=scenario,
+        plan=plan,
+        journal=journal,
+        phases=Phases(baseline=baseline, windows=windows, end_ns=end_ns),
+        run_end_ns=max(run_end_ns, end_ns),
+    )
+
+
+def _window(
+    planned: PlannedWindow,
+    fault: Fault,
+    edges: dict[int, list[FaultEntry]],
+    begun: dict[int, int],
+    end_ns: int,
+) -> WindowSpan:
+    """Read one window's edges; where one is missing the plan, cut at the run's end, stands in."""
+    entries = edges.get(planned.window, [])
+    at = {entry.edge: entry.at_ns for entry in entries}
+    injected = "injected" in at
+    start_ns = at.get("injected", min(planned.start_ns, end_ns))
+    heal_ns = at.get("healing", at.get("failed", NEVER_NS) if not injected else NEVER_NS)
+    stop_ns = heal_ns if heal_ns >= 0 else max(start_ns, min(planned.end_ns, end_ns))
+    stop_ns = max(stop_ns, start_ns)
+    healed_ns = max(stop_ns, at.get("healed", stop_ns))
+    later = [at_ns for window, at_ns in begun.items() if window != planned.window]
+    next_ns = min((at_ns for at_ns in later if at_ns >= healed_ns), default=end_ns)
+    watched_ns = planned.recovery_end_ns - planned.end_ns + max(stop_ns, planned.end_ns)
+    shown = [entry for entry in entries if entry.exposure_source]
+    # Leaving the fault's context undoes whatever a failed injection had begun.
+    undone = "healed" in at or (not injected and "failed" in at)
+    return WindowSpan(
+        window=planned.window,
+        id=f"{planned.window}:{fault.kind}",
+        fault=fault,
+        start_ns=start_ns,
+        end_ns=stop_ns,
+        healed_ns=healed_ns,
+        recovery_end_ns=max(healed_ns, min(watched_ns, next_ns, end_ns)),
+        injected=injected,
+        healed="not_healed" not in at and (not entries or undone),
+        error="; ".join(entry.error for entry in entries if entry.error),
+        exposure_count=shown[-1].exposure_count if shown else 0,
+        exposure_unit=shown[-1].exposure_unit if shown else "",
+        exposure_source=shown[-1].exposure_source if shown else "",
+    )
