@@ -1,0 +1,58 @@
+"""The ways in which the bundled server can be made to fail on purpose; all off is hardened."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Flaw(StrEnum):
+    """One switch each; the member's text says what goes wrong and what brings it to light."""
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str = "") -> Flaw:
+        """A member whose value is its command line name."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        return member
+
+    EMPTY_ON_ERROR = (
+        "empty-on-error",
+        # The pattern that `search` hands to its database may be 32 KiB long: a query of 64 KiB
+        # fails inside SQLite ("LIKE or GLOB pattern too complex"), and so does any query while
+        # all connections are taken for 2 s. That is the dependency's failure to hide.
+        "search answers an empty list when its database fails (try a query of 64 KiB), "
+        "instead of an error that names the cause",
+    )
+    AUTH_AT_INIT_ONLY = (
+        "auth-at-init-only",
+        # The modern era has no session to trust, so there the client is: whoever was once seen
+        # with a good token is served for ever on any token that the issuer has signed.
+        "the token is checked when a session or client is first seen and never again: expired and "
+        "revoked tokens are served",
+    )
+    EXPIRED_IS_403 = (
+        "expired-is-403",
+        "an expired token is answered with 403 and no challenge, so that no client renews it",
+    )
+    SESSION_BOUND_TO_TOKEN = (
+        "session-bound-to-token",
+        # Legacy: the session is not found (404). Modern: what was remembered is not found.
+        "a session and its context belong to the bytes of one token: a renewed token loses them",
+    )
+    NO_DEDUP = (
+        "no-dedup",
+        "append_note ignores its idempotency key: a repeated call takes effect again",
+    )
+    UNBOUNDED_REQUEST = (
+        "unbounded-request",
+        "a request body of any size is read into memory and parsed before anybody looks at it",
+    )
+    SYNC_BLOCKS_LOOP = (
+        "sync-blocks-loop",
+        "slow and search block the event loop, so that every other session waits for them",
+    )
+
+
+Flaws = frozenset[Flaw]

@@ -1,0 +1,212 @@
+"""The tools of the bundled server."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio
+from mcp.server import MCPServer
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from harness.reference.documents import ROWS_MAX, DatabaseError, Document, Documents, Row
+from harness.reference.flaws import Flaw, Flaws
+from harness.reference.notes import Notes
+
+SLOW_MAX_S = 120.0
+PROGRESS_STEPS = 10
+BIG_MAX_BYTES = 8 * 1024 * 1024
+CONTEXTS_MAX = 100_000  # remembered values; the oldest gives way
+VALUE_LIMIT_BYTES = 16 * 1024
+WORDS = "a large result is a page that nobody asked for; "
+
+READS = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+APPENDS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
+)
+REMEMBERS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+
+Limit = Annotated[int, Field(ge=1, le=ROWS_MAX)]
+
+
+class Note(TypedDict):
+    """A note as it was written, and its number in the ledger."""
+
+    key: str
+    text: str
+    sequence: int
+
+
+class Memory(TypedDict):
+    """A remembered value and the handle under which it can be asked for again."""
+
+    key: str
+    value: str
+    session: str
+
+
+class Rest(TypedDict):
+    """How long a slow call was asked to take; the label comes back as it was given."""
+
+    label: str
+    seconds: float
+
+
+class Bulk(TypedDict):
+    """A large text; the label comes back as it was given."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whose call this is."""
+
+    client: str
+    subject: str
+    holder: str
+
+
+class Contexts:
+    """What `remember` keeps: in memory, per caller and handle, bounded."""
+
+    def __init__(self) -> None:
+        """Start with nothing remembered."""
+        self._values: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
+
+    def put(self, caller: Caller, session: str, key: str, value: str) -> None:
+        """Remember a value; the oldest is forgotten when there are too many."""
+        place = (caller.holder, caller.subject, session, key)
+        self._values[place] = value
+        self._values.move_to_end(place)
+        if len(self._values) > CONTEXTS_MAX:
+            self._values.popitem(last=False)
+
+    def get(self, caller: Caller, session: str, key: str) -> str | None:
+        """The value, or None when it is not known to this caller."""
+        return self._values.get((caller.holder, caller.subject, session, key))
+
+
+def build(*, documents: Documents, notes: Notes, flaws: Flaws) -> MCPServer:
+    """An MCP server with every tool, over one database and one ledger."""
+    server: MCPServer = MCPServer(
+        "squall-reference",
+        version="1.0",
+        instructions="A bundled server to practise on.",
+        log_level="WARNING",
+    )
+    _add_reading(server, documents, flaws)
+    _add_writing(server, notes)
+    _add_memory(server, Contexts())
+    _add_load(server, flaws)
+    return server
+
+
+def _add_reading(server: MCPServer, documents: Documents, flaws: Flaws) -> None:
+    @server.tool(annotations=READS)
+    async def search(query: str, limit: Limit = 10) -> list[Row]:
+        """Find documents: between 3 and `limit` of them, each with the query in its snippet."""
+        try:
+            return await documents.search(query, limit)
+        except DatabaseError as error:
+            if Flaw.EMPTY_ON_ERROR in flaws:
+                return []
+            raise ToolError(str(error)) from error
+
+    @server.tool(annotations=READS)
+    async def fetch(id: str) -> Document:  # noqa: A002 - the name that clients know
+        """One document by the id that `search` gave."""
+        number = id.removeprefix("doc-")
+        try:
+            document = await documents.fetch(int(number)) if number.isdecimal() else None
+        except (DatabaseError, ValueError) as error:
+            raise ToolError(str(error)) from error
+        if document is None:
+            raise ToolError(f"there is no document {id[:80]!r}")
+        return document
+
+
+def _add_writing(server: MCPServer, notes: Notes) -> None:
+    @server.tool(annotations=APPENDS)
+    async def append_note(
+        key: str, text: str, ctx: Context[Any, Any], idempotency_key: str = ""
+    ) -> Note:
+        """Write a note; a repeated `idempotency_key` returns the first note's number again."""
+        caller = _caller(ctx)
+        sequence = await notes.append(
+            text=text,
+            client=caller.client,
+            subject=caller.subject,
+            idempotency_key=idempotency_key,
+        )
+        return Note(key=key, text=text, sequence=sequence)
+
+
+def _add_memory(server: MCPServer, contexts: Contexts) -> None:
+    @server.tool(annotations=REMEMBERS)
+    async def remember(key: str, value: str, ctx: Context[Any, Any], session: str = "") -> Memory:
+        """Keep a value for this caller under a handle of its own choice."""
+        if len(value) > VALUE_LIMIT_BYTES:
+            raise ToolError(f"a remembered value may have {VALUE_LIMIT_BYTES} characters")
+        contexts.put(_caller(ctx), session, key, value)
+        return Memory(key=key, value=value, session=session)
+
+    @server.tool(annotations=READS)
+    async def recall(key: str, ctx: Context[Any, Any], session: str = "") -> Memory:
+        """The value that was kept under this handle and key."""
+        value = contexts.get(_caller(ctx), session, key)
+        if value is None:
+            raise ToolError(f"nothing is remembered under {key[:80]!r} for this caller and handle")
+        return Memory(key=key, value=value, session=session)
+
+
+def _add_load(server: MCPServer, flaws: Flaws) -> None:
+    @server.tool(annotations=READS)
+    async def slow(
+        seconds: Annotated[float, Field(ge=0, le=SLOW_MAX_S)],
+        ctx: Context[Any, Any],
+        label: str = "",
+    ) -> Rest:
+        """Take a while, and say how far it is."""
+        for step in range(PROGRESS_STEPS):
+            if Flaw.SYNC_BLOCKS_LOOP in flaws:
+                time.sleep(seconds / PROGRESS_STEPS)  # noqa: ASYNC251 - this is the flaw
+            else:
+                await anyio.sleep(seconds / PROGRESS_STEPS)
+            await ctx.report_progress(step + 1, PROGRESS_STEPS)
+        return Rest(label=label, seconds=seconds)
+
+    @server.tool(annotations=READS)
+    async def big(size_bytes: Annotated[int, Field(ge=0)], label: str = "") -> Bulk:
+        """A result of about `size_bytes` on the wire; above 8 MiB an error that says so."""
+        if size_bytes > BIG_MAX_BYTES:
+            raise ToolError(
+                f"a result of {size_bytes} bytes is more than the {BIG_MAX_BYTES} that one may "
+                "have; ask for less"
+            )
+        # Every result is sent twice, as text and as structured content.
+        length = size_bytes // 2
+        return Bulk(label=label, text=(WORDS * (length // len(WORDS) + 1))[:length])
+
+
+def _caller(ctx: Context[Any, Any]) -> Caller:
+    """Who calls, by the token that came with this very request."""
+    request = ctx.request_context.request
+    user = request.scope.get("user") if request is not None else None
+    if not isinstance(user, AuthenticatedUser):
+        return Caller(client="anonymous", subject="anonymous", holder="anonymous")
+    token = user.access_token
+    client = str((token.claims or {}).get("client_id", token.client_id))
+    return Caller(client=client, subject=token.subject or "", holder=token.client_id)
