@@ -1,0 +1,242 @@
+"""The HTTP API: Toxiproxy 2.12's, answer for answer, and our own additions under /squall/."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from faults.toxiproxy.bodies import encode
+from faults.toxiproxy.proxy import Proxy
+from faults.toxiproxy.store import ApiError, PopulateError, Store, show_proxy, show_toxic
+
+VERSION = "2.12.0"
+BODY_BYTES_MAX = 8 * 1024 * 1024
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str | None = _JSON
+    matched: bool = True  # a route took the request, which then bears an id
+    sniffable: bool = True
+
+
+def _error(status: int, text: str) -> Reply:
+    """An error as the original gives it: JSON that calls itself plain text."""
+    body = encode({"error": text, "status": status}) + b"\n"
+    return Reply(status=status, body=body, content_type=_TEXT, sniffable=False)
+
+
+_EMPTY = Reply(status=204, content_type=None)
+_NO_ROUTE = Reply(
+    status=404, body=b"404 page not found\n", content_type=_TEXT, matched=False, sniffable=False
+)
+_NO_METHOD = Reply(status=405, content_type=None, matched=False)
+_NO_BROWSERS = Reply(
+    status=403, body=b"User agent not allowed\n", content_type=_TEXT, sniffable=False
+)
+
+_METHODS = {
+    ("reset",): ("POST",),
+    ("proxies",): ("GET", "POST"),
+    ("populate",): ("POST",),
+    ("proxies", "*"): ("GET", "POST", "PATCH", "DELETE"),
+    ("proxies", "*", "toxics"): ("GET", "POST"),
+    ("proxies", "*", "toxics", "*"): ("GET", "POST", "PATCH", "DELETE"),
+    ("version",): ("GET",),
+    ("squall", "exposure"): ("GET",),
+    ("squall", "proxies", "*", "lease"): ("POST",),
+    ("squall", "proxies", "*", "toxics", "*", "lease"): ("POST",),
+}
+
+
+def _route(path: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The pattern that a path matches and the names in it; None when there is none."""
+    parts = tuple(path.split("/")[1:])
+    for pattern in _METHODS:
+        if len(pattern) == len(parts) and all(
+            part and want in {part, "*"} for want, part in zip(pattern, parts, strict=True)
+        ):
+            names = (part for want, part in zip(pattern, parts, strict=True) if want == "*")
+            return pattern, tuple(names)
+    return None
+
+
+class Api:
+    """The ASGI application over one store."""
+
+    def __init__(self, store: Store) -> None:
+        """Answer for this store."""
+        self.store = store
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            body = await _whole_body(receive)
+            reply = await self._answer(scope["method"], scope["path"], scope["headers"], body)
+        except ApiError as error:
+            reply = _error(error.status, error.text)
+        headers = [(b"content-length", str(len(reply.body)).encode())]
+        if reply.status == _EMPTY.status:
+            headers.clear()
+        if reply.content_type is not None:
+            headers.append((b"content-type", reply.content_type.encode()))
+        if not reply.sniffable:
+            headers.append((b"x-content-type-options", b"nosniff"))
+        if reply.matched:
+            headers.append((b"x-toxiproxy-request-id", _request_id()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _answer(
+        self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> Reply:
+        route = _route(path)
+        if route is None:
+            return _NO_ROUTE
+        pattern, names = route
+        if method not in _METHODS[pattern]:
+            return _NO_METHOD
+        agents = (value for name, value in headers if name == b"user-agent")
+        if next(agents, b"").startswith(b"Mozilla/"):
+            return _NO_BROWSERS
+        return await self._handle(pattern, method, names, body)
+
+    async def _handle(
+        self, pattern: tuple[str, ...], method: str, names: tuple[str, ...], body: bytes
+    ) -> Reply:
+        if pattern[0] == "squall":
+            return self._additions(pattern, names, body)
+        if len(pattern) > 2:  # noqa: PLR2004 - /proxies/{proxy}/toxics and below
+            return self._toxics(method, names, body)
+        if pattern[0] == "proxies":
+            return await self._proxies(method, names, body)
+        return await self._whole(pattern[0], body)
+
+    async def _whole(self, verb: str, body: bytes) -> Reply:
+        """Routes that concern the whole server."""
+        if verb == "version":
+            text = f'{{"version": "{VERSION}"}}\n'.encode()
+            return Reply(body=text, content_type="application/json;charset=utf-8")
+        if verb == "reset":
+            await self.store.reset()
+            return _EMPTY
+        try:
+            proxies = await self.store.populate(body)
+        except PopulateError as error:
+            done = _shown(error.done)
+            report = {"error": error.text, "status": error.status, "proxies": done}
+            return Reply(status=error.status, body=encode(report))
+        return Reply(status=201, body=encode({"proxies": _shown(proxies)}))
+
+    async def _proxies(self, method: str, names: tuple[str, ...], body: bytes) -> Reply:
+        store = self.store
+        if not names:
+            if method == "POST":
+                return Reply(status=201, body=encode(show_proxy(await store.create(body))))
+            proxies = sorted(store.proxies.items())
+            return Reply(body=encode({name: show_proxy(proxy) for name, proxy in proxies}))
+        if method == "GET":
+            return Reply(body=encode(show_proxy(store.get(names[0]))))
+        if method == "DELETE":
+            store.delete(names[0])
+            return _EMPTY
+        return Reply(body=encode(show_proxy(await store.update(names[0], body))))
+
+    def _toxics(self, method: str, names: tuple[str, ...], body: bytes) -> Reply:
+        store = self.store
+        if len(names) == 1:
+            if method == "POST":
+                return Reply(body=encode(show_toxic(store.add_toxic(names[0], body))))
+            toxics = store.get(names[0]).all_toxics()
+            return Reply(body=encode([show_toxic(toxic) for toxic in toxics]))
+        proxy_name, name = names
+        if method == "GET":
+            return Reply(body=encode(show_toxic(store.get_toxic(proxy_name, name)[1])))
+        if method == "DELETE":
+            store.remove_toxic(proxy_name, name)
+            return _EMPTY
+        return Reply(body=encode(show_toxic(store.update_toxic(proxy_name, name, body))))
+
+    def _additions(self, pattern: tuple[str, ...], names: tuple[str, ...], body: bytes) -> Reply:
+        """What the original does not have."""
+        if pattern[-1] == "lease":
+            toxic_name = names[1] if len(names) > 1 else None
+            ttl_ms = self.store.lease(names[0], toxic_name, body)
+            return Reply(body=encode({"ttl_ms": ttl_ms}))
+        return Reply(body=encode({"seed": self.store.seed, "proxies": self._exposure()}))
+
+    def _exposure(self) -> dict[str, object]:
+        """What passed through each proxy, and what each of its toxics touched."""
+        shown: dict[str, object] = {}
+        for name, proxy in sorted(self.store.proxies.items()):
+            upstream_bytes, downstream_bytes = proxy.carried()
+            active = proxy.all_toxics()
+            toxics = {
+                toxic.name: {
+                    "type": toxic.type,
+                    "active": toxic in active,
+                    "connections": toxic.exposure.connections,
+                    "bytes": toxic.exposure.bytes,
+                    "hits": toxic.exposure.hits,
+                }
+                for toxic in [*proxy.past_toxics.values(), *active]
+            }
+            shown[name] = {
+                "connections": proxy.traffic.connections,
+                "open": len(proxy.connections),
+                "upstream_bytes": upstream_bytes,
+                "downstream_bytes": downstream_bytes,
+                "closed_by_disable": proxy.traffic.closed_by_disable,
+                "failed_dials": proxy.traffic.failed_dials,
+                "toxics": toxics,
+            }
+        return shown
+
+
+def _shown(proxies: list[Proxy] | None) -> list[dict[str, object]] | None:
+    """Proxies as populate shows them."""
+    return None if proxies is None else [show_proxy(proxy) for proxy in proxies]
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    """The request's body, which has a limit.
+
+    Raises:
+        ApiError: 413.
+    """
+    pieces: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(pieces)
+        piece: bytes = message.get("body", b"")
+        size_bytes += len(piece)
+        if size_bytes > BODY_BYTES_MAX:
+            raise ApiError(413, f"request body over {BODY_BYTES_MAX} bytes")
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def _request_id() -> bytes:
+    """Twenty characters in the original's alphabet: the second, then chance."""
+    raw = int(time.time()).to_bytes(4, "big") + os.urandom(8)
+    return base64.b32hexencode(raw).rstrip(b"=").lower()

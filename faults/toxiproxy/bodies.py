@@ -1,0 +1,137 @@
+"""Reads and writes JSON the way the original's encoding/json does, since clients depend on it.
+
+Keys match without regard to case, unknown ones and whatever follows the first value are ignored,
+`null` leaves a field as it was, and an integer must be written as one: `100.0` is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Literal, NoReturn
+
+Kind = Literal["string", "bool", "int", "float32", "object"]
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+FLOAT32_MAX = 3.4028234663852886e38
+
+
+class BodyError(Exception):
+    """A request's body cannot be read; the text follows `bad request body: `."""
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise BodyError(f"invalid character '{text[0]}' looking for beginning of value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def decode(body: bytes) -> object:
+    """The first JSON value of a body.
+
+    Raises:
+        BodyError: there is none.
+    """
+    text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
+    if not text:
+        raise BodyError("EOF")
+    try:
+        value: object
+        value, _ = _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()):
+            raise BodyError("unexpected EOF") from None
+        raise BodyError(f"invalid character {text[error.pos]!r} at offset {error.pos}") from None
+    except (ValueError, RecursionError) as error:
+        raise BodyError(type(error).__name__) from None
+    return value
+
+
+def fields(value: object, kinds: Mapping[str, Kind]) -> dict[str, object]:
+    """The named fields that an object carries, each checked against its kind.
+
+    Raises:
+        BodyError: the value is no object, or a field is of another kind.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BodyError(f"json: cannot unmarshal {_kind_of(value)} into Go value of type struct")
+    found: dict[str, object] = {}
+    for key, held in value.items():
+        name = key.lower()
+        kind = kinds.get(name)
+        if kind is None or held is None:
+            continue
+        if not _fits(held, kind):
+            text = f"json: cannot unmarshal {_kind_of(held)} into Go struct field {name} of type "
+            raise BodyError(text + kind)
+        found[name] = held
+    return found
+
+
+def array(value: object) -> list[object]:
+    """The elements of an array; `null` has none.
+
+    Raises:
+        BodyError: the value is no array.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise BodyError(f"json: cannot unmarshal {_kind_of(value)} into Go value of type []struct")
+    return value
+
+
+def integers(value: object, names: tuple[str, ...]) -> dict[str, int]:
+    """The named integers that an attributes object carries.
+
+    Raises:
+        BodyError: the value is no object, or one of them is no integer.
+    """
+    found = fields(value, dict.fromkeys(names, "int"))
+    return {name: held for name, held in found.items() if isinstance(held, int)}
+
+
+def _fits(held: object, kind: Kind) -> bool:
+    if kind == "string":
+        return isinstance(held, str)
+    if kind == "bool":
+        return isinstance(held, bool)
+    if kind == "object":
+        return isinstance(held, dict)
+    if isinstance(held, bool):
+        return False
+    if kind == "int":
+        return isinstance(held, int) and INT64_MIN <= held <= INT64_MAX
+    return isinstance(held, int | float) and abs(held) <= FLOAT32_MAX
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, int | float):
+        return "number"
+    return "array" if isinstance(value, list) else "object"
+
+
+def narrow(value: float) -> float:
+    """The nearest 32-bit float's shortest decimal, which is what the API shows of a toxicity."""
+    exact: float = struct.unpack("f", struct.pack("f", value))[0]
+    for digits in range(1, 10):
+        shorter = float(f"{exact:.{digits}g}")
+        if struct.unpack("f", struct.pack("f", shorter))[0] == exact:
+            return shorter
+    return exact
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON with the characters that Go escapes escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for plain in "<>&\u2028\u2029":
+        text = text.replace(plain, f"\\u{ord(plain):04x}")
+    return text.encode("utf-8", "replace")

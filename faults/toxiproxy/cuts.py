@@ -1,0 +1,167 @@
+"""Toxics that end or spoil a connection: slow_close, timeout, reset_peer, limit_data."""
+
+from __future__ import annotations
+
+import time
+
+from faults.toxiproxy.stage import MS, Stage
+
+
+class SlowClose(Stage):
+    """Data passes; the end waits `delay` ms."""
+
+    __slots__ = ()
+
+    def feed(self, piece: bytes, at_s: float) -> None:
+        """Pass the piece on."""
+        self.after.feed(piece, at_s)
+
+    def finish(self) -> None:
+        """Start the wait."""
+        self._touch(0)
+        self._wait(self._delay_s(), self._close)
+
+    def _delay_s(self) -> float:
+        # A timer may fire within the millisecond before its time; a close must not come early.
+        return (max(self.attributes["delay"], 0) + 1) * MS
+
+    def _close(self) -> None:
+        self._timer = None
+        self.after.end()
+
+    def release(self) -> None:
+        """Close at once if the source has ended."""
+        if self._timer is not None:
+            self._cancel()
+            self.after.end()
+
+    def changed(self) -> None:
+        """Begin the wait anew."""
+        if self._timer is not None:
+            self._cancel()
+            self._wait(self._delay_s(), self._close)
+
+
+class Timeout(Stage):
+    """Drops all data; closes after `timeout` ms without any. 0 never closes."""
+
+    __slots__ = ("_last_s",)
+
+    def begin(self) -> None:
+        """Start counting the silence."""
+        self._last_s = time.monotonic()
+        self._arm()
+
+    def feed(self, piece: bytes, at_s: float) -> None:
+        """Drop the piece."""
+        self._touch(len(piece))
+        self._last_s = at_s
+
+    def finish(self) -> None:
+        """Pass the end on."""
+        self._cancel()
+        self.after.end()
+
+    def release(self) -> None:
+        """Nothing is held: what was dropped stays lost."""
+        self._cancel()
+
+    def removed(self) -> None:
+        """Removal closes the connection: part of its stream is missing."""
+        self.end()
+
+    def changed(self) -> None:
+        """Count the silence anew."""
+        self._cancel()
+        self._last_s = time.monotonic()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.attributes["timeout"] > 0 and not self.ended:
+            silent_s = time.monotonic() - self._last_s
+            self._wait(self.attributes["timeout"] * MS - silent_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if time.monotonic() - self._last_s < self.attributes["timeout"] * MS:
+            self._arm()
+            return
+        self._touch(0)
+        self.end()
+
+
+class ResetPeer(Stage):
+    """On the first piece, or the end: RST on both sides after `timeout` ms."""
+
+    __slots__ = ("_pieces",)
+
+    def begin(self) -> None:
+        """Wait for the first piece."""
+        self._pieces: list[tuple[bytes, float]] = []
+
+    def feed(self, piece: bytes, at_s: float) -> None:
+        """Start the countdown; the piece is kept only so that a removal in time loses nothing."""
+        self._touch(len(piece))
+        self._pieces.append((piece, at_s))
+        self._set_full(full=True)
+        self._arm()
+
+    def finish(self) -> None:
+        """Start the countdown."""
+        if not self._pieces:
+            self._touch(0)
+        self._arm()
+
+    def release(self) -> None:
+        """Called off before the countdown ended: the stream goes on unharmed."""
+        self._cancel()
+        for piece, at_s in self._pieces:
+            self.after.feed(piece, at_s)
+        self._pieces.clear()
+        self._set_full(full=False)
+        if self.ended:
+            self.after.end()
+
+    def changed(self) -> None:
+        """Count down anew."""
+        if self._timer is not None:
+            self._cancel()
+            self._arm()
+
+    def drop(self) -> None:
+        """Forget the pieces."""
+        self._pieces.clear()
+        super().drop()
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            timeout_ms = self.attributes["timeout"]
+            # A timer may fire within the millisecond before its time; a reset must not come early.
+            self._wait((timeout_ms + 1) * MS if timeout_ms > 0 else 0.0, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self.host.reset()
+
+
+class LimitData(Stage):
+    """Passes exactly `bytes` bytes, then closes."""
+
+    __slots__ = ("_passed_bytes",)
+
+    def begin(self) -> None:
+        """Start the count, which outlives changes of the limit."""
+        self._passed_bytes = 0
+
+    def feed(self, piece: bytes, at_s: float) -> None:
+        """Pass what the limit leaves of the piece."""
+        if self.ended:
+            return
+        room_bytes = max(self.attributes["bytes"] - self._passed_bytes, 0)
+        part = piece[:room_bytes]
+        self._touch(len(part))
+        if part:
+            self._passed_bytes += len(part)
+            self.after.feed(part, at_s)
+        if self._passed_bytes >= self.attributes["bytes"]:
+            self.end()

@@ -1,0 +1,154 @@
+"""A toxic's place in one direction of one connection, and what is counted there.
+
+A stage takes pieces in order, holds some of them for a while, and passes them on. It owns no task
+and no queue that someone must await: its only clock is one timer of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MS = 0.001
+US = 0.000_001
+LONGEST_WAIT_S = 30 * 24 * 3600.0
+
+
+@dataclass(slots=True)
+class Exposure:
+    """What a toxic has touched since it was added."""
+
+    connections: int = 0
+    bytes: int = 0
+    hits: int = 0  # pieces that passed through it, and closings it caused
+
+
+@dataclass(slots=True, kw_only=True)
+class Toxic:
+    """A toxic of one proxy, as the API shows it."""
+
+    name: str
+    type: str
+    stream: str  # as the client spelled it
+    upstream: bool
+    toxicity: float
+    attributes: dict[str, int]
+    exposure: Exposure = field(default_factory=Exposure)
+
+
+class Next(Protocol):
+    """Where a stage passes its pieces: another stage, or the connection's far side."""
+
+    def feed(self, piece: bytes, at_s: float) -> None:
+        """Take one piece that arrived at `at_s`."""
+
+    def end(self) -> None:
+        """Take the end of the stream."""
+
+
+class Host(Protocol):
+    """What a stage may ask of the link it works in."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def hold(self) -> None:
+        """Stop reading the source until as many `unhold` calls have followed."""
+
+    def unhold(self) -> None:
+        """Undo one `hold`."""
+
+    def reset(self) -> None:
+        """Break the connection with RST on both sides."""
+
+
+class Stage:
+    """Passes everything on at once: a noop, and the stand-in where toxicity spared a connection."""
+
+    __slots__ = (
+        "_full",
+        "_timer",
+        "_touched",
+        "after",
+        "attributes",
+        "ended",
+        "host",
+        "rng",
+        "toxic",
+    )
+
+    def __init__(
+        self, toxic: Toxic, host: Host, after: Next, rng: Callable[[], random.Random]
+    ) -> None:
+        """Work for one link; `rng` makes this connection's own random numbers when needed."""
+        self.toxic = toxic
+        self.attributes = toxic.attributes
+        self.host = host
+        self.after = after
+        self.rng = rng
+        self.ended = False  # the source's end has come in, though perhaps not gone out
+        self._timer: asyncio.Handle | None = None
+        self._full = False
+        self._touched = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Set up what this kind of stage remembers."""
+
+    def feed(self, piece: bytes, at_s: float) -> None:
+        """Take one piece that arrived at `at_s` on the monotonic clock."""
+        self.after.feed(piece, at_s)
+
+    def end(self) -> None:
+        """Take the source's end; a second one changes nothing."""
+        if not self.ended:
+            self.ended = True
+            self.finish()
+
+    def finish(self) -> None:
+        """Pass the end on once nothing is left before it."""
+        self.after.end()
+
+    def release(self) -> None:
+        """Pass on all that is held, at once: the toxic goes away or changes."""
+
+    def removed(self) -> None:
+        """Do what the toxic's removal means for this connection."""
+        self.release()
+
+    def changed(self) -> None:
+        """Go on under changed attributes."""
+
+    def drop(self) -> None:
+        """Forget everything: the connection is gone."""
+        self._cancel()
+        self._set_full(full=False)
+
+    def _touch(self, size_bytes: int) -> None:
+        exposure = self.toxic.exposure
+        exposure.hits += 1
+        exposure.bytes += size_bytes
+        if not self._touched:
+            self._touched = True
+            exposure.connections += 1
+
+    def _set_full(self, *, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            if full:
+                self.host.hold()
+            else:
+                self.host.unhold()
+
+    def _wait(self, delay_s: float, then: Callable[[], None]) -> None:
+        """Call `then` after `delay_s`, give or take a millisecond: it looks at the clock."""
+        whole_ms = math.ceil(min(max(delay_s, 0.0), LONGEST_WAIT_S) * 1000)
+        self._timer = self.host.loop.call_later(whole_ms * MS, then)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
