@@ -35,3 +35,4 @@ class Reply:
     retry_after: str = ""  # the Retry-After header, when there was one
     resumed: int = 0  # how often the reply's stream was resumed with Last-Event-ID
     detail: str = ""
+    session_id: str = ""  # the Mcp-Session-Id header, when there was one

@@ -1,0 +1,337 @@
+"""One agent's MCP client: requests go in as encoded parameters, judged replies come out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic_core import to_json
+
+from harness.clock import NS_PER_S
+from harness.outcome import Outcome, Reason
+from harness.wire import legacy, modern, negotiate
+from harness.wire.connection import LARGE_BYTES, Connection
+from harness.wire.endpoint import Endpoint
+from harness.wire.heads import modern_headers, render_head
+from harness.wire.jsonrpc import decode, encode_answer, encode_notification, encode_request
+from harness.wire.limits import Limits
+from harness.wire.listen import Listener, Listening
+from harness.wire.pool import Pool, Unconnected
+from harness.wire.reading import Call, read_reply
+from harness.wire.receipts import read_receipt, read_unconnected, read_withheld
+from harness.wire.reply import Reply
+from harness.wire.resume import can_resume, resume_stream
+from harness.wire.schemas import SchemaBook
+
+Era = Literal["auto", "legacy", "modern"]
+CANCEL_NS: Final = NS_PER_S  # how long a courtesy message after a hang may take
+ANSWERS_MAX: Final = 8  # answers to server requests under way at once, per client
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WireStats:
+    """What one client has carried so far; sizes in bytes."""
+
+    connections_opened: int
+    bytes_in: int
+    bytes_out: int
+    foreign_messages: int  # notifications, server requests, responses to other ids
+    duplicate_replies: int
+    server_requests: int
+    streams_left_open: int  # replies whose stream the server did not end with them
+    listening: Listening
+    listen_messages: int
+    listen_reconnects: int
+
+
+class WireClient:
+    """An MCP client over Streamable HTTP for either era; `close` it when done.
+
+    `session_id` and `protocol_version` are empty until `open` has succeeded.
+    """
+
+    __slots__ = (
+        "_answers", "_authorization", "_grace_ns", "_head", "_listen",
+        "_listener", "_meta", "_next_id", "_pool", "_resume", "_server_requests", "agent",
+        "endpoint", "era", "now_ns", "protocol_version", "schemas", "session_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        era: Era,
+        now_ns: Callable[[], int],
+        limits: Limits | None = None,
+        schemas: SchemaBook,
+        listen: bool = False,
+        resume: bool = True,
+        agent: str = "squall",
+    ) -> None:
+        self.endpoint = endpoint
+        self.era: Era = era
+        self.now_ns = now_ns
+        self.schemas = schemas
+        self.agent = agent
+        self.protocol_version = ""
+        self.session_id = ""
+        limits = limits or Limits()
+        self._pool = Pool(endpoint, now_ns, limits, self._answer)
+        self._grace_ns = int(limits.hang_grace_s * NS_PER_S)
+        self._listen = listen
+        self._resume = resume
+        self._listener: Listener | None = None
+        self._answers: set[asyncio.Task[None]] | None = None
+        self._server_requests = 0
+        self._authorization = b""
+        self._meta = to_json(modern.request_meta(agent, modern.VERSION))
+        self._next_id = 1
+        self._head = b""
+        self._render()
+
+    # --- credentials and sessions --------------------------------------------------------------
+
+    @property
+    def authorization(self) -> bytes:
+        """The value of the Authorization header; empty for none."""
+        return self._authorization
+
+    @authorization.setter
+    def authorization(self, value: bytes) -> None:
+        self._authorization = value
+        self._render()
+
+    def adopt(self, era: Era, *, version: str, session_id: str = "") -> None:
+        """Speak `version` of `era` from now on, inside the session when there is one."""
+        self.era = era
+        self.protocol_version = version
+        self.session_id = session_id
+        self._pool.batches = version == legacy.BATCH_VERSION
+        self._render()
+
+    def forget_session(self) -> None:
+        """Know no session any more: the next `open` begins a new one without the old id."""
+        self._stop_listening()
+        self.adopt(self.era, version="")
+
+    async def open(self, *, deadline_ns: int) -> Reply:
+        """Begin to speak: handshake, discovery, or whichever of the two the server understands.
+
+        Returns the reply that decided; its outcome is OK when the client may be used.
+        """
+        self.forget_session()
+        reply = await negotiate.OPENERS[self.era](self, deadline_ns)
+        if reply.outcome is Outcome.OK and self.era == "legacy" and self._listen:
+            self._listener = Listener(
+                self.endpoint,
+                self._pool,
+                resume=self._resume,
+                get_head=self._render_get,
+                on_server_request=self._answer,
+            )
+            await self._listener.start()
+        return reply
+
+    async def close(self, *, deadline_ns: int) -> Reply | None:
+        """End the session at the server when there is one, then every connection."""
+        self._stop_listening()
+        reply = None
+        if self.session_id:
+            head = self._render_for("DELETE", self._authorization) + b"\r\n"
+            call = Call(0, "", "", deadline_ns, len(head))
+            exchange = await self._exchange(head, b"", call, deadline_ns)
+            reply = read_receipt(exchange, call, also_fine=(405,))
+            self.session_id = ""
+        for task in self._answers or ():
+            task.cancel()
+        self._pool.drop(reset=False)
+        return reply
+
+    def drop_connections(self) -> None:
+        """Reset every socket at once; the session itself stays known."""
+        self._pool.drop(reset=True)
+        if self._listener is not None:
+            self._listener.drop(reset=True)
+
+    # --- messages ------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        method: str,
+        params: bytes,
+        *,
+        name: str = "",
+        deadline_ns: int,
+        authorization: bytes | None = None,
+        lose_reply: bool = False,
+        vanish_after_ns: int | None = None,
+        headers: bytes = b"",
+    ) -> Reply:
+        """Send one request and give what came of it; never raises for what a server may do.
+
+        `params` is an encoded JSON object. `authorization` overrides the client's for this one
+        request (empty sends none), `headers` are further lines, each ended by CRLF.
+        `vanish_after_ns` counts from the moment of sending.
+
+        Raises:
+            ValueError: an authorization holds control characters.
+        """
+        call_id = self._next_id
+        self._next_id = call_id + 1
+        head = self._head
+        if authorization is not None:
+            head = self._render_for("POST", authorization)
+        if self.era == "modern":
+            params, headers = self._dress(method, params, name, headers)
+        body = encode_request(call_id, method, params)
+        head = b"%b%bContent-Length: %d\r\n\r\n" % (head, headers, len(body))
+        call = Call(call_id, method, name, deadline_ns, len(head) + len(body))
+        expires_ns = deadline_ns + self._grace_ns
+        exchange = await self._exchange(head, body, call, expires_ns, vanish_after_ns)
+        if isinstance(exchange, Unconnected):
+            return read_unconnected(exchange)
+        if exchange.reason:
+            return await self._read_broken(exchange, call, expires_ns, lose_reply=lose_reply)
+        reply = read_reply(exchange, call, self.schemas)
+        if lose_reply:
+            exchange.abort(reset=True)
+            return read_withheld(reply)
+        self._pool.give_back(exchange)
+        return reply
+
+    async def notify(self, method: str, params: bytes, *, deadline_ns: int) -> Reply:
+        """Send one notification; OK when the server took it."""
+        headers = b""
+        if self.era == "modern":
+            params, headers = self._dress(method, params, "", headers)
+        body = encode_notification(method, params)
+        return await self._post(body, headers, deadline_ns, deadline_ns + self._grace_ns)
+
+    @property
+    def stats(self) -> WireStats:
+        """The counters as they stand."""
+        pool, listener = self._pool, self._listener
+        return WireStats(
+            connections_opened=pool.connections_opened,
+            bytes_in=pool.bytes_in + (listener.bytes_in if listener else 0),
+            bytes_out=pool.bytes_out + (listener.bytes_out if listener else 0),
+            foreign_messages=pool.foreign_messages,
+            duplicate_replies=pool.duplicate_replies,
+            server_requests=self._server_requests,
+            streams_left_open=pool.streams_left_open,
+            listening=listener.state if listener else Listening.OFF,
+            listen_messages=listener.messages if listener else 0,
+            listen_reconnects=listener.reconnects if listener else 0,
+        )
+
+    # --- inside --------------------------------------------------------------------------------
+
+    async def _exchange(
+        self,
+        head: bytes,
+        body: bytes,
+        call: Call,
+        expires_ns: int,
+        vanish_after_ns: int | None = None,
+    ) -> Connection | Unconnected:
+        connection = self._pool.take()
+        if connection is None:
+            opened = await self._pool.connect(call.deadline_ns)
+            if isinstance(opened, Unconnected):
+                return opened
+            connection = opened
+        done = connection.begin(call.call_id, expires_ns)
+        if vanish_after_ns is not None:
+            connection.vanish_later(vanish_after_ns)
+        try:
+            if len(body) <= LARGE_BYTES:
+                connection.write(head + body)
+            else:
+                await connection.write_large(head, body)
+            await done
+        except BaseException:
+            # The agent gave up: in the modern era the close is the cancel, in both the
+            # connection's next bytes belong to nobody.
+            connection.abort()
+            raise
+        return connection
+
+    async def _read_broken(
+        self, broken: Connection, call: Call, expires_ns: int, *, lose_reply: bool
+    ) -> Reply:
+        last, resumed = broken, 0
+        if self._resume and self.era == "legacy" and can_resume(broken):
+            self._pool.give_back(broken)
+            first = (broken.sent_ns, broken.first_ns)
+            last, resumed = await resume_stream(
+                broken, call, expires_ns, self._pool, self._render_get
+            )
+            last.sent_ns, last.first_ns = first
+        reply = read_reply(last, call, self.schemas)
+        reply.resumed = resumed
+        if lose_reply and not last.reason:
+            last.abort(reset=True)
+            return read_withheld(reply)
+        if last is not broken or not resumed:
+            self._pool.give_back(last)
+        if last.reason is Reason.HANG and self.era == "legacy" and call.method != legacy.INITIALIZE:
+            await self._cancel(call.call_id)
+        return reply
+
+    async def _cancel(self, call_id: int) -> None:
+        params = to_json({"requestId": call_id, "reason": "no reply by the deadline"})
+        limit_ns = self.now_ns() + CANCEL_NS
+        await self._post(encode_notification(legacy.CANCELLED, params), b"", limit_ns, limit_ns)
+
+    async def _post(self, body: bytes, headers: bytes, deadline_ns: int, expires_ns: int) -> Reply:
+        head = b"%b%bContent-Length: %d\r\n\r\n" % (self._head, headers, len(body))
+        call = Call(0, "", "", deadline_ns, len(head) + len(body))
+        exchange = await self._exchange(head, body, call, expires_ns)
+        reply = read_receipt(exchange, call)
+        if isinstance(exchange, Connection):
+            self._pool.give_back(exchange)
+        return reply
+
+    def _dress(self, method: str, params: bytes, name: str, headers: bytes) -> tuple[bytes, bytes]:
+        headers = modern_headers(method, name) + headers
+        if method == "tools/call" and self.schemas.asks_headers(name):
+            arguments = decode(params).get("arguments") or {}
+            headers += self.schemas.param_headers(name, arguments)
+        return modern.add_meta(params, self._meta), headers
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        self._server_requests += 1
+        if self.era != "legacy":
+            return  # the modern era has no server requests: counted, and left alone
+        if self._answers is None:
+            self._answers = set()
+        if len(self._answers) < ANSWERS_MAX:
+            task = asyncio.get_running_loop().create_task(self._send_answer(request))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+
+    async def _send_answer(self, request: dict[str, Any]) -> None:
+        limit_ns = self.now_ns() + self._grace_ns
+        await self._post(encode_answer(request), b"", limit_ns, limit_ns)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
+
+    def _render(self) -> None:
+        self._head = self._render_for("POST", self._authorization)
+
+    def _render_get(self) -> bytes:
+        return self._render_for("GET", self._authorization)
+
+    def _render_for(self, method: str, authorization: bytes) -> bytes:
+        return render_head(
+            method,
+            self.endpoint,
+            authorization=authorization,
+            session_id=self.session_id,
+            protocol_version=self.protocol_version,
+        )

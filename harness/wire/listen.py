@@ -1,0 +1,161 @@
+"""A session's standing GET stream: what the server says unasked, with no task while it is silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final
+
+from harness.clock import NS_PER_S
+from harness.outcome import Reason
+from harness.wire.connection import Connection
+from harness.wire.deadlines import NEVER_NS, Sweep
+from harness.wire.endpoint import Endpoint
+from harness.wire.jsonrpc import Sort, decode, sort_message
+from harness.wire.limits import Limits
+from harness.wire.pool import Pool, Unconnected, dial
+from harness.wire.resume import ATTEMPTS_IN_VAIN_MAX, RETRY_MS_DEFAULT, with_last_event_id
+
+NO_CALL: Final = -1
+_OK = 200
+
+
+class Listening(StrEnum):
+    """What became of the standing stream."""
+
+    OFF = "off"  # never asked for, or ended by this client
+    OPEN = "open"
+    BROKEN = "broken"  # waiting to reconnect
+    REFUSED = "refused"  # the server offers none (405), or not to this session
+    LOST = "lost"  # given up after too many attempts in vain
+
+
+class Listener:
+    """Keeps one GET stream open until `stop`; reconnects with `Last-Event-ID` when told to."""
+
+    __slots__ = (
+        "_connection", "_endpoint", "_failures", "_get_head", "_last_id", "_on_server_request",
+        "_pool", "_resume", "_retry", "_retry_ms", "_task", "bytes_in", "bytes_out", "limits",
+        "messages", "now_ns", "reconnects", "state", "status", "sweep",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pool: Pool,
+        *,
+        resume: bool,
+        get_head: Callable[[], bytes],
+        on_server_request: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._pool = pool
+        self._resume = resume
+        self._get_head = get_head
+        self._on_server_request = on_server_request
+        self._connection: Connection | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._last_id = b""
+        self._retry_ms = RETRY_MS_DEFAULT
+        self.limits: Limits = pool.limits
+        self.sweep: Sweep = pool.sweep
+        self.now_ns = pool.now_ns
+        self.bytes_in = self.bytes_out = 0
+        self.messages = self.reconnects = 0
+        self.status = 0
+        self.state = Listening.OFF
+
+    async def start(self) -> None:
+        """Ask for the stream; returns when the request is out, for many servers answer late."""
+        connection = Connection(self)
+        connection.endless = True
+        limit_ns = self.now_ns() + int(self.limits.connect_s * NS_PER_S)
+        failure = await dial(connection, self._endpoint, self._pool, limit_ns)
+        if isinstance(failure, Unconnected):
+            self._fall_back()
+            return
+        self._connection = connection
+        self.state = Listening.OPEN
+        done = connection.begin(NO_CALL, NEVER_NS)
+        connection.write(with_last_event_id(self._get_head(), self._last_id))
+        done.add_done_callback(self._end)
+
+    def drop(self, *, reset: bool) -> None:
+        """Close the stream's connection; the stream itself comes back if it may."""
+        if self._connection is not None:
+            self._connection.abort(reset=reset)
+
+    def stop(self) -> None:
+        """End the stream for good."""
+        connection, self._connection = self._connection, None
+        self.state = Listening.OFF
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if connection is not None:
+            connection.abort()
+
+    # --- what the connection reports -----------------------------------------------------------
+
+    def take_event(self, connection: Connection, data: bytes, now_ns: int) -> None:
+        """Count a message; answer it when the server asks something."""
+        del now_ns
+        self.messages += 1
+        connection.events = 0
+        self._failures = 0
+        try:
+            message = decode(data)
+        except ValueError as error:
+            connection.fail(Reason.MALFORMED_JSON, str(error))
+            return
+        if sort_message(message, NO_CALL) is Sort.REQUEST:
+            self._on_server_request(message)
+
+    def take_freed(self, connection: Connection) -> None:
+        """A standing stream is never freed: it has no reply."""
+
+    def take_lost(self, connection: Connection) -> None:
+        """The connection is gone; `_end` has seen to it, unless it never began."""
+
+    def _end(self, done: asyncio.Future[None]) -> None:
+        del done
+        connection, self._connection = self._connection, None
+        if connection is None or self.state is Listening.OFF:
+            return
+        if connection.head is not None:
+            self.status = connection.head.status
+        if connection.sse is not None:
+            self._last_id = connection.sse.last_id or self._last_id
+            if connection.sse.retry_ms >= 0:
+                self._retry_ms = connection.sse.retry_ms
+        refused = connection.head is not None and connection.sse is None
+        connection.abort()
+        if refused:
+            self.state = Listening.REFUSED
+        else:
+            self._fall_back()
+
+    def _fall_back(self) -> None:
+        self._failures += 1
+        if not self._resume or self._failures > ATTEMPTS_IN_VAIN_MAX:
+            self.state = Listening.LOST
+            return
+        self.state = Listening.BROKEN
+        loop = asyncio.get_running_loop()
+        self._retry = loop.call_later(self._retry_ms / 1000, self._reconnect)
+
+    def _reconnect(self) -> None:
+        self._retry = None
+        self.reconnects += 1
+        self._task = asyncio.get_running_loop().create_task(self.start())
+        self._task.add_done_callback(self._forget_task)
+
+    def _forget_task(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None

@@ -1,0 +1,92 @@
+"""How a client and a server come to an era: the handshake, discovery, or one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from pydantic_core import to_json
+
+from harness.outcome import Outcome, Reason
+from harness.wire import legacy, modern
+from harness.wire.jsonrpc import MODERN_CODES, UNSUPPORTED_VERSION
+from harness.wire.reading import CREDENTIAL_STATUSES
+from harness.wire.reply import Reply
+
+if TYPE_CHECKING:
+    from harness.wire.client import WireClient
+
+# Busy or broken for the moment: it says nothing about the era.
+_PASSING_STATUSES: Final = frozenset({429, 502, 503, 504})
+_NO_SAYING = frozenset(
+    {Outcome.TRANSPORT_ERROR, Outcome.TIMEOUT, Outcome.HANG, Outcome.ABANDONED, Outcome.UNSENT}
+)
+
+
+async def open_legacy(client: WireClient, deadline_ns: int) -> Reply:
+    """Shake hands; the reply is the one to `initialize`, or to whatever failed after it."""
+    client.adopt("legacy", version="")
+    reply = await client.request(
+        legacy.INITIALIZE, to_json(legacy.initialize_params(client.agent)), deadline_ns=deadline_ns
+    )
+    if reply.outcome is not Outcome.OK:
+        return reply
+    version = reply.result["protocolVersion"]
+    if version not in legacy.VERSIONS:
+        reply.outcome, reply.reason = Outcome.WRONG, Reason.RESULT_SHAPE
+        reply.detail = f"the server wants version {version[:40]!r}, which this client cannot speak"
+        return reply
+    client.adopt("legacy", version=version, session_id=reply.session_id)
+    receipt = await client.notify(legacy.INITIALIZED, b"", deadline_ns=deadline_ns)
+    return reply if receipt.outcome is Outcome.OK else receipt
+
+
+async def open_modern(client: WireClient, deadline_ns: int) -> Reply:
+    """Discover; the reply is the one to `server/discover`."""
+    client.adopt("modern", version=modern.VERSION)
+    reply = await client.request(modern.DISCOVER, b"{}", deadline_ns=deadline_ns)
+    if reply.outcome is Outcome.OK and modern.VERSION not in reply.result["supportedVersions"]:
+        reply.outcome, reply.reason = Outcome.WRONG, Reason.RESULT_SHAPE
+        reply.detail = f"the server does not list version {modern.VERSION}"
+    return reply
+
+
+async def open_auto(client: WireClient, deadline_ns: int) -> Reply:
+    """Discover, try one modern request, and shake hands where either shows a legacy server."""
+    reply = await open_modern(client, deadline_ns)
+    if reply.outcome is Outcome.OK:
+        # Some legacy servers answer discovery and refuse every modern request after it.
+        probe = await client.request("tools/list", b"{}", deadline_ns=deadline_ns)
+        if not _refuses_version(probe):
+            return reply
+    elif not _shows_legacy(reply):
+        client.era = "auto"
+        return reply
+    handshake = await open_legacy(client, deadline_ns)
+    if handshake.outcome is not Outcome.OK:
+        client.era = "auto"
+    return handshake
+
+
+def _shows_legacy(reply: Reply) -> bool:
+    if reply.outcome in _NO_SAYING:
+        return False
+    if reply.status in CREDENTIAL_STATUSES or reply.status in _PASSING_STATUSES:
+        return False
+    code = reply.error["code"] if reply.error else None
+    return code == UNSUPPORTED_VERSION or code not in MODERN_CODES
+
+
+def _refuses_version(reply: Reply) -> bool:
+    if reply.error is not None and reply.error["code"] == UNSUPPORTED_VERSION:
+        return True
+    bad_request = 400
+    code = reply.error["code"] if reply.error else None
+    return reply.status == bad_request and code not in MODERN_CODES
+
+
+OPENERS: Final[dict[str, Callable[[WireClient, int], Awaitable[Reply]]]] = {
+    "legacy": open_legacy,
+    "modern": open_modern,
+    "auto": open_auto,
+}

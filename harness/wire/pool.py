@@ -1,0 +1,170 @@
+"""One client's connections: the idle ones, the busy ones, and the way to a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness.clock import NS_PER_S
+from harness.outcome import Reason
+from harness.wire.connection import Connection, Stage
+from harness.wire.deadlines import Sweep, running_sweep
+from harness.wire.endpoint import Endpoint
+from harness.wire.jsonrpc import Sort, decode, sort_message
+from harness.wire.limits import Limits
+
+CONNECT_S_MIN: Final = 0.05
+DRAINING_MAX: Final = 4  # streams left open by the server after their reply, per client
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unconnected:
+    """Why no connection could be had."""
+
+    reason: Reason
+    detail: str
+
+
+class Pool:
+    """Connections of one client; also counts what they carried."""
+
+    __slots__ = (
+        "_endpoint", "_idle", "_on_server_request", "_open", "_sweep", "batches", "bytes_in",
+        "bytes_out", "connections_opened", "duplicate_replies", "foreign_messages", "limits",
+        "now_ns", "streams_left_open",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        now_ns: Callable[[], int],
+        limits: Limits,
+        on_server_request: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._on_server_request = on_server_request
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._sweep: Sweep | None = None
+        self.limits = limits
+        self.now_ns = now_ns
+        self.batches = False
+        self.bytes_in = self.bytes_out = 0
+        self.connections_opened = 0
+        self.foreign_messages = self.duplicate_replies = self.streams_left_open = 0
+
+    @property
+    def sweep(self) -> Sweep:
+        """The deadline sweep of the loop this client lives on."""
+        if self._sweep is None:
+            self._sweep = running_sweep(self.now_ns)
+        return self._sweep
+
+    def take(self) -> Connection | None:
+        """An idle connection whose end nobody has seen, or None."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep the connection for the next exchange, if it can carry one."""
+        if connection.stage is Stage.IDLE:
+            self._idle.append(connection)
+        elif connection.stage is Stage.DRAIN:
+            self.streams_left_open += 1
+            self._bound_draining()
+
+    async def connect(self, deadline_ns: int) -> Connection | Unconnected:
+        """A new connection, or why there is none by the deadline or the connect limit."""
+        connection = Connection(self)
+        failure = await dial(connection, self._endpoint, self, deadline_ns)
+        if failure is not None:
+            return failure
+        self._open.add(connection)
+        self.connections_opened += 1
+        return connection
+
+    def drop(self, *, reset: bool) -> None:
+        """Close every connection at once, busy ones too."""
+        for connection in list(self._open):
+            connection.abort(reset=reset)
+        self._idle.clear()
+
+    def _bound_draining(self) -> None:
+        draining = [one for one in self._open if one.stage is Stage.DRAIN]
+        if len(draining) > DRAINING_MAX:
+            min(draining, key=lambda one: one.done_ns).abort()
+
+    # --- what connections report ---------------------------------------------------------------
+
+    def take_event(self, connection: Connection, data: bytes, now_ns: int) -> None:
+        """Sort what came on a reply's stream; the reply itself is left on the connection."""
+        try:
+            message = decode(data)
+        except ValueError as error:
+            connection.fail(Reason.MALFORMED_JSON, f"an event that is no JSON: {error}")
+            return
+        if isinstance(message, list) and self.batches:
+            for one in message:
+                self._take_message(connection, one, now_ns)
+        else:
+            self._take_message(connection, message, now_ns)
+
+    def _take_message(self, connection: Connection, message: object, now_ns: int) -> None:
+        sort = sort_message(message, connection.call_id)
+        if sort is Sort.BROKEN:
+            connection.fail(Reason.NOT_JSONRPC, "an event that is no JSON-RPC 2.0 message")
+            return
+        assert isinstance(message, dict)
+        if sort in (Sort.RESULT, Sort.ERROR, Sort.NAMELESS_ERROR):
+            if connection.message is None:
+                connection.message = message
+                connection.done_ns = now_ns
+            else:
+                self.duplicate_replies += 1
+            return
+        self.foreign_messages += 1
+        if sort is Sort.OTHER_ID:
+            connection.other_ids += 1
+        elif sort is Sort.REQUEST:
+            self._on_server_request(message)
+
+    def take_freed(self, connection: Connection) -> None:
+        """A stream that outlived its reply has ended: its connection may serve again."""
+        self._idle.append(connection)
+
+    def take_lost(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+
+async def dial(
+    connection: Connection, endpoint: Endpoint, bounds: Pool, deadline_ns: int
+) -> Unconnected | None:
+    """Bring `connection` up; None when it is, else why not."""
+    left_s = (deadline_ns - bounds.now_ns()) / NS_PER_S
+    limit_s = max(CONNECT_S_MIN, min(bounds.limits.connect_s, left_s))
+    loop = asyncio.get_running_loop()
+    host, port = endpoint.connect_host, endpoint.connect_port
+    try:
+        async with asyncio.timeout(limit_s):
+            await loop.create_connection(lambda: connection, host, port)
+    except TimeoutError:
+        return Unconnected(
+            reason=Reason.CONNECT_TIMEOUT,
+            detail=f"no connection to {host}:{port} in {limit_s:.1f}s",
+        )
+    except OSError as error:
+        # Two addresses for one name fail as one error whose text names both.
+        refused = error.errno == errno.ECONNREFUSED or "refused" in str(error)
+        reason = Reason.CONNECT_REFUSED if refused else Reason.CONNECT_FAILED
+        detail = f"{host}:{port}: {error.strerror or type(error).__name__}"
+        return Unconnected(reason=reason, detail=detail)
+    return None

@@ -1,0 +1,145 @@
+"""What the target's tools promised: output schemas to hold them to, headers they ask for."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jsonschema_rs
+from pydantic_core import to_json
+
+from harness.wire.jsonrpc import DETAIL_CHARACTERS
+
+TOOLS_MAX: Final = 10_000
+HEADER_ANNOTATION: Final = "x-mcp-header"
+_NESTING_MAX = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParamHeader:
+    """One argument that the server wants repeated as a header."""
+
+    line_start: bytes  # b"Mcp-Param-Region: "
+    place: tuple[str, ...]  # the path of members inside the arguments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Promise:
+    listed: Mapping[str, Any]
+    validator: Any  # of jsonschema_rs, which is untyped; None without an outputSchema
+    headers: tuple[ParamHeader, ...]
+
+
+class SchemaBook:
+    """All sessions' common memory of `tools/list`; each distinct schema is compiled once."""
+
+    def __init__(self) -> None:
+        self._promises: dict[str, _Promise] = {}
+        self._validators: dict[bytes, Any] = {}
+        self.unusable: dict[str, str] = {}  # tool -> why its outputSchema cannot be used
+
+    def learn(self, tools_list_result: Mapping[str, Any]) -> None:
+        """Take in one page of `tools/list`; what is already known costs one comparison."""
+        tools = tools_list_result.get("tools")
+        for tool in tools if isinstance(tools, list) else ():
+            if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+                continue
+            known = self._promises.get(tool["name"])
+            if known is not None and known.listed == tool:
+                continue
+            if known is None and len(self._promises) >= TOOLS_MAX:
+                continue
+            self._promises[tool["name"]] = _Promise(
+                listed=tool,
+                validator=self._compile(tool["name"], tool.get("outputSchema")),
+                headers=tuple(_param_headers(tool.get("inputSchema"))),
+            )
+
+    def violation(self, tool: str, structured_content: Any) -> str | None:
+        """How `structured_content` breaks what `tool` promised; None when it does not.
+
+        None as content means the reply had none, which breaks the promise of an output schema.
+        """
+        promise = self._promises.get(tool)
+        if promise is None or promise.validator is None:
+            return None
+        if structured_content is None:
+            return "structuredContent is missing, though the tool has an outputSchema"
+        try:
+            promise.validator.validate(structured_content)
+        except jsonschema_rs.ValidationError as error:
+            place = "/".join(str(step) for step in error.instance_path)
+            return f"structuredContent/{place}: {error.message}"[:DETAIL_CHARACTERS]
+        except ValueError as error:
+            return f"structuredContent cannot be checked: {error}"[:DETAIL_CHARACTERS]
+        return None
+
+    def asks_headers(self, tool: str) -> bool:
+        """Whether `tool` wants some of its arguments repeated as headers."""
+        promise = self._promises.get(tool)
+        return promise is not None and bool(promise.headers)
+
+    def param_headers(self, tool: str, arguments: Mapping[str, Any]) -> bytes:
+        """The `Mcp-Param-*` lines of a call of `tool`, each ended by CRLF; empty when none."""
+        promise = self._promises.get(tool)
+        if promise is None or not promise.headers:
+            return b""
+        lines = []
+        for header in promise.headers:
+            value = _member(arguments, header.place)
+            if value is not None:
+                lines.append(b"%b%b\r\n" % (header.line_start, header_value(value)))
+        return b"".join(lines)
+
+    def _compile(self, tool: str, schema: object) -> Any:
+        if not isinstance(schema, dict):
+            return None
+        key = to_json(schema)
+        if key not in self._validators:
+            try:
+                # Offline: a hostile schema must not make this process fetch anything.
+                validator = jsonschema_rs.validator_for(schema, offline=True)
+            except (ValueError, jsonschema_rs.ReferencingError) as error:
+                self.unusable[tool] = str(error)[:DETAIL_CHARACTERS]
+                validator = None
+            self._validators[key] = validator
+        return self._validators[key]
+
+
+def header_value(value: str | float) -> bytes:
+    """A value as the modern era carries it in a header: plain, or base64 in its sentinel."""
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    else:
+        text = value if isinstance(value, str) else str(value)
+    plain = text.isascii() and text.isprintable() and text == text.strip()
+    if plain and not (text.startswith("=?base64?") and text.endswith("?=")):
+        return text.encode("ascii")
+    return b"=?base64?%b?=" % base64.b64encode(text.encode())
+
+
+def _member(arguments: Mapping[str, Any], place: tuple[str, ...]) -> str | float | None:
+    value: Any = arguments
+    for step in place:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(step)
+    return value if isinstance(value, (str, int, float)) else None
+
+
+def _param_headers(
+    schema: object, place: tuple[str, ...] = (), depth: int = 0
+) -> Iterator[ParamHeader]:
+    if not isinstance(schema, dict) or depth > _NESTING_MAX:
+        return
+    properties = schema.get("properties")
+    for name, inner in properties.items() if isinstance(properties, dict) else ():
+        if not isinstance(inner, dict):
+            continue
+        header = inner.get(HEADER_ANNOTATION)
+        if isinstance(header, str) and header.isascii() and header.replace("-", "").isalnum():
+            line_start = b"Mcp-Param-%b: " % header.encode("ascii")
+            yield ParamHeader(line_start=line_start, place=(*place, name))
+        yield from _param_headers(inner, (*place, name), depth + 1)
