@@ -80,7 +80,7 @@ def _add_metadata(app: Starlette, *, resource: str, issuer: str) -> None:
     must compare issuers byte by byte.
     """
 
-    async def metadata(request: Request) -> Response:
+    async def metadata(_: Request) -> Response:
         return JSONResponse(
             {
                 "resource": resource,

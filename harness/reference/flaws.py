@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Flaw(StrEnum):
@@ -10,7 +11,7 @@ class Flaw(StrEnum):
 
     meaning: str
 
-    def __new__(cls, name: str, meaning: str = "") -> Flaw:
+    def __new__(cls, name: str, meaning: str = "") -> Self:
         """A member whose value is its command line name."""
         member = str.__new__(cls, name)
         member._value_ = name
@@ -22,15 +23,13 @@ class Flaw(StrEnum):
         # The pattern that `search` hands to its database may be 32 KiB long: a query of 64 KiB
         # fails inside SQLite ("LIKE or GLOB pattern too complex"), and so does any query while
         # all connections are taken for 2 s. That is the dependency's failure to hide.
-        "search answers an empty list when its database fails (try a query of 64 KiB), "
-        "instead of an error that names the cause",
+        "search answers an empty list when its database fails, as on a query of 64 KiB",
     )
     AUTH_AT_INIT_ONLY = (
         "auth-at-init-only",
         # The modern era has no session to trust, so there the client is: whoever was once seen
         # with a good token is served for ever on any token that the issuer has signed.
-        "the token is checked when a session or client is first seen and never again: expired and "
-        "revoked tokens are served",
+        "the token is checked when a session or client is first seen and never again",
     )
     EXPIRED_IS_403 = (
         "expired-is-403",

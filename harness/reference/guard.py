@@ -71,21 +71,23 @@ class Guard:
         if scope["type"] != "http" or scope["path"] != self._path:
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         try:
             identity = await self._identify(headers)
-            body = b""
-            if scope["method"] == "POST":
-                body = await self._read(headers, receive)
-                if body is None:
-                    return  # the caller has gone
+            body = await self._read(headers, receive) if scope["method"] == "POST" else b""
         except Refusal as refusal:
             await _refuse(refusal, receive=receive, send=send)
             return
+        if body is None:
+            return  # the caller left before the end of its body
         if identity is not None:
             scope["user"] = _user(identity)
         try:
-            await self._dispatch(scope, receive, send, headers=headers, body=body, identity=identity)
+            await self._dispatch(
+                scope, receive, send, headers=headers, body=body, identity=identity
+            )
         except Refusal as refusal:
             await _refuse(refusal, receive=None, send=send)
 
@@ -229,16 +231,15 @@ def _is_modern(headers: dict[str, str]) -> bool:
 
 def _user(identity: Identity) -> AuthenticatedUser:
     """The caller in the SDK's terms; it binds sessions to (client, issuer, subject)."""
-    user = AuthenticatedUser(
+    return AuthenticatedUser(
         AccessToken(
-            token="",  # noqa: S106 - nothing behind this door needs the token
+            token="",  # nothing behind this door needs the token
             client_id=identity.holder,
             scopes=sorted(identity.scopes),
             subject=identity.subject,
             claims={"iss": identity.issuer, "client_id": identity.client_id},
         )
     )
-    return user
 
 
 def _parse(body: bytes) -> dict[str, Any]:

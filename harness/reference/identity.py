@@ -56,7 +56,9 @@ class _Verified:
 class Verifier:
     """Verifies tokens for one resource; holds the issuer's keys and its list of revoked tokens."""
 
-    def __init__(self, *, issuer: str, resource: str, http: httpx.AsyncClient, flaws: Flaws) -> None:
+    def __init__(
+        self, *, issuer: str, resource: str, http: httpx.AsyncClient, flaws: Flaws
+    ) -> None:
         """`http` should be the verifier's own: what it fetches is never the caller's business."""
         self._issuer = issuer
         self._resource = resource

@@ -97,9 +97,7 @@ def serve(app: Application, listener: socket.socket, *, url: str, stdin_lease: b
     server = _Server(config, url=url)
     if stdin_lease:
         threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
-    anyio.run(
-        server.serve, [listener], backend_options={"use_uvloop": sys.platform != "win32"}
-    )
+    anyio.run(server.serve, [listener], backend_options={"use_uvloop": sys.platform != "win32"})
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:

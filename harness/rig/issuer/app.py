@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -58,7 +59,7 @@ class Face:
             ],
         )
 
-    async def metadata(self, request: Request) -> Response:
+    async def metadata(self, _: Request) -> Response:
         """RFC 8414 metadata, also under the OpenID name that some clients ask first."""
         at = self._issuer
         methods = ["client_secret_basic", "client_secret_post"]
@@ -89,12 +90,12 @@ class Face:
         known = {scope for client in self._registry.clients.values() for scope in client.scopes}
         return [*sorted(known), OFFLINE]
 
-    async def keys(self, request: Request) -> Response:
+    async def keys(self, _: Request) -> Response:
         """The public key set."""
         self._registry.reads["keys"] += 1
         return JSONResponse({"keys": [self._key.jwk()]})
 
-    async def status(self, request: Request) -> Response:
+    async def status(self, _: Request) -> Response:
         """The signed list of revoked tokens, one bit each (OAuth Token Status List).
 
         A target that reads it once a second learns of every revocation at a cost that does not
@@ -142,10 +143,9 @@ class Face:
             )
         except OAuth2Error as error:
             answer = ({}, error.json, error.status_code)
-        except FullError as error:
+        except FullError:
             answer = ({}, json.dumps({"error": "temporarily_unavailable"}), 503)
-            del error
-        if answer[2] >= 400:
+        if answer[2] != HTTPStatus.OK:
             self._count_refusal(body, request)
         return _respond(*answer)
 
@@ -237,7 +237,7 @@ async def _body(request: Request) -> str:
     return received.decode("utf-8", errors="replace")
 
 
-def _headers(request: Request) -> Mapping[str, str]:
+def _headers(request: Request) -> dict[str, str]:
     """The headers that oauthlib looks at, in the spelling that it looks for."""
     return {name.title(): value for name, value in request.headers.items()}
 

@@ -1,5 +1,6 @@
 """Who may get which token: the issuer's answers to the questions that oauthlib's grants ask."""
 
+# ruff: noqa: ARG002, D102 - the methods, their arguments and their meaning are oauthlib's
 from __future__ import annotations
 
 import base64
@@ -42,7 +43,8 @@ class Grants(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, Introspec
         """`issuer` is the base URL that tokens name as their `iss`."""
         answers = Answers(issuer=issuer, registry=registry, key=key)
         code = AuthorizationCodeGrant(answers)
-        bearer = BearerToken(answers, answers.mint, answers.expires_in, answers.mint_refresh)
+        # Typed as Any: the published stubs take the token type for a string.
+        bearer: Any = BearerToken(answers, answers.mint, answers.expires_in, answers.mint_refresh)
         AuthorizationEndpoint.__init__(self, "code", bearer, {"code": code})
         TokenEndpoint.__init__(
             self,
@@ -97,14 +99,20 @@ class Answers(RequestValidator):
         return grant_type in GRANTS
 
     def validate_response_type(
-        self, client_id: str, response_type: str, client: object, request: Request, *_: Any, **__: Any
+        self,
+        client_id: str,
+        response_type: str,
+        client: object,
+        request: Request,
+        *_: Any,
+        **__: Any,
     ) -> bool:
         return response_type == "code"
 
     # scopes
 
     def get_default_scopes(self, client_id: str, request: Request, *_: Any, **__: Any) -> list[str]:
-        client: Client = request.client
+        client = _client(request)
         return sorted(client.scopes)
 
     def validate_scopes(
@@ -228,7 +236,7 @@ class Answers(RequestValidator):
 
     def expires_in(self, request: Request) -> int:
         """The lifetime that the token response promises, in whole seconds, rounded down."""
-        client: Client = request.client
+        client = _client(request)
         access = self._registry.issue(client)
         _put(request, access=access)
         request.scopes = [scope for scope in request.scopes or () if scope != OFFLINE]
@@ -236,7 +244,7 @@ class Answers(RequestValidator):
 
     def mint(self, request: Request) -> str:
         """A signed access token; oauthlib has asked `expires_in` just before."""
-        client: Client = request.client
+        client = _client(request)
         access = _given(request, "access", None)
         family: Family | None = _given(request, "family", None)
         return self._key.sign(
@@ -258,7 +266,7 @@ class Answers(RequestValidator):
 
     def mint_refresh(self, request: Request) -> str:
         """The next refresh token of this grant's family, which it opens when there is none."""
-        client: Client = request.client
+        client = _client(request)
         family: Family | None = _given(request, "family", None)
         if family is None:
             family = self._registry.open_family(
@@ -329,6 +337,13 @@ def _resource(request: Request) -> str:
     if resource and (not parts.scheme or not parts.netloc or parts.fragment):
         raise InvalidTargetError("resource must be an absolute URI without a fragment")
     return resource
+
+
+def _client(request: Request) -> Client:
+    """The client that an earlier question of this grant has settled."""
+    client = request.client
+    assert isinstance(client, Client)
+    return client
 
 
 def _given(request: Request, name: str, default: Any) -> Any:
