@@ -169,9 +169,8 @@ async def _await_ready(
 
 def _named(argv: Sequence[str]) -> str:
     """The program in a sentence; arguments may hold what must not be shown."""
-    if len(argv) > 2 and argv[1] == "-m":  # noqa: PLR2004 - python -m module
-        return f"{Path(argv[0]).name} -m {argv[2]}"
-    return Path(argv[0]).name
+    module = argv[argv.index("-m") + 1 :][:1] if "-m" in argv else ()
+    return " -m ".join([Path(argv[0]).name, *module])
 
 
 def _last_words(sink: BinaryIO) -> str:

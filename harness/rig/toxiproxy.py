@@ -1,0 +1,552 @@
+"""Drives a Toxiproxy server, whichever one there is, behind one typed and awaitable face.
+
+`toxiproxy-python` does what it can do; it is blocking, keeps its address in class attributes, has
+no time limits and reads errors as results. So it is called from worker threads, one call at a time,
+and its HTTP is replaced by a session that times out and refuses every status from 400 up. What it
+lacks (changing a toxic, our server's own counters) is asked directly. Only proxies that were made
+here are ever touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+import anyio
+import httpx
+import requests
+import toxiproxy
+import toxiproxy.api
+from anyio.to_thread import run_sync
+
+import faults
+from harness.errors import NotHealedError, RigError
+from harness.rig.process import child, leashed
+
+CALL_S = 5.0  # a control call that takes longer has failed
+UP_S = 10.0  # how long a started server may take to answer
+HEAL_S = 15.0  # how long removing our proxies may take at the end
+
+ServerKind = Literal["embedded", "shopify-process", "external"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """What a toxic, or a whole proxy, has touched."""
+
+    connections: int
+    bytes: int
+    hits: int  # pieces of data touched, and closings caused
+    # "injector": the server's own counters. "proxy": the server keeps none that can be read while
+    # connections are open; all figures are then 0 and mean nothing.
+    source: Literal["injector", "proxy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToxiproxyServer:
+    """Which server it is and how to reach it."""
+
+    url: str
+    kind: ServerKind
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A proxy of the server, ours or not."""
+
+    listen: str
+    upstream: str
+    enabled: bool
+
+
+class _Session(requests.Session):
+    """What `toxiproxy.api` uses in place of the requests module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+
+    def request(self, *args: Any, **keywords: Any) -> requests.Response:
+        """As requests does it, but bounded, and with an error where the server gave one."""
+        keywords["timeout"] = CALL_S
+        answer = super().request(*args, **keywords)
+        if answer.status_code >= httpx.codes.BAD_REQUEST:
+            raise _Refused(answer.status_code, _sentence(answer.text))
+        return answer
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, not yet an error of ours
+    """The server answered with a status from 400 up."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+
+
+def _sentence(body: str) -> str:
+    """The `error` field of a Toxiproxy answer, or the beginning of whatever came instead."""
+    try:
+        said = httpx.Response(200, text=body).json()["error"]
+    except (ValueError, KeyError, TypeError):
+        said = body.strip()
+    return str(said)[:300]
+
+
+class _Library:
+    """The stock client, one call at a time because its address is a class attribute."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._session = _Session()
+        self._server = toxiproxy.Toxiproxy()
+
+    def call(self, work: Callable[[Any], T]) -> T:
+        """Do some work with the client; blocking."""
+        with _LOCK:
+            toxiproxy.api.requests = self._session
+            self._server.update_api_consumer(self._host, self._port)
+            return work(self._server)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.close()
+
+
+_LOCK = threading.Lock()
+
+
+class Toxiproxy:
+    """A Toxiproxy server: makes proxies, and removes those it made."""
+
+    def __init__(self, server: ToxiproxyServer, library: _Library, direct: httpx.Client) -> None:
+        """Serve over an open client; `serve` is the way to one."""
+        self.server = server
+        self._library = library
+        self._direct = direct
+        self._own: dict[str, Proxy] = {}
+        self._counts = True  # until the server says that it knows no /squall/exposure
+
+    async def create_proxy(self, name: str, *, upstream: str) -> Proxy:
+        """A new proxy before `upstream` (host:port), listening on a free loopback port.
+
+        Raises:
+            RigError: the name is taken by a leftover, or the server refuses.
+        """
+        _check_name(name)
+        existing = await self.proxies()
+        if name in existing:
+            raise RigError(
+                f"Toxiproxy at {self.server.url} already has a proxy named {name} "
+                f"({existing[name].listen} to {existing[name].upstream}), left over from another "
+                f"run or in use by one; remove it with: curl -X DELETE {self._path(name)}"
+            )
+        # Ours from here on: should the answer be lost, the clean-up still looks for it.
+        proxy = Proxy(self, name)
+        self._own[name] = proxy
+        try:
+            made = await self.ask(
+                f"create proxy {name}",
+                lambda server: server.create(name=name, upstream=upstream, listen="127.0.0.1:0"),
+            )
+        except _RefusalError:
+            del self._own[name]
+            raise
+        host, _, port = str(made.listen).rpartition(":")
+        if self.server.kind == "external":
+            # The server listens on its own loopback, which is ours when it runs on this machine.
+            host = host.strip("[]") or "127.0.0.1"
+        proxy.host, proxy.port = host.strip("[]"), int(port)
+        return proxy
+
+    async def proxies(self) -> dict[str, Listing]:
+        """Every proxy of the server, by name.
+
+        Raises:
+            RigError: the server does not answer.
+        """
+        found = await self.ask("list the proxies", lambda server: server.proxies())
+        return {
+            str(name): Listing(listen=proxy.listen, upstream=proxy.upstream, enabled=proxy.enabled)
+            for name, proxy in found.items()
+        }
+
+    async def ask(self, what: str, work: Callable[[Any], T]) -> T:
+        """Do something through the stock client, in a worker thread.
+
+        Raises:
+            RigError: it failed, or took more than `CALL_S`.
+        """
+        return await self._bounded(what, lambda: self._library.call(work))
+
+    async def ask_directly(
+        self, what: str, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> httpx.Response:
+        """Do what the stock client cannot.
+
+        Raises:
+            RigError: it failed, or took more than `CALL_S`.
+        """
+
+        def work() -> httpx.Response:
+            answer = self._direct.request(method, path, json=body)
+            if answer.status_code >= httpx.codes.BAD_REQUEST:
+                raise _Refused(answer.status_code, _sentence(answer.text))
+            return answer
+
+        return await self._bounded(what, work)
+
+    async def exposure(self, proxy: str, toxic: str | None) -> Exposure:
+        """What `proxy`, or one of its toxics, has touched, by the server's own count.
+
+        Raises:
+            RigError: the server does not answer, or has no such toxic.
+        """
+        unknown = Exposure(connections=0, bytes=0, hits=0, source="proxy")
+        if not self._counts:
+            return unknown
+        try:
+            answer = await self.ask_directly(f"count for {proxy}", "GET", "/squall/exposure")
+        except _RefusalError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            self._counts = False
+            return unknown
+        return _read_exposure(answer.json(), proxy, toxic)
+
+    async def delete(self, name: str) -> None:
+        """Remove one of our proxies; one that is gone already is no error.
+
+        Raises:
+            RigError: the server does not answer, or refuses.
+        """
+        try:
+            await self.ask_directly(f"delete proxy {name}", "DELETE", f"/proxies/{quote(name)}")
+        except _RefusalError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+        self._own.pop(name, None)
+
+    async def heal(self) -> None:
+        """Remove every proxy we made, and prove it.
+
+        Raises:
+            NotHealedError: one is still there, or the server cannot be asked.
+        """
+        made = sorted(self._own)
+        if not made:
+            return
+        reasons: list[str] = []
+        left: list[str] | None = None
+        with anyio.move_on_after(HEAL_S):
+            for name in made:
+                try:
+                    await self.delete(name)
+                except RigError as error:
+                    reasons.append(str(error))
+            try:
+                left = sorted(set(made) & set(await self.proxies()))
+            except RigError as error:
+                reasons.append(str(error))
+        if left == []:
+            return
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        state = "are still there" if left else "cannot be shown to be gone"
+        mend = " ".join(f"curl -X DELETE {self._path(name)};" for name in left or made)
+        raise NotHealedError(
+            f"proxies {', '.join(left or made)} of Toxiproxy at {self.server.url} {state}{why}; "
+            f"remove them with: {mend}"
+        )
+
+    def _path(self, name: str) -> str:
+        return f"{self.server.url}/proxies/{quote(name)}"
+
+    async def _bounded(self, what: str, work: Callable[[], T]) -> T:
+        where = f"Toxiproxy at {self.server.url}"
+        try:
+            # The thread is left to its own time limits if ours runs out first.
+            with anyio.fail_after(CALL_S):
+                return await run_sync(work, abandon_on_cancel=True)
+        except _Refused as error:
+            raise _RefusalError(f"{where} refused to {what}: {error}", error.status) from None
+        except (TimeoutError, requests.Timeout, httpx.TimeoutException):
+            raise RigError(f"{where} did not {what} within {CALL_S:g} s") from None
+        except (requests.RequestException, httpx.HTTPError, OSError) as error:
+            reason = type(error).__name__
+            raise RigError(f"{where} cannot be reached to {what}: {reason}") from None
+        except (KeyError, ValueError, TypeError) as error:
+            raise RigError(f"{where} gave no sensible answer to: {what}: {error!r}") from None
+
+
+class _RefusalError(RigError):
+    """The server answered, and the answer was no."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Proxy:
+    """One of our proxies."""
+
+    def __init__(self, owner: Toxiproxy, name: str) -> None:
+        """Belong to a server; the address comes with its answer."""
+        self._owner = owner
+        self.name = name
+        self.host = "127.0.0.1"
+        self.port = 0
+
+    async def add_toxic(
+        self,
+        name: str,
+        *,
+        type: str,  # noqa: A002 - Toxiproxy's own word
+        stream: str,
+        attributes: Mapping[str, int],
+        toxicity: float = 1.0,
+    ) -> None:
+        """Put a toxic into force, on open connections too.
+
+        Raises:
+            RigError: the server refuses, or does not answer.
+        """
+        _check_name(name)
+        _check_integers(name, attributes)
+        await self._owner.ask(
+            f"add toxic {name} to {self.name}",
+            lambda server: _stock_proxy(server, self.name).add_toxic(
+                name=name,
+                type=type,
+                stream=stream,
+                toxicity=toxicity,
+                attributes=dict(attributes),
+            ),
+        )
+
+    async def update_toxic(
+        self,
+        name: str,
+        *,
+        attributes: Mapping[str, int] | None = None,
+        toxicity: float | None = None,
+    ) -> None:
+        """Change some of a toxic's attributes, or its toxicity.
+
+        Raises:
+            RigError: the server refuses, or does not answer.
+        """
+        body: dict[str, object] = {}
+        if attributes is not None:
+            _check_integers(name, attributes)
+            body["attributes"] = dict(attributes)
+        if toxicity is not None:
+            body["toxicity"] = toxicity
+        what = f"update toxic {name} of {self.name}"
+        # POST and not PATCH, which servers before 2.6 do not know.
+        await self._owner.ask_directly(what, "POST", self._path(name), body)
+
+    async def remove_toxic(self, name: str) -> None:
+        """Take a toxic out of force; one that is gone already is no error.
+
+        Raises:
+            RigError: the server refuses, or does not answer.
+        """
+        try:
+            await self._owner.ask_directly(
+                f"remove toxic {name} from {self.name}", "DELETE", self._path(name)
+            )
+        except _RefusalError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+
+    async def set_enabled(self, enabled: bool) -> None:
+        """Bring the proxy up, or down: connections closed, new ones refused.
+
+        Raises:
+            RigError: the server refuses, or does not answer.
+        """
+        verb = "enable" if enabled else "disable"
+        await self._owner.ask(
+            f"{verb} {self.name}", lambda server: getattr(_stock_proxy(server, self.name), verb)()
+        )
+
+    async def exposure(self, toxic: str | None) -> Exposure:
+        """What one toxic has touched since it was added; None asks about the whole proxy.
+
+        For the whole proxy `hits` are the connections closed by going down.
+
+        Raises:
+            RigError: the server does not answer, or knows no such toxic.
+        """
+        return await self._owner.exposure(self.name, toxic)
+
+    async def toxics(self) -> tuple[str, ...]:
+        """The names of the toxics in force.
+
+        Raises:
+            RigError: the server does not answer.
+        """
+        found = await self._owner.ask(
+            f"list the toxics of {self.name}",
+            lambda server: _stock_proxy(server, self.name).toxics(),
+        )
+        return tuple(found)
+
+    async def delete(self) -> None:
+        """Remove the proxy.
+
+        Raises:
+            RigError: the server refuses, or does not answer.
+        """
+        await self._owner.delete(self.name)
+
+    def _path(self, toxic: str) -> str:
+        return f"/proxies/{quote(self.name)}/toxics/{quote(toxic)}"
+
+
+def _stock_proxy(server: Any, name: str) -> Any:
+    """The stock client's proxy object.
+
+    Raises:
+        _Refused: the server has none of that name.
+    """
+    proxy = server.get_proxy(name)
+    if proxy is None:
+        raise _Refused(404, f"proxy {name} not found")
+    return proxy
+
+
+def _check_name(name: str) -> None:
+    """Refuse names that the API's paths cannot carry."""
+    if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
+        raise RigError(f"{name!r} cannot name a proxy or toxic: use letters, digits, - _ and .")
+
+
+def _check_integers(name: str, attributes: Mapping[str, int]) -> None:
+    """Refuse what the original would refuse with a riddle: 100.0 is no integer to it."""
+    for key, value in attributes.items():
+        if type(value) is not int:
+            raise RigError(f"toxic {name}: {key} must be an int, got {value!r}")
+
+
+def _read_exposure(answer: Any, proxy: str, toxic: str | None) -> Exposure:
+    try:
+        counts = answer["proxies"][proxy]
+        if toxic is None:
+            size_bytes = counts["upstream_bytes"] + counts["downstream_bytes"]
+            hits = counts["closed_by_disable"]
+        else:
+            counts = counts["toxics"][toxic]
+            size_bytes, hits = counts["bytes"], counts["hits"]
+        return Exposure(
+            connections=int(counts["connections"]),
+            bytes=int(size_bytes),
+            hits=int(hits),
+            source="injector",
+        )
+    except (KeyError, TypeError, ValueError):
+        name = proxy if toxic is None else f"{proxy}/{toxic}"
+        raise RigError(f"Toxiproxy counts nothing for {name}") from None
+
+
+@asynccontextmanager
+async def serve(
+    *, url: str | None = None, prefer_binary: bool = True, log_dir: Path | None
+) -> AsyncIterator[Toxiproxy]:
+    """A Toxiproxy server for the block, and none of our proxies left on it afterwards.
+
+    With `url`, that server, which is never started, stopped or reset. Otherwise
+    `toxiproxy-server` from PATH (unless `prefer_binary` is false), else the embedded one; both run
+    on a free loopback port and end with the block, or with us.
+
+    Raises:
+        RigError: no server can be started or reached.
+        NotHealedError: at the end, a proxy of ours cannot be shown to be gone.
+    """
+    async with AsyncExitStack() as stack:
+        kind: ServerKind
+        binary = shutil.which("toxiproxy-server") if prefer_binary else None
+        if url is not None:
+            kind = "external"
+        elif binary is not None:
+            kind = "shopify-process"
+            url = await stack.enter_async_context(_binary(binary, log_dir))
+        else:
+            kind = "embedded"
+            url = await stack.enter_async_context(_embedded(log_dir))
+        server = await _connect(url.rstrip("/"), kind, stack)
+        try:
+            yield server
+        finally:
+            with anyio.CancelScope(shield=True):
+                await server.heal()
+
+
+async def _connect(url: str, kind: ServerKind, stack: AsyncExitStack) -> Toxiproxy:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or parts.path or parts.query:
+        raise RigError(f"{url!r} is no Toxiproxy address; expected one like http://127.0.0.1:8474")
+    library = _Library(parts.hostname, parts.port or 80)
+    stack.callback(library.close)
+    direct = httpx.Client(base_url=url, timeout=CALL_S, trust_env=False)
+    stack.callback(direct.close)
+    unknown = ToxiproxyServer(url=url, kind=kind, version="unknown")
+    server = Toxiproxy(unknown, library, direct)
+    answer = await server.ask_directly("tell its version", "GET", "/version")
+    server.server = ToxiproxyServer(url=url, kind=kind, version=_version(answer))
+    return server
+
+
+def _version(answer: httpx.Response) -> str:
+    """2.x gives an object, older servers bare text."""
+    try:
+        return str(answer.json()["version"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text.strip()[:40] or "unknown"
+
+
+@asynccontextmanager
+async def _embedded(log_dir: Path | None) -> AsyncIterator[str]:
+    # -P: a module in the user's folder must not stand in for ours or Python's own.
+    argv = (sys.executable, "-P", "-m", "faults.toxiproxy", "--port", "0", "--stdin-lease")
+    root = str(Path(faults.__file__).parents[1])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    log = None if log_dir is None else log_dir / "toxiproxy.log"
+    async with child(argv, env=env, ready="listening ", log=log) as running:
+        yield f"http://{running.ready_line.split()[1]}"
+
+
+@asynccontextmanager
+async def _binary(program: str, log_dir: Path | None) -> AsyncIterator[str]:
+    """Shopify's server, which says nothing we could wait for and takes no port 0."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    argv = leashed((program, "-host", "127.0.0.1", "-port", str(port)))
+    log = None if log_dir is None else log_dir / "toxiproxy.log"
+    async with child(argv, ready=None, log=log) as running:
+        try:
+            with anyio.fail_after(UP_S):
+                # Another program's first accept is no event of ours.
+                while running.returncode is None:
+                    try:
+                        await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
+                        break
+                    except OSError:
+                        await anyio.sleep(0.02)
+        except TimeoutError:
+            raise RigError(f"{program} did not listen on port {port} within {UP_S:g} s") from None
+        if running.returncode is not None:
+            raise RigError(f"{program} ended with status {running.returncode} when started")
+        yield f"http://127.0.0.1:{port}"
