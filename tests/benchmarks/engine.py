@@ -1,0 +1,228 @@
+"""Compares engines on one server in alternating rounds; run as `python -m tests.benchmarks.engine`.
+
+To add an engine, write a driver module (see `rounds`) and add a line to `MODES`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from tests.benchmarks.rounds import ARGUMENTS, SESSIONS, Round
+
+WAIT_S: Final = 60
+PATHS: Final = ("json", "sse", "sse3")
+_WRK_REQUESTS = re.compile(r"(\d+) requests in")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mode:
+    """One engine: its name in the table, the module that drives it, and the replies it reads."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    paths: tuple[str, ...] = PATHS
+
+
+MODES: Final = (
+    Mode(name="squall wire, legacy", module="tests.benchmarks.drive_wire", arguments=("legacy",)),
+    Mode(
+        name="squall wire, modern",
+        module="tests.benchmarks.drive_wire",
+        arguments=("modern",),
+        paths=("json",),
+    ),
+    Mode(name="FastHttpUser", module="tests.benchmarks.drive_locust"),
+    Mode(name="mcp SDK client", module="tests.benchmarks.drive_sdk", paths=("json",)),
+)
+
+
+class Engine(Protocol):
+    """Something that can run a round."""
+
+    name: str
+
+    def run(self, seconds: float) -> Round:
+        """One round."""
+        ...
+
+
+class Driver:
+    """A driver process, open for rounds."""
+
+    def __init__(self, mode: Mode, url: str) -> None:
+        self.name = mode.name
+        self.process = _python(mode.module, url, *mode.arguments, cpu=0)
+        line = _read_line(self.process)
+        assert line == "ready", f"{mode.name}: {line!r}"
+
+    def run(self, seconds: float) -> Round:
+        """One round."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        return Round(**json.loads(_read_line(self.process)))
+
+
+class Wrk:
+    """wrk with one thread: what a client in C costs that encodes and checks nothing."""
+
+    name = "wrk"
+
+    def __init__(self, path: str, url: str, folder: Path) -> None:
+        self._path = path
+        self._url = url
+        self._script = folder / "post.lua"
+        body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":%b}' % ARGUMENTS
+        self._script.write_text(
+            'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+            'wrk.headers["Accept"] = "application/json, text/event-stream"\n'
+            f"wrk.body = [[{body.decode()}]]\n",
+            encoding="utf-8",
+        )
+
+    def run(self, seconds: float) -> Round:
+        """One round, in whole seconds as wrk counts them."""
+        command = [
+            self._path, "-t1", f"-c{SESSIONS}", f"-d{max(1, round(seconds))}s",
+            "-s", str(self._script), self._url,
+        ]  # fmt: skip
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            _pin(process.pid, 0)
+            assert process.stdout is not None
+            text = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        found = _WRK_REQUESTS.search(text)
+        assert found is not None, text
+        return Round(calls=int(found[1]), cpu_s=usage.ru_utime + usage.ru_stime)
+
+
+def _python(module: str, *arguments: str, cpu: int) -> subprocess.Popen[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    _pin(process.pid, cpu)
+    return process
+
+
+def _pin(pid: int, cpu: int) -> None:
+    # Client and server on cores of their own, where the system can say so.
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(pid, {cpu})
+
+
+def _read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    assert line, f"{process.args!r} ended without a word"
+    return line
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=WAIT_S)
+
+
+def _compare(path: str, origin: str, rounds: int, seconds: float) -> dict[str, list[Round]]:
+    url = f"{origin}/{path}"
+    with contextlib.ExitStack() as stack:
+        engines: list[Engine] = []
+        for mode in MODES:
+            if path in mode.paths:
+                driver = Driver(mode, url)
+                stack.enter_context(_ended(driver.process))
+                engines.append(driver)
+        wrk = shutil.which("wrk")
+        if wrk is not None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            engines.append(Wrk(wrk, url, Path(folder)))
+        for engine in engines:
+            engine.run(seconds / 3)
+        measured: dict[str, list[Round]] = {engine.name: [] for engine in engines}
+        for _ in range(rounds):
+            for engine in engines:
+                measured[engine.name].append(engine.run(seconds))
+    return measured
+
+
+def _table(path: str, measured: dict[str, list[Round]]) -> list[str]:
+    def best_us(name: str) -> float | None:
+        rounds = measured.get(name)
+        return min(1e6 / one.calls_per_cpu_s for one in rounds) if rounds else None
+
+    lines = [
+        f"reply: {path}",
+        f"{'engine':<24}{'us/call min':>12}{'median':>9}{'calls/CPU-s':>13}"
+        f"{'of wrk':>9}{'x FastHttpUser':>16}",
+    ]
+    wrk_us, locust_us = best_us("wrk"), best_us("FastHttpUser")
+    for name, rounds in measured.items():
+        costs_us = [1e6 / one.calls_per_cpu_s for one in rounds]
+        least_us = min(costs_us)
+        of_wrk = f"{wrk_us / least_us:.2f}" if wrk_us else "no wrk"
+        of_locust = f"{locust_us / least_us:.1f}" if locust_us else "-"
+        lines.append(
+            f"{name:<24}{least_us:>12.2f}{statistics.median(costs_us):>9.2f}"
+            f"{1e6 / statistics.median(costs_us):>13,.0f}{of_wrk:>9}{of_locust:>16}"
+        )
+    return [*lines, ""]
+
+
+def _weigh(origin: str, sessions: int) -> str:
+    with _ended(
+        _python("tests.benchmarks.drive_memory", f"{origin}/json", str(sessions), cpu=0)
+    ) as process:
+        kib = json.loads(_read_line(process))["kib_per_session"]
+    return f"memory: {kib:.1f} KiB per session with a GET stream, at {sessions} sessions"
+
+
+def main() -> None:
+    """Run every mode on every path, weigh a session, print one report and write it to --out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS))
+    parser.add_argument("--memory-sessions", type=int, default=2000, help="0 leaves it out")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    lines = [f"{SESSIONS} keep-alive sessions, {options.rounds} rounds of {options.seconds} s"]
+    if shutil.which("wrk") is None:
+        lines.append("MISSING: wrk is not installed, so no ratio to it can be given")
+    with _ended(_python("tests.benchmarks.fast_server", cpu=1)) as server:
+        origin = f"http://127.0.0.1:{_read_line(server)}"
+        for path in options.paths:
+            lines += _table(path, _compare(path, origin, options.rounds, options.seconds))
+        if options.memory_sessions:
+            lines.append(_weigh(origin, options.memory_sessions))
+    text = "\n".join(lines)
+    sys.stdout.write(text + "\n")
+    if options.out is not None:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
