@@ -1,0 +1,88 @@
+"""Who may import whom, as pyproject.toml says it: kept, complete, and able to fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGES: Final = ("harness", "faults", "reports")
+LINT_S: Final = 60
+# Beside the pipe: the bundled target is a program of its own, which the pipe only starts.
+BESIDE: Final = {"__init__", "reference"}
+
+
+def contracts() -> list[dict[str, object]]:
+    """The contracts as they are configured."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found: list[dict[str, object]] = document["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the contracts over the packages in a folder."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LINT_S,
+        check=False,
+    )
+
+
+def test_every_import_goes_the_way_of_the_pipe() -> None:
+    """All contracts hold over the tree as it is."""
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_module_has_its_place_in_the_pipe() -> None:
+    """A new module at the top of harness is put into a layer, or it could import anything."""
+    (pipe,) = [contract for contract in contracts() if contract["id"] == "pipe"]
+    placed = set(re.findall(r"harness\.(\w+)", str(pipe["layers"])))
+    there = {
+        path.stem
+        for path in (ROOT / "harness").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert there - BESIDE - placed == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "intrusion", "contract"),
+    [
+        ("harness/plan.py", "import harness.wire", "the pipe runs one way"),
+        ("harness/journal.py", "import harness.session", "the pipe runs one way"),
+        ("harness/wire/client.py", "import gevent", "only harness.load knows Locust"),
+        ("harness/rig/server.py", "import toxiproxy", "only harness.rig.toxiproxy knows"),
+        ("harness/verdict.py", "import anyio", "touches neither network nor event loop"),
+        ("reports/__init__.py", "import httpx", "touches neither network nor event loop"),
+        ("faults/network.py", "import harness.errors", "knows only the contract of its lever"),
+        ("faults/toxiproxy/link.py", "import faults.levers", "Toxiproxy stands alone"),
+    ],
+)
+def test_an_import_that_goes_the_wrong_way_is_found(
+    tmp_path: Path, module: str, intrusion: str, contract: str
+) -> None:
+    """Each contract breaks on one line, and the message names the module."""
+    for package in PACKAGES:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    intruded = tmp_path / module
+    intruded.write_text(intruded.read_text(encoding="utf-8") + f"\n{intrusion}\n", encoding="utf-8")
+    done = lint(tmp_path)
+    assert done.returncode == 1
+    assert re.search(rf"{re.escape(contract)}.* BROKEN", done.stdout), done.stdout
+    assert module.removesuffix(".py").replace("/", ".").removesuffix(".__init__") in done.stdout
