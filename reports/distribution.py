@@ -1,0 +1,182 @@
+"""How long calls took, by arm, phase and tool: percentile spectra and the tables beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, log10
+from typing import Final, Literal
+
+import numpy as np
+
+from harness.journal import Calls
+from harness.phases import BASELINE, Evidence, Mask
+from reports.series import Floats, arm_mask, latency_ms, timed
+
+_POINTS_A_DECADE: Final = 12
+_TOOLS_MAX: Final = 100
+_PHASES_MAX: Final = 40
+_ESTIMATE_SAMPLES: Final = {0.5: 20, 0.95: 60, 0.99: 300}  # fewer do not bound that quantile
+
+
+Role = Literal["baseline", "fault", "recovery"]
+ROLES: Final[tuple[Role, ...]] = ("baseline", "fault", "recovery")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Latency at every percentile the samples reach; `tails` is 1 - quantile."""
+
+    arm: str
+    phase: str
+    origin: Literal["due", "sent"]
+    count: int
+    tails: tuple[float, ...]
+    values_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Some calls in figures; a percentile that the samples do not bound is None."""
+
+    count: int
+    answered_share: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    rows: float | None  # median of the rows in good replies, where the tool returns rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRow:
+    """One arm in one role of the run."""
+
+    arm: str
+    role: Role
+    summary: Summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolRow:
+    """One tool on the treated arm (all arms where there is none), before and under the faults."""
+
+    tool: str
+    count: int  # in the whole run, both arms
+    answered_share: float | None
+    baseline: Summary
+    fault: Summary
+
+
+def role_of(code: int) -> Role:
+    """Say what a phase is there for."""
+    if code == BASELINE:
+        return "baseline"
+    return "fault" if code % 2 else "recovery"
+
+
+def summarise(evidence: Evidence, mask: Mask) -> Summary:
+    """Put the settled calls under a mask in figures."""
+    counted = mask & ~evidence.excused & ~evidence.rightly_refused
+    count = int(counted.sum())
+    ranked = np.sort(latency_ms(evidence.settled[mask & timed(evidence)]))
+    rows = evidence.settled["rows"][counted & evidence.ok]
+    rows = rows[rows >= 0]
+    return Summary(
+        count=count,
+        answered_share=float((counted & evidence.ok).sum()) / count if count else None,
+        p50_ms=_supported(ranked, 0.5),
+        p95_ms=_supported(ranked, 0.95),
+        p99_ms=_supported(ranked, 0.99),
+        rows=float(np.median(rows)) if len(rows) else None,
+    )
+
+
+def _supported(ranked: Floats, quantile: float) -> float | None:
+    if len(ranked) < _ESTIMATE_SAMPLES[quantile]:
+        return None
+    return round(float(ranked[ceil(quantile * len(ranked)) - 1]), 3)
+
+
+def spectra(evidence: Evidence, arms: Sequence[str]) -> tuple[Spectrum, ...]:
+    """Draw the percentile spectrum of every arm and phase, from due and from sent.
+
+    Recoveries are left out, and windows past the first forty: a page must stay readable.
+    """
+    drawn: list[Spectrum] = []
+    codes = [code for code in evidence.codes if role_of(code) != "recovery"]
+    for code in codes[: _PHASES_MAX + 1]:
+        inside = (evidence.phase == code) & timed(evidence)
+        for arm in arms:
+            mine = evidence.settled[inside & arm_mask(evidence, arm)]
+            if len(mine):
+                drawn += _pair(arm, evidence.phase_name(code), mine)
+    return tuple(drawn)
+
+
+def _pair(arm: str, phase: str, calls: Calls) -> list[Spectrum]:
+    tails = _tails(len(calls))
+    places = np.clip(np.ceil((1.0 - tails) * len(calls)).astype(np.int64) - 1, 0, len(calls) - 1)
+    origins: tuple[Literal["due", "sent"], ...] = ("due", "sent")
+    return [
+        Spectrum(
+            arm=arm,
+            phase=phase,
+            origin=origin,
+            count=len(calls),
+            tails=tuple(float(f"{tail:.4g}") for tail in tails),
+            values_ms=tuple(
+                round(value, 3) for value in np.sort(latency_ms(calls, origin))[places].tolist()
+            ),
+        )
+        for origin in origins
+    ]
+
+
+def _tails(count: int) -> Floats:
+    """Give 1 - quantile from 1 down to the last call, evenly on a log axis."""
+    decades = log10(count)
+    return np.logspace(0, -decades, max(2, ceil(decades * _POINTS_A_DECADE) + 1))
+
+
+def arm_rows(evidence: Evidence, arms: Sequence[str]) -> tuple[ArmRow, ...]:
+    """Put the arms side by side: before, under and after the faults."""
+    return tuple(
+        ArmRow(
+            arm=arm,
+            role=role,
+            summary=summarise(evidence, in_role(evidence, role) & arm_mask(evidence, arm)),
+        )
+        for role in ROLES
+        for arm in arms
+    )
+
+
+def in_role(evidence: Evidence, role: Role) -> Mask:
+    """Tell which settled calls were due in the phases that play a role."""
+    codes = [code for code in evidence.codes if role_of(code) == role]
+    return np.asarray(np.isin(evidence.phase, codes))
+
+
+def tool_rows(evidence: Evidence) -> tuple[ToolRow, ...]:
+    """Give every tool its row, the most called first; at most a hundred."""
+    names = evidence.plan.calls
+    code_of = evidence.settled["call"]
+    arm = evidence.treated if evidence.treated.any() else evidence.control
+    before = in_role(evidence, "baseline") & arm
+    during = in_role(evidence, "fault") & arm
+    counts = np.bincount(code_of, minlength=len(names))
+    order = sorted(range(len(names)), key=lambda code: (-int(counts[code]), names[code]))
+    rows = []
+    for code in order[:_TOOLS_MAX]:
+        mine = code_of == code
+        whole = summarise(evidence, mine)
+        rows.append(
+            ToolRow(
+                tool=names[code],
+                count=whole.count,
+                answered_share=whole.answered_share,
+                baseline=summarise(evidence, mine & before),
+                fault=summarise(evidence, mine & during),
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,196 @@
+"""`verdict.json`: the machine's view of a judgement, with stable keys and a published schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
+from typing import Any, Final
+
+from harness.verdict import Judgement
+
+SCHEMA_VERSION: Final = "squall.verdict/1"
+_DECIMALS: Final = 6
+
+Schema = dict[str, Any]  # JSON Schema is open by nature
+
+
+def verdict(judgement: Judgement) -> str:
+    """Write a judgement as `verdict.json`: the same judgement gives the same bytes."""
+    parts = asdict(judgement)
+    latency = [_latency(row) for row in parts["latency"]]
+    ordered = {
+        "schema": SCHEMA_VERSION,
+        "scenario": parts["scenario"],
+        "question": parts["question"],
+        "seed": parts["seed"],
+        "era": parts["era"],
+        "ruling": parts["ruling"],
+        "exit_code": parts["exit_code"],
+        "headline": parts["headline"],
+        "score": parts["score"],
+        "limits": parts["limits"],
+        "faults": parts["faults"],
+        "findings": parts["findings"],
+        "latency": latency,
+        "sessions": parts["sessions"],
+        "calls": parts["calls"],
+        "effects": parts["effects"],
+        "tokens": parts["tokens"],
+        "soundness": parts["soundness"],
+        "notes": parts["notes"],
+    }
+    return json.dumps(_plain(ordered), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _latency(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename `origin` to the key that readers know, in its place."""
+    return {"from" if key == "origin" else key: value for key, value in row.items()}
+
+
+def _plain(value: object) -> object:
+    """Make JSON of it: what is not finite is null, and figures stop at the sixth decimal."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return round(value, _DECIMALS) + 0.0 if isfinite(value) else None
+    return value
+
+
+# --- the schema -----------------------------------------------------------------------------
+
+_NUMBER: Final[Schema] = {"type": "number"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_TEXT: Final[Schema] = {"type": "string"}
+_YES_NO: Final[Schema] = {"type": "boolean"}
+_TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
+_COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _COUNT}
+_RULING: Final[Schema] = {"enum": ["pass", "fail", "unknown"]}
+
+
+def _maybe(schema: Schema, description: str = "") -> Schema:
+    either: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return either | {"description": description} if description else either
+
+
+def _record(**properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _rows(**properties: Schema) -> Schema:
+    return {"type": "array", "items": _record(**properties)}
+
+
+def verdict_schema() -> Schema:
+    """Give the JSON Schema of `verdict.json`; the repository's copy equals it."""
+    properties = {
+        "schema": {"const": SCHEMA_VERSION},
+        "scenario": _TEXT,
+        "question": _TEXT,
+        "seed": {"type": "integer"},
+        "era": _TEXT,
+        "ruling": _RULING,
+        "exit_code": {"type": "integer", "minimum": 0, "maximum": 255},
+        "headline": _TEXT,
+        "score": _maybe(_score(), "null when the evidence does not support a number"),
+        "limits": _rows(
+            name=_TEXT,
+            wanted=_TEXT,
+            observed=_maybe(_NUMBER),
+            unit=_TEXT,
+            ruling=_RULING,
+            why=_TEXT,
+        ),
+        "faults": _faults(),
+        "findings": _findings(),
+        "latency": _rows(
+            arm=_TEXT,
+            phase=_TEXT,
+            tool=_TEXT | {"description": "empty for all calls together"},
+            **{"from": {"enum": ["due", "sent"]}},
+            count=_COUNT,
+            **{f"{name}_ms": _maybe(_NUMBER) for name in _PERCENTILES},
+        ),
+        "sessions": _COUNTS | {"description": "opened, survived, reopened, lost"},
+        "calls": _COUNTS | {"description": "logical calls by outcome"},
+        "effects": _COUNTS | {"description": "happened, absent, unknown, doubled, orphaned"},
+        "tokens": {
+            "type": "object",
+            "additionalProperties": _maybe(_NUMBER),
+            "description": "estimates per session: mean, max",
+        },
+        "soundness": _rows(
+            name=_TEXT,
+            ruling=_RULING,
+            why=_TEXT,
+            observed=_maybe(_NUMBER),
+            limit=_maybe(_NUMBER),
+            unit=_TEXT,
+        ),
+        "notes": _TEXTS,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "verdict.json of squall",
+        **_record(**properties),
+    }
+
+
+_PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p999", "max")
+
+
+def _score() -> Schema:
+    points: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+    return _record(
+        points=points,
+        low=points,
+        high=points,
+        components={
+            "type": "object",
+            "additionalProperties": _maybe({"type": "number", "minimum": 0, "maximum": 1}),
+        },
+        caps=_TEXTS,
+    )
+
+
+def _faults() -> Schema:
+    return _rows(
+        id=_TEXT | {"description": "the window's number and kind, as in 1:tcp-latency"},
+        kind=_TEXT,
+        lever=_TEXT,
+        arm={"enum": ["treated", "both"]},
+        start_s=_NUMBER,
+        end_s=_NUMBER,
+        bit=_YES_NO,
+        exposure=_TEXT,
+        healed=_YES_NO,
+        ruling=_RULING,
+        score=_maybe(_NUMBER),
+        recovery_s=_maybe(_NUMBER, "-1: not within the time watched; null: not measured"),
+        findings=_TEXTS,
+    )
+
+
+def _findings() -> Schema:
+    return _rows(
+        verdict=_TEXT,
+        ruling=_RULING,
+        fault=_TEXT | {"description": "the fault window's id, or empty"},
+        tool=_TEXT,
+        observed=_maybe(_NUMBER),
+        limit=_maybe(_NUMBER),
+        unit=_TEXT,
+        why=_TEXT,
+        source=_TEXT,
+        evidence=_TEXTS | {"description": "call ids: s<session>.<index>.<attempt>"},
+        hard=_YES_NO,
+        cause=_TEXT,
+    )

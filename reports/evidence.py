@@ -1,0 +1,135 @@
+"""The calls that prove a finding, in words: who asked for what, when, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from harness.journal import BEHAVIOURS, SampleEntry, call_id
+from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
+from harness.phases import Evidence
+from harness.verdict import Finding
+from reports.series import NS
+
+SAMPLE_CHARS_MAX: Final = 600
+_FINDINGS_MAX: Final = 200
+_EVIDENCE_MAX: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallFacts:
+    """One attempt at a call, as the journal has it."""
+
+    id: str  # "s12.34.1"
+    session: int
+    step: int
+    attempt: int
+    arm: str
+    tool: str
+    due_s: float
+    sent_ms: float | None  # after due
+    done_ms: float | None  # after due
+    status: int
+    outcome: str
+    reason: str
+    remarks: tuple[str, ...]  # what else is worth saying
+    sample: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedFinding:
+    """A finding with its evidence; `anchor` is unique in the report and stable between renders."""
+
+    anchor: str
+    finding: Finding
+    calls: tuple[CallFacts, ...]
+    missing: int = 0  # evidence named by the judge that the journal does not hold
+
+
+def report_findings(evidence: Evidence, findings: tuple[Finding, ...]) -> Iterator[ReportedFinding]:
+    """Give the findings worst first, each with its calls; passes last, and without."""
+    samples = {
+        f"s{entry.session}.{entry.index}.{entry.attempt}": entry.text
+        for entry in evidence.journal.of(SampleEntry)
+    }
+    seen: dict[str, int] = {}
+    for finding in sorted(findings, key=_badness)[:_FINDINGS_MAX]:
+        stem = "-".join(part for part in (finding.verdict, finding.fault, finding.tool) if part)
+        seen[stem] = seen.get(stem, 0) + 1
+        anchor = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
+        named = finding.evidence[:_EVIDENCE_MAX] if finding.ruling != "pass" else ()
+        found = [find(evidence, name) for name in named]
+        calls = tuple(facts(evidence, call, samples) for call in found if call is not None)
+        yield ReportedFinding(
+            anchor=anchor, finding=finding, calls=calls, missing=len(named) - len(calls)
+        )
+
+
+def _badness(finding: Finding) -> tuple[int, bool, bool]:
+    rank = {"fail": 0, "unknown": 1, "pass": 2}[finding.ruling]
+    return rank, not finding.hard, bool(finding.cause)
+
+
+def find(evidence: Evidence, name: str) -> np.void | None:
+    """Find the attempt that `journal.call_id` names so; None when there is none."""
+    try:
+        session, index, attempt = (int(part) for part in name.removeprefix("s").split("."))
+    except ValueError:
+        return None
+    calls = evidence.calls
+    low = int(np.searchsorted(calls["session"], session, side="left"))
+    high = int(np.searchsorted(calls["session"], session, side="right"))
+    mine = calls[low:high]
+    places = np.flatnonzero((mine["index"] == index) & (mine["attempt"] == attempt))
+    if not len(places):
+        return None
+    call: np.void = mine[int(places[0])]
+    return call
+
+
+def facts(evidence: Evidence, call: np.void, samples: dict[str, str]) -> CallFacts:
+    """Put one attempt in words and figures."""
+    due_ns, sent_ns, done_ns = (int(call[f"{edge}_ns"]) for edge in ("due", "sent", "done"))
+    code = int(call["call"])
+    reason = Reason(int(call["reason"]))
+    name = call_id(call)
+    return CallFacts(
+        id=name,
+        session=int(call["session"]),
+        step=int(call["index"]),
+        attempt=int(call["attempt"]),
+        arm="treated" if call["treated"] else "control",
+        tool=evidence.plan.calls[code] if code < len(evidence.plan.calls) else f"call {code}",
+        due_s=due_ns / NS,
+        sent_ms=(sent_ns - due_ns) / 1e6 if sent_ns >= 0 else None,
+        done_ms=(done_ns - due_ns) / 1e6 if done_ns >= 0 else None,
+        status=int(call["status"]),
+        outcome=spell(Outcome(int(call["outcome"])).name),
+        reason="" if reason is Reason.NONE else spell(reason.name),
+        remarks=tuple(_remarks(call)),
+        sample=samples.get(name, "")[:SAMPLE_CHARS_MAX],
+    )
+
+
+def _remarks(call: np.void) -> Iterator[str]:
+    if behaviour := BEHAVIOURS[int(call["behaviour"])]:
+        yield f"the client's own doing: {spell(behaviour)}"
+    if (auth := Auth(int(call["auth"]))) not in {Auth.NONE_NEEDED, Auth.VALID}:
+        yield f"token {spell(auth.name)}"
+    if (effect := Effect(int(call["effect"]))) is not Effect.NONE:
+        yield f"effect {spell(effect.name)}"
+    if call["rows"] >= 0:
+        yield f"{int(call['rows'])} rows"
+    if call["resumed"]:
+        yield "stream resumed"
+    yield f"{int(call['request_bytes'])} B sent, {int(call['reply_bytes'])} B received"
+    if (by := EndedBy(int(call["ended_by"]))) is not EndedBy.REPLY:
+        yield f"ended by {spell(by.name)}"
+
+
+def spell(name: str) -> str:
+    """Write a member's name the way people do."""
+    return name.lower().replace("_", " ")

@@ -1,0 +1,242 @@
+"""Everything a renderer may show, computed once: renderers read this and compute nothing.
+
+Its size is bounded whatever the run's length: time is binned, distributions are sampled at their
+percentiles, findings and tools are cut with a note that says so.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from harness.journal import HealthEntry, NoteEntry, RunEntry, VitalsEntry
+from harness.phases import Evidence
+from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, UrlTarget
+from harness.verdict import FaultVerdict, Judgement
+from reports.distribution import ArmRow, Spectrum, ToolRow, arm_rows, spectra, tool_rows
+from reports.evidence import ReportedFinding, report_findings
+from reports.series import NS, HeatMap, Timeline, heat_maps, timeline
+
+Facts = Mapping[str, Any]  # facts.json: JSON values, written by the run
+
+_NOTES_MAX: Final = 50
+_FACT_CHARS_MAX: Final = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A fault window on the time axis, with its verdict."""
+
+    verdict: FaultVerdict
+    parameters: str  # "delay 200ms", as the scenario has them
+    recovery_end_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """The generator over the whole run, at its worst: was it the bottleneck?"""
+
+    lag_p99_ms: float
+    slip_p99_ms: float
+    cpu_share: float  # of one core, mean
+    run_delay_share: float | None
+    gc_pause_ms: float
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vitals:
+    """The target's process tree over the run; None where the system would not say."""
+
+    rss_first_bytes: int | None
+    rss_peak_bytes: int | None
+    rss_last_bytes: int | None
+    open_files_first: int | None
+    open_files_last: int | None
+    died: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One run, ready to be shown."""
+
+    judgement: Judgement
+    length_s: float
+    ended: str  # how the run ended, with its reason
+    arms: tuple[str, ...]  # control first
+    sessions: dict[str, int]  # planned, by arm
+    asked: tuple[tuple[str, str], ...]  # what was asked: label, value
+    baseline_s: tuple[float, float]
+    bands: tuple[Band, ...]
+    timeline: Timeline
+    heat: tuple[HeatMap, ...]
+    spectra: tuple[Spectrum, ...]
+    rows: tuple[ArmRow, ...]
+    tools: tuple[ToolRow, ...]
+    findings: tuple[ReportedFinding, ...]
+    health: Health | None
+    vitals: Vitals | None
+    notes: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    command: str  # what repeats the run; "" when it is not known
+
+
+def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -> Report:
+    """Compute everything a renderer may show."""
+    length_s = max(evidence.run_end_ns, 1) / NS
+    arms = tuple(
+        arm
+        for arm in ("control", "treated")
+        if any(session.arm == arm for session in evidence.plan.sessions)
+    )
+    known = {} if facts is None else facts
+    return Report(
+        judgement=judgement,
+        length_s=length_s,
+        ended=_ended(evidence),
+        arms=arms,
+        sessions={
+            arm: sum(session.arm == arm for session in evidence.plan.sessions) for arm in arms
+        },
+        asked=_asked(evidence.scenario),
+        baseline_s=(
+            evidence.phases.baseline.start_ns / NS,
+            evidence.phases.baseline.end_ns / NS,
+        ),
+        bands=_bands(evidence, judgement),
+        timeline=timeline(evidence, arms, length_s),
+        heat=heat_maps(evidence, arms, length_s),
+        spectra=spectra(evidence, arms),
+        rows=arm_rows(evidence, arms),
+        tools=tool_rows(evidence),
+        findings=tuple(report_findings(evidence, judgement.findings)),
+        health=_health(evidence.journal.of(HealthEntry)),
+        vitals=_vitals(evidence.journal.of(VitalsEntry)),
+        notes=_notes(evidence, judgement),
+        facts=tuple(_flat(known)),
+        command=_command(known),
+    )
+
+
+def _ended(evidence: Evidence) -> str:
+    last = [entry for entry in evidence.journal.of(RunEntry) if entry.edge == "ended"]
+    if not last:
+        return "not recorded: the run was cut short"
+    return f"{last[-1].how}: {last[-1].why}" if last[-1].why else last[-1].how
+
+
+def _asked(scenario: Scenario) -> tuple[tuple[str, str], ...]:
+    match scenario.target:
+        case ReferenceTarget(reference=reference):
+            named = reference if isinstance(reference, str) else ", ".join(reference)
+            target = f"the bundled reference server ({named})"
+        case UrlTarget(url=url):
+            target = url
+        case LaunchTarget(url=url, launch=launch):
+            target = f"{url}, launched as {shlex.join(launch)}"
+    agents = "; ".join(
+        f"{agent.name} {agent.share:.0%}, a step every {agent.pace_s:g} s, {len(agent.steps)} steps"
+        for agent in scenario.agents
+    )
+    auth = scenario.auth
+    return (
+        ("target", target),
+        ("sessions", f"{scenario.load.sessions}, {scenario.load.treated:.0%} of them treated"),
+        ("agents", agents),
+        ("deadline", f"{scenario.client.deadline_s:g} s a call"),
+        ("retries", f"at most {scenario.client.retry.attempts} attempts a call"),
+        ("tokens", "none" if auth is None else f"{auth.grant}, refresh {auth.refresh}"),
+    )
+
+
+def _bands(evidence: Evidence, judgement: Judgement) -> tuple[Band, ...]:
+    windows = {window.id: window for window in evidence.phases.windows}
+    return tuple(
+        Band(
+            verdict=verdict,
+            parameters=_parameters(evidence, verdict.id),
+            recovery_end_s=(
+                windows[verdict.id].recovery_end_ns / NS if verdict.id in windows else verdict.end_s
+            ),
+        )
+        for verdict in judgement.faults
+    )
+
+
+def _parameters(evidence: Evidence, window_id: str) -> str:
+    for window in evidence.phases.windows:
+        if window.id == window_id:
+            values = window.fault.model_dump(mode="json", by_alias=False, exclude_none=True)
+            return ", ".join(_parameter(name, value) for name, value in values.items())
+    return ""
+
+
+def _parameter(name: str, value: object) -> str:
+    """Say a field with its unit behind it: `delay_s`, 0.25 becomes "delay 0.25 s"."""
+    if name == "share" and isinstance(value, float):
+        return f"share {value:.0%}"
+    for suffix, unit in (("_bytes_per_s", "B/s"), ("_bytes", "B"), ("_ms", "ms"), ("_s", "s")):
+        if name.endswith(suffix) and isinstance(value, (int, float)):
+            return f"{name.removesuffix(suffix).replace('_', ' ')} {value:g} {unit}"
+    return f"{name.replace('_', ' ')} {value}"
+
+
+def _health(entries: Sequence[HealthEntry]) -> Health | None:
+    if not entries:
+        return None
+    delays = [entry.run_delay_share for entry in entries if entry.run_delay_share is not None]
+    return Health(
+        lag_p99_ms=max(entry.lag_p99_ms for entry in entries),
+        slip_p99_ms=max(entry.slip_p99_ms for entry in entries),
+        cpu_share=float(np.mean([entry.cpu_share for entry in entries])),
+        run_delay_share=float(np.mean(delays)) if delays else None,
+        gc_pause_ms=max(entry.gc_pause_ms for entry in entries),
+        workers=len({entry.worker for entry in entries}),
+    )
+
+
+def _vitals(entries: Sequence[VitalsEntry]) -> Vitals | None:
+    if not entries:
+        return None
+    rss = [entry.rss_bytes for entry in entries if entry.rss_bytes is not None]
+    files = [entry.open_files for entry in entries if entry.open_files is not None]
+    return Vitals(
+        rss_first_bytes=rss[0] if rss else None,
+        rss_peak_bytes=max(rss) if rss else None,
+        rss_last_bytes=rss[-1] if rss else None,
+        open_files_first=files[0] if files else None,
+        open_files_last=files[-1] if files else None,
+        died=not all(entry.alive for entry in entries),
+    )
+
+
+def _notes(evidence: Evidence, judgement: Judgement) -> tuple[str, ...]:
+    noted = [f"{entry.at_ns / NS:.1f} s: {entry.text}" for entry in evidence.journal.of(NoteEntry)]
+    if evidence.journal.damaged_lines:
+        noted.append(f"{evidence.journal.damaged_lines} lines of the journal could not be read")
+    notes = [*judgement.notes, *noted]
+    if len(notes) > _NOTES_MAX:
+        notes = [*notes[:_NOTES_MAX], f"{len(notes) - _NOTES_MAX} more notes in journal.jsonl"]
+    return tuple(notes)
+
+
+def _flat(facts: Facts, prefix: str = "") -> list[tuple[str, str]]:
+    flat: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{name}.")
+        elif isinstance(value, (list, tuple)):
+            flat.append((name, " ".join(str(part) for part in value)[:_FACT_CHARS_MAX]))
+        elif value is not None:
+            flat.append((name, str(value)[:_FACT_CHARS_MAX]))
+    return flat
+
+
+def _command(facts: Facts) -> str:
+    command = facts.get("command", "")
+    return shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)

@@ -1,0 +1,276 @@
+"""The result on one screen: what was lost first, limits beside measurements, the verdict last."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.verdict import Finding, Limit, Ruling
+from reports.distribution import ROLES, ArmRow
+from reports.evidence import CallFacts
+from reports.report import Band, Report
+from reports.words import clean, mark, measured, milliseconds, recovery, share
+
+_STYLES: Final[dict[Ruling, str]] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
+_FAILURES_SHOWN: Final = 6
+_UNKNOWNS_SHOWN: Final = 4
+_FAULTS_SHOWN: Final = 8
+_FAULTS_LEAST: Final = 3
+_SCREEN: Final = 24  # lines, when there is nothing bad to tell
+_LABEL: Final = 13
+_RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
+
+
+def wants_color(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Say whether to colour: on a terminal that can, unless NO_COLOR is set to anything."""
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return bool(environment.get("FORCE_COLOR")) or stream.isatty()
+
+
+def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -> str:
+    """Give the result as text that is at most `width` columns wide; `folder` holds the run."""
+    judgement = report.judgement
+    verdict = _wrapped(judgement.headline, _STYLES[judgement.ruling], width)
+    around = [
+        _heading(report, width),
+        list(_losses(report, width)),
+        list(_limits(judgement.limits)),
+        list(_arms(report, width)),
+        list(_score(report, width)),
+        list(_doubts(report, width)),
+        list(_next(report, folder, width)),
+        verdict,
+    ]
+    used = sum(map(len, around))
+    room = _SCREEN - used - 2 if judgement.ruling == "pass" else _FAULTS_SHOWN
+    around.insert(4, list(_faults(report, min(max(room, _FAULTS_LEAST), _FAULTS_SHOWN))))
+    sections = [section for section in around if section]
+    airy = judgement.ruling != "pass" or sum(map(len, sections)) + len(sections) - 1 <= _SCREEN
+    lines: list[Text] = []
+    for section in sections:
+        if airy and lines:
+            lines.append(Text())
+        lines += section
+    return _render(lines, width, color=color)
+
+
+def _render(lines: Iterable[Text], width: int, *, color: bool) -> str:
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        color_system="standard" if color else None,
+        force_terminal=color,
+        no_color=not color,
+        legacy_windows=False,
+        _environ={},  # the same bytes wherever it is rendered
+    )
+    for line in lines:
+        line.rstrip()
+        line.truncate(width, overflow="ellipsis")
+        console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
+    return out.getvalue()
+
+
+def _wrapped(text: str, style: str, width: int, indent: str = "") -> list[Text]:
+    """Break a sentence into lines; nothing of it is lost."""
+    broken = textwrap.wrap(
+        clean(text), width, initial_indent=indent, subsequent_indent=indent or "  "
+    )
+    return [_line((line, style)) for line in broken]
+
+
+def _command(label: str, command: str, width: int) -> list[Text]:
+    """Break a command so that it can still be pasted into a shell."""
+    pad = " " * _LABEL
+    lines = [f"{label:<{_LABEL}}"]
+    try:
+        words = [shlex.quote(word) for word in shlex.split(clean(command))]
+    except ValueError:
+        words = clean(command).split()
+    for word in words:
+        if len(lines[-1]) > _LABEL and len(lines[-1]) + len(word) > width - 2:
+            lines[-1] += "\\"
+            lines.append(pad)
+        lines[-1] += f"{word} "
+    return [_line(line) for line in lines]
+
+
+def _line(*parts: str | tuple[str, str]) -> Text:
+    """Join plain and styled parts; every part loses its control characters here."""
+    line = Text()
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        line.append(clean(text), style=style or None)
+    return line
+
+
+def _heading(report: Report, width: int) -> list[Text]:
+    judgement = report.judgement
+    arms = ", ".join(f"{count} {arm}" for arm, count in report.sessions.items())
+    return [
+        _line(
+            (judgement.scenario, "bold"),
+            f"  seed {judgement.seed}, {judgement.era} era, {report.length_s:.0f} s, "
+            f"{arms} sessions",
+        ),
+        *_wrapped(judgement.question, "", width),
+    ]
+
+
+def _losses(report: Report, width: int) -> Iterator[Text]:
+    """Failed findings, the hard ones first, each with its reason and its first call."""
+    failures = [found for found in report.findings if found.finding.ruling == "fail"]
+    for found in failures[:_FAILURES_SHOWN]:
+        finding = found.finding
+        yield _line(
+            (f"{mark('fail')} {finding.verdict}", _STYLES["fail"]),
+            f"  {finding.fault or 'whole run'}{f', {finding.tool}' if finding.tool else ''}"
+            f"{_beside(finding)}",
+        )
+        if finding.why:
+            yield from _wrapped(finding.why, "", width, "    ")
+        if found.calls:
+            yield from _wrapped(_call(found.calls[0]), "dim", width, "    ")
+    if len(failures) > _FAILURES_SHOWN:
+        yield _line(f"  and {len(failures) - _FAILURES_SHOWN} more failed findings in the page")
+
+
+def _beside(finding: Finding) -> str:
+    if finding.observed is None:
+        return ""
+    seen = f": {measured(finding.observed, finding.unit)}"
+    if finding.limit is None:
+        return seen
+    return f"{seen}, allowed {measured(finding.limit, finding.unit)}"
+
+
+def _call(call: CallFacts) -> str:
+    """Say in a line what one call went through."""
+    status = f", HTTP {call.status}" if call.status else ""
+    reason = f" ({call.reason})" if call.reason and call.reason != call.outcome else ""
+    took = "never sent" if call.sent_ms is None else f"after {milliseconds(call.done_ms)}"
+    return f"{call.id} {call.tool} at {call.due_s:.1f} s: {call.outcome}{reason}{status} {took}"
+
+
+def _limits(limits: tuple[Limit, ...]) -> Iterator[Text]:
+    for limit in sorted(limits, key=lambda limit: _RANK[limit.ruling]):
+        yield _line(
+            (f"{mark(limit.ruling)} ", _STYLES[limit.ruling]),
+            f"{limit.name:<18}{measured(limit.observed, limit.unit):>14}  wanted {limit.wanted}",
+            f"  ({limit.why})" if limit.why else "",
+        )
+
+
+def _arms(report: Report, width: int) -> Iterator[Text]:
+    """Show the arms side by side, so that an effect is read as a difference."""
+    by = {(row.arm, row.role): row for row in report.rows}
+    roles = [role for role in ROLES if any((by[arm, role].summary.count) for arm in report.arms)]
+    if not report.arms or not roles:
+        return
+    cell = 10
+    if width < _LABEL + len(report.arms) * (cell * len(roles) + 3):
+        roles = [role for role in roles if role != "recovery"]
+    block = cell * len(roles)
+    yield _line(" " * _LABEL, *((f"{arm:>{block}}   ", "bold") for arm in report.arms))
+    heads = {"baseline": "baseline", "fault": "faults", "recovery": "after"}
+    yield _line(
+        " " * _LABEL, *("".join(f"{heads[r]:>{cell}}" for r in roles) + "   " for _ in report.arms)
+    )
+    for label, show in _MEASURES:
+        yield _line(
+            f"{label:<{_LABEL}}",
+            *(
+                "".join(f"{show(by[arm, role]):>{cell}}" for role in roles) + "   "
+                for arm in report.arms
+            ),
+        )
+
+
+def _answered(row: ArmRow) -> str:
+    return share(row.summary.answered_share)
+
+
+def _p50(row: ArmRow) -> str:
+    return milliseconds(row.summary.p50_ms)
+
+
+def _p99(row: ArmRow) -> str:
+    return milliseconds(row.summary.p99_ms)
+
+
+_MEASURES: Final = (("answered", _answered), ("p50 from due", _p50), ("p99 from due", _p99))
+
+
+def _faults(report: Report, shown: int) -> Iterator[Text]:
+    if not report.bands:
+        return
+    yield _line((f"{'fault':<24}{'window':>9}  {'recovered':>12} {'score':>5}  hit", "bold"))
+    worst_first = sorted(report.bands, key=_fault_rank)
+    for band in worst_first[:shown]:
+        verdict = band.verdict
+        score = "n/a" if verdict.score is None else f"{verdict.score:.0f}"
+        hit = verdict.exposure.partition(", ")[0] if verdict.bit else "did not bite"
+        yield _line(
+            (f"{mark(verdict.ruling)} ", _STYLES[verdict.ruling]),
+            f"{verdict.id:<21} {verdict.start_s:>4.0f}-{verdict.end_s:.0f} s  "
+            f"{recovery(verdict):>12} {score:>5}  ",
+            hit if verdict.healed else ("NOT HEALED", _STYLES["fail"]),
+        )
+    if len(worst_first) > shown:
+        yield _line(f"  and {len(worst_first) - shown} more windows in the page")
+
+
+def _fault_rank(band: Band) -> tuple[int, float]:
+    verdict = band.verdict
+    return _RANK[verdict.ruling], 101.0 if verdict.score is None else verdict.score
+
+
+def _score(report: Report, width: int) -> Iterator[Text]:
+    score = report.judgement.score
+    if score is None:
+        yield _line("score        withheld: the evidence does not support a number")
+        return
+    yield _line(
+        "score        ",
+        (f"{score.points:.1f}", "bold"),
+        f" of 100, interval {score.low:.1f} to {score.high:.1f}",
+    )
+    parts = [
+        f"{name} {'n/a' if value is None else f'{value:.2f}'}"
+        for name, value in score.components.items()
+    ]
+    yield from _wrapped(", ".join(parts), "", width, " " * _LABEL)
+    for cap in score.caps:
+        yield from _wrapped(cap, "", width, " " * _LABEL)
+
+
+def _doubts(report: Report, width: int) -> Iterator[Text]:
+    asked = report.judgement.soundness
+    doubts = [question for question in asked if question.ruling != "pass"]
+    if asked and not doubts:
+        names = ", ".join(question.name for question in asked)
+        yield from _wrapped(f"{mark('pass')} evidence sound: {names}", _STYLES["pass"], width)
+    for question in sorted(doubts, key=lambda q: _RANK[q.ruling])[:_UNKNOWNS_SHOWN]:
+        told = f"{mark(question.ruling)} evidence, {question.name}: {question.why}"
+        yield from _wrapped(told, _STYLES[question.ruling], width)
+    open_findings = [f.finding for f in report.findings if f.finding.ruling == "unknown"]
+    for finding in open_findings[:_UNKNOWNS_SHOWN]:
+        told = f"{mark('unknown')} {finding.verdict} {finding.fault}: {finding.why}"
+        yield from _wrapped(told, _STYLES["unknown"], width)
+
+
+def _next(report: Report, folder: str, width: int) -> Iterator[Text]:
+    if folder:
+        yield _line(f"{'page':<{_LABEL}}", (f"{folder}/report.html", "cyan"))
+    if report.command:
+        yield from _command("again", report.command, width)
+    if folder:
+        yield from _command("judge again", shlex.join(("squall", "judge", folder)), width)
