@@ -7,6 +7,7 @@ Keys match without regard to case, unknown ones and whatever follows the first v
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Mapping
 from typing import Literal, NoReturn
@@ -24,6 +25,10 @@ class BodyError(Exception):
 def _refuse_constant(text: str) -> NoReturn:
     raise BodyError(f"invalid character '{text[0]}' looking for beginning of value")
 
+
+# Python pads an exponent to two digits, Go does not. A quote within a string is escaped, so this
+# only ever matches a field of its own.
+_EXPONENT = re.compile(r'("toxicity":-?[\d.]+e-)0(\d)')
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
@@ -134,4 +139,4 @@ def encode(value: object) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for plain in "<>&\u2028\u2029":
         text = text.replace(plain, f"\\u{ord(plain):04x}")
-    return text.encode("utf-8", "replace")
+    return _EXPONENT.sub(r"\1\2", text).encode("utf-8", "replace")

@@ -1,0 +1,181 @@
+"""The two servers under test, and an upstream that echoes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[3]
+REAL = os.environ.get("SQUALL_TOXIPROXY_SERVER") or shutil.which("toxiproxy-server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running Toxiproxy."""
+
+    kind: str  # "ours" or "original"
+    api: httpx.Client
+    process: subprocess.Popen[bytes]
+
+    def clear(self) -> None:
+        """Remove every proxy."""
+        for name in self.api.get("/proxies").json():
+            self.api.delete(f"/proxies/{name}")
+
+    def proxy(self, upstream: str, name: str = "p") -> tuple[str, int]:
+        """Make a proxy; gives where it listens."""
+        body = {"name": name, "upstream": upstream, "listen": "127.0.0.1:0"}
+        answer = self.api.post("/proxies", json=body)
+        assert answer.status_code == 201, answer.text
+        host, _, port = answer.json()["listen"].rpartition(":")
+        return host, int(port)
+
+    def toxic(
+        self, kind: str, stream: str = "downstream", toxicity: float = 1.0, **attributes: int
+    ) -> None:
+        """Put a toxic on proxy p, under its default name."""
+        body = {"type": kind, "stream": stream, "toxicity": toxicity, "attributes": attributes}
+        answer = self.api.post("/proxies/p/toxics", json=body)
+        assert answer.status_code == 200, answer.text
+
+    def remove(self, name: str) -> None:
+        """Take a toxic off proxy p."""
+        assert self.api.delete(f"/proxies/p/toxics/{name}").status_code == 204
+
+
+def start_ours(*extra: str) -> Server:
+    """Our server on a free port; it ends with its standard input."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "faults.toxiproxy", "--port", "0", "--stdin-lease", *extra],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline().decode().split()
+    assert line[0] == "listening"
+    api = httpx.Client(base_url=f"http://{line[1]}", trust_env=False, timeout=10)
+    return Server(kind="ours", api=api, process=process)
+
+
+def start_original(path: str) -> Server:
+    """The original on a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([path, "-port", str(port)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.02)
+    api = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+    return Server(kind="original", api=api, process=process)
+
+
+def end(server: Server) -> None:
+    """Terminate and reap."""
+    server.api.close()
+    server.process.terminate()
+    try:
+        server.process.wait(5)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait(5)
+    for pipe in (server.process.stdin, server.process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+@pytest.fixture(scope="session")
+def our_process() -> Iterator[Server]:
+    """One server of ours for the whole session."""
+    server = start_ours("--seed", "7")
+    yield server
+    end(server)
+
+
+@pytest.fixture(scope="session")
+def original_process() -> Iterator[Server]:
+    """One original server for the whole session, where there is one."""
+    if REAL is None:
+        pytest.skip("NO ORIGINAL TOXIPROXY: set SQUALL_TOXIPROXY_SERVER to its binary")
+    server = start_original(REAL)
+    yield server
+    end(server)
+
+
+@pytest.fixture
+def ours(our_process: Server) -> Iterator[Server]:
+    """Our server, empty."""
+    our_process.clear()
+    yield our_process
+    our_process.clear()
+
+
+@pytest.fixture
+def original(original_process: Server) -> Iterator[Server]:
+    """The original, empty."""
+    original_process.clear()
+    yield original_process
+    original_process.clear()
+
+
+@pytest.fixture(params=["ours", pytest.param("original", marks=pytest.mark.real)])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each server in turn."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+class Upstream:
+    """A TCP server on a thread per connection, bounded by its test."""
+
+    def __init__(self) -> None:
+        """Listen on a free port and echo."""
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.accepted: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                self.accepted.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client:
+            while data := client.recv(65536):
+                client.sendall(data)
+
+    def close(self) -> None:
+        """Stop accepting and end every connection."""
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for client in self.accepted:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """An echoing upstream."""
+    server = Upstream()
+    yield server
+    server.close()
