@@ -3,15 +3,42 @@
 Pure and seeded. A session's steps are computed on demand from (seed, session, index) alone, in
 integer arithmetic and a fixed hash, so a plan costs no memory per step, every worker derives the
 same one, and the same seed gives the same bytes on any machine.
+
+A nonce is `n`, three hexadecimal digits that all nonces of the run share, and thirteen that no
+other call of the run has: they are (session, index) put through a keyed permutation of 52 bits. A
+session's mark, which steps write as `${session}`, is `s`, the same three digits, and its number.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, Literal
+
+from harness.scenario.records import (
+    Agent,
+    CallStep,
+    ListStep,
+    ParallelStep,
+    PromptStep,
+    ReadStep,
+    Scenario,
+    SingleStep,
+)
+from harness.scenario.shares import apportion, is_treated
 
 Arm = Literal["control", "treated"]
+
+NS_PER_S: Final = 1_000_000_000
+INDEX_BITS: Final = 36
+_NONCE_BITS: Final = 52
+_NONCE_MASK: Final = (1 << _NONCE_BITS) - 1
+_WORD: Final = 1 << 64
+# Multiples of the golden ratio fill an interval evenly, however many there are.
+_GOLDEN: Final = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,9 +47,9 @@ class PlannedStep:
 
     session: int
     index: int  # 0, 1, 2, ... within the session; (session, index) names the logical call
-    position: int  # which of the agent's flattened steps it is, see `Plan.calls`
+    position: int  # which of the agent's flattened steps it is, see `Plan.positions`
     due_ns: int
-    nonce: str  # 16 hexadecimal digits, unique in the run
+    nonce: str  # `n` and 16 hexadecimal digits, unique in the run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +76,29 @@ class PlannedWindow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What the seed becomes: the constants behind nonces, marks and draws."""
+
+    run: str  # three hexadecimal digits
+    whiten: int
+    first: int  # odd, so that multiplying by it modulo a power of two loses nothing
+    second: int
+    phase: tuple[int, int]  # of the control and of the treated arm
+
+    @classmethod
+    def of(cls, seed: int) -> Keys:
+        """Derive the constants of a run."""
+        words = [_hash(seed, "keys", number) for number in range(6)]
+        return cls(
+            run=f"{words[0] & 0xFFF:03x}",
+            whiten=words[1] & _NONCE_MASK,
+            first=words[2] & _NONCE_MASK | 1,
+            second=words[3] & _NONCE_MASK | 1,
+            phase=(words[4], words[5]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole run, planned."""
 
@@ -61,15 +111,209 @@ class Plan:
     end_ns: int
     # every distinct call of the scenario in file order, as shown in reports: "search", "tools/list"
     calls: tuple[str, ...]
+    # for each agent: flattened step -> index into `calls`
+    positions: tuple[tuple[int, ...], ...]
+    # for each agent: how many flattened steps are due together, in order; 1 but for `parallel`
+    together: tuple[tuple[int, ...], ...]
+    keys: Keys = field(repr=False)
 
     def steps(self, session: int) -> Iterator[PlannedStep]:
         """Yield a session's steps in the order they are due."""
-        raise NotImplementedError
+        for group in self.groups(session):
+            yield from group
+
+    def groups(self, session: int) -> Iterator[tuple[PlannedStep, ...]]:
+        """Yield a session's steps, those that are due at the same moment together."""
+        planned = self.sessions[session]
+        sizes = self.together[planned.agent]
+        due_ns = planned.first_due_ns
+        index = 0
+        while due_ns < planned.end_ns:
+            position = 0
+            for size in sizes:
+                if due_ns >= planned.end_ns:
+                    return
+                yield tuple(
+                    PlannedStep(
+                        session=session,
+                        index=index + member,
+                        position=position + member,
+                        due_ns=due_ns,
+                        nonce=self.nonce(session, index + member),
+                    )
+                    for member in range(size)
+                )
+                index += size
+                position += size
+                due_ns += planned.pace_ns
+
+    def count(self, session: int) -> int:
+        """Count a session's steps without making them."""
+        planned = self.sessions[session]
+        span_ns = planned.end_ns - planned.first_due_ns
+        ticks = -(-span_ns // planned.pace_ns) if span_ns > 0 else 0
+        sizes = self.together[planned.agent]
+        rounds, rest = divmod(ticks, len(sizes))
+        return rounds * sum(sizes) + sum(sizes[:rest])
+
+    def call(self, step: PlannedStep) -> int:
+        """Give a step's index into `calls`."""
+        return self.positions[self.sessions[step.session].agent][step.position]
 
     def nonce(self, session: int, index: int) -> str:
         """Give the nonce of one logical call."""
-        raise NotImplementedError
+        keys = self.keys
+        mixed = (session << INDEX_BITS | index) ^ keys.whiten
+        mixed = mixed * keys.first & _NONCE_MASK
+        mixed ^= mixed >> 27
+        mixed = mixed * keys.second & _NONCE_MASK
+        mixed ^= mixed >> 25
+        return f"n{keys.run}{mixed:013x}"
+
+    def mark(self, session: int) -> str:
+        """Give the text that names a session to the target; no mark is part of another."""
+        return f"s{self.keys.run}-{session:05d}"
 
     def draw(self, purpose: str, session: int, index: int) -> float:
         """Give a reproducible number in [0, 1) for a decision about one call."""
-        raise NotImplementedError
+        return (_hash(self.seed, purpose, session << INDEX_BITS | index) >> 11) * 2.0**-53
+
+    def canonical(self) -> bytes:
+        """Write the plan so that two plans are equal exactly when their bytes are.
+
+        One JSON object a line: the run, its windows, its sessions. Steps follow from these; each
+        session's first nonce stands for the rest.
+        """
+        run = {
+            "seed": self.seed,
+            "ramp_end_ns": self.ramp_end_ns,
+            "baseline_ns": [self.baseline_start_ns, self.baseline_end_ns],
+            "end_ns": self.end_ns,
+            "calls": self.calls,
+            "positions": self.positions,
+            "together": self.together,
+        }
+        sessions = (
+            {**asdict(each), "nonce": self.nonce(each.session, 0)} for each in self.sessions
+        )
+        lines = (run, *map(asdict, self.windows), *sessions)
+        return b"".join(
+            json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+            for line in lines
+        )
+
+
+def make(scenario: Scenario, *, seed: int | None = None) -> Plan:
+    """Plan a run of a checked scenario; `seed` takes the place of the scenario's own."""
+    seed = scenario.seed if seed is None else seed
+    keys = Keys.of(seed)
+    ramp_end_ns = _ns(scenario.load.ramp_s)
+    baseline_start_ns = ramp_end_ns + _ns(scenario.phases.warmup_s)
+    baseline_end_ns = baseline_start_ns + _ns(scenario.phases.baseline_s)
+    windows = _windows(scenario, baseline_end_ns)
+    end_ns = windows[-1].recovery_end_ns if windows else baseline_end_ns
+    calls = tuple(dict.fromkeys(_label(step) for agent in scenario.agents for step in flat(agent)))
+    return Plan(
+        seed=seed,
+        sessions=_sessions(scenario, keys, end_ns),
+        windows=windows,
+        ramp_end_ns=ramp_end_ns,
+        baseline_start_ns=baseline_start_ns,
+        baseline_end_ns=baseline_end_ns,
+        end_ns=end_ns,
+        calls=calls,
+        positions=tuple(
+            tuple(calls.index(_label(step)) for step in flat(agent)) for agent in scenario.agents
+        ),
+        together=tuple(
+            tuple(
+                len(step.parallel) if isinstance(step, ParallelStep) else 1 for step in agent.steps
+            )
+            for agent in scenario.agents
+        ),
+        keys=keys,
+    )
+
+
+def flat(agent: Agent) -> tuple[SingleStep, ...]:
+    """Give an agent's steps with parallel ones laid out in line; `position` counts these."""
+    return tuple(
+        single
+        for step in agent.steps
+        for single in (step.parallel if isinstance(step, ParallelStep) else (step,))
+    )
+
+
+def _windows(scenario: Scenario, free_ns: int) -> tuple[PlannedWindow, ...]:
+    windows: list[PlannedWindow] = []
+    for number, window in enumerate(scenario.faults, start=1):
+        start_ns = free_ns if window.at_s is None else _ns(window.at_s)
+        end_ns = start_ns + _ns(window.duration_s)
+        free_ns = end_ns + _ns(scenario.phases.recovery_s)
+        windows.append(
+            PlannedWindow(window=number, start_ns=start_ns, end_ns=end_ns, recovery_end_ns=free_ns)
+        )
+    return tuple(windows)
+
+
+def _sessions(scenario: Scenario, keys: Keys, end_ns: int) -> tuple[PlannedSession, ...]:
+    total = scenario.load.sessions
+    counts = apportion(total, [agent.share for agent in scenario.agents])
+    # Spread each agent's sessions evenly over the ramp, so that every second has the same mix.
+    order = sorted(
+        (_WORD * (2 * rank + 1) // (2 * count), agent, rank)
+        for agent, count in enumerate(counts)
+        for rank in range(count)
+    )
+    before = [sum(counts[:agent]) for agent in range(len(counts))]
+    ranks = {(agent, treated): 0 for agent in range(len(counts)) for treated in (False, True)}
+    ramp_ns = _ns(scenario.load.ramp_s)
+    sessions: list[PlannedSession] = []
+    for session, (_, agent, rank) in enumerate(order):
+        treated = is_treated(before[agent] + rank, scenario.load.treated)
+        in_arm = ranks[agent, treated]
+        ranks[agent, treated] += 1
+        open_ns = ramp_ns * session // total
+        pace_ns = max(1, _ns(scenario.agents[agent].pace_s))
+        # Evenly through one pace within each arm: neither arm suffers bursts the other does not.
+        phase = (keys.phase[treated] + in_arm * _GOLDEN) % _WORD * pace_ns // _WORD
+        sessions.append(
+            PlannedSession(
+                session=session,
+                agent=agent,
+                arm="treated" if treated else "control",
+                open_ns=open_ns,
+                first_due_ns=open_ns + (phase - open_ns) % pace_ns,
+                pace_ns=pace_ns,
+                end_ns=end_ns,
+            )
+        )
+    return tuple(sessions)
+
+
+def _label(step: SingleStep) -> str:
+    match step:
+        case CallStep():
+            return step.call
+        case ReadStep():
+            return f"read:{step.read}"
+        case PromptStep():
+            return f"prompt:{step.prompt}"
+        case ListStep():
+            return step.method
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NS_PER_S)
+
+
+@lru_cache(maxsize=1024)
+def _prefix(seed: int, purpose: str) -> bytes:
+    return blake2b(purpose.encode(), digest_size=16, key=seed.to_bytes(8, "little")).digest()
+
+
+def _hash(seed: int, purpose: str, number: int) -> int:
+    digest = blake2b(
+        number.to_bytes(8, "little"), digest_size=8, key=_prefix(seed, purpose)
+    ).digest()
+    return int.from_bytes(digest, "little")

@@ -5,12 +5,32 @@ Attribute names carry their unit; the file's keys are the aliases, whose values 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 
 from faults.catalogue import AnyFault
 from faults.quantities import Duration, Pace, Share
+
+# The bundled server's tools and its flaws, which a scenario may name; a test holds them to it.
+REFERENCE_TOOLS: Final = ("search", "fetch", "append_note", "remember", "recall", "slow", "big")
+FLAWS: Final = (
+    "empty-on-error",
+    "auth-at-init-only",
+    "expired-is-403",
+    "session-bound-to-token",
+    "no-dedup",
+    "unbounded-request",
+    "sync-blocks-loop",
+)
+HARDENED: Final = "hardened"
+
+
+def _as_words(value: object) -> object:
+    """Take `[404]` for `["404"]`: a status in a file is a number to its author."""
+    if isinstance(value, list):
+        return [str(each) if type(each) is int else each for each in value]
+    return value
 
 
 class Record(BaseModel):
@@ -28,6 +48,12 @@ class ReferenceTarget(Record):
     reference: str | tuple[str, ...] = Field(
         description="hardened, or the names of flaws", examples=["hardened", ["no-dedup"]]
     )
+
+    @property
+    def flaws(self) -> tuple[str, ...]:
+        """The flaws that are switched on; none on the hardened server."""
+        names = (self.reference,) if isinstance(self.reference, str) else self.reference
+        return tuple(name for name in names if name != HARDENED)
 
 
 class UrlTarget(Record):
@@ -88,7 +114,7 @@ class Expect(Record):
     equals: dict[str, Any] = Field(
         default_factory=dict, description="path in the result -> value, ${...} allowed"
     )
-    error: bool = Field(False, description="true when a tool error is the right answer")
+    error: StrictBool = Field(False, description="true when a tool error is the right answer")
 
 
 class ListStep(Record):
@@ -155,7 +181,9 @@ class Agent(Record):
 class Retry(Record):
     """When a logical call is tried again. The default is what the specification demands: never."""
 
-    attempts: int = Field(1, ge=1, le=10, description="of one logical call, the first included")
+    attempts: StrictInt = Field(
+        1, ge=1, le=10, description="of one logical call, the first included"
+    )
     on: tuple[Literal["transport_error", "timeout", "http_5xx", "http_429"], ...] = (
         "transport_error",
     )
@@ -167,17 +195,19 @@ class Client(Record):
 
     deadline_s: Duration = Field(10.0, alias="deadline", gt=0, description="of every call")
     retry: Retry = Retry()
-    reinitialize_on: tuple[Literal["404", "400"], ...] = Field(
-        ("404",), description="404 is the specification's MUST; 400 is what some servers need"
+    reinitialize_on: Annotated[tuple[Literal["404", "400"], ...], BeforeValidator(_as_words)] = (
+        Field(
+            ("404",), description="404 is the specification's MUST; 400 is what some servers need"
+        )
     )
-    listen: bool = Field(False, description="open the GET stream in the legacy era")
-    resume: bool = Field(True, description="resume a broken stream with Last-Event-ID")
+    listen: StrictBool = Field(False, description="open the GET stream in the legacy era")
+    resume: StrictBool = Field(True, description="resume a broken stream with Last-Event-ID")
 
 
 class Load(Record):
     """How many sessions, and how they are split."""
 
-    sessions: int = Field(20, ge=1, le=20_000)
+    sessions: StrictInt = Field(20, ge=1, le=20_000)
     ramp_s: Duration = Field(2.0, alias="ramp", description="over which the sessions open")
     treated: Share = Field(0.5, description="of the sessions get the faults; the rest is control")
 
@@ -222,7 +252,7 @@ class Scenario(Record):
     """One question, and everything needed to answer it."""
 
     question: str = Field(min_length=8, description="in one sentence, ending with a question mark")
-    seed: int = Field(1, ge=0, le=2**63 - 1)
+    seed: StrictInt = Field(1, ge=0, le=2**63 - 1)
     era: Literal["auto", "legacy", "modern"] = "auto"
     target: Target = ReferenceTarget(reference="hardened")
     auth: Auth | None = None

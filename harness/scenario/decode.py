@@ -1,0 +1,255 @@
+"""Plain data -> records. Every part that can be read is read, and every mistake is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from faults.catalogue import CATALOGUE
+from harness.scenario.mistakes import Mistakes, Trail, nearest, shown
+from harness.scenario.records import (
+    FLAWS,
+    HARDENED,
+    Agent,
+    AnyStep,
+    Auth,
+    CallStep,
+    LaunchTarget,
+    ListStep,
+    ParallelStep,
+    PromptStep,
+    ReadStep,
+    ReferenceTarget,
+    Scenario,
+    SingleStep,
+    Target,
+    UrlTarget,
+    Window,
+)
+from harness.scenario.wording import word
+
+RecordT = TypeVar("RecordT", bound=BaseModel)
+LISTINGS: Final = {
+    "list_tools": "tools/list",
+    "list_resources": "resources/list",
+    "list_prompts": "prompts/list",
+    "ping": "ping",
+}
+_STEPS: Final[Mapping[str, type[CallStep | ReadStep | PromptStep]]] = {
+    "call": CallStep,
+    "read": ReadStep,
+    "prompt": PromptStep,
+}
+_STEP_WORDS: Final = (*LISTINGS, *_STEPS, "parallel")
+_WINDOW_KEYS: Final = ("for", "at")
+# Stands in for what could not be read, so that the rest of the file is still looked at.
+_PING: Final = ListStep(method="ping")
+_NOBODY: Final = Agent(name="nobody", steps=(_PING,))
+
+
+def decode(value: object, mistakes: Mistakes, *, target: Target | None = None) -> Scenario:
+    """Read a whole scenario; what comes back stands only if nothing was added to `mistakes`.
+
+    A given `target` takes the place of the file's, as `--target` does.
+    """
+    if not isinstance(value, dict):
+        mistakes.add((), "a mapping that begins with question:", shown(value), "write keys: values")
+        return Scenario(question="nothing?", agents=(_NOBODY,))
+    data = dict(value)
+    if "target" in data:
+        told = _target(data.pop("target"), ("target",), mistakes)
+        data |= {} if told is None else {"target": told}
+    if target is not None:
+        data["target"] = target
+    for key, one in (("agents", _agent), ("faults", _window)):
+        if isinstance(data.get(key), list):
+            data[key] = [
+                one(each, (key, number), mistakes) for number, each in enumerate(data[key])
+            ]
+    fill = {"question": "unknown?", "agents": (_NOBODY,)}
+    scenario = _build(Scenario, data, (), mistakes, fill)
+    assert scenario is not None
+    if scenario.auth is None and isinstance(scenario.target, ReferenceTarget):
+        scenario = scenario.model_copy(update={"auth": Auth()})
+    return scenario
+
+
+def _build(
+    record: type[RecordT],
+    data: Mapping[str, object],
+    trail: Trail,
+    mistakes: Mistakes,
+    fill: Mapping[str, object] | None = None,
+) -> RecordT | None:
+    """Make a record; wrong members are noted and left out, missing ones taken from `fill`."""
+    members = dict(data)
+    while True:
+        try:
+            return record.model_validate(members)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)
+        for each in wrong:
+            place = mistakes.resolve(trail, each["loc"])
+            extra = each["type"] == "extra_forbidden"
+            spot = mistakes.key_spot((*trail, *each["loc"])) if extra else None
+            mistakes.add(place, *word(each, record), spot)
+        heads = {str(each["loc"][0]) for each in wrong if each["loc"]}
+        absent = heads - members.keys()
+        members = {key: member for key, member in members.items() if key not in heads}
+        members.update({head: fill[head] for head in heads & fill.keys()} if fill else {})
+        if not heads or absent - members.keys():
+            return None
+
+
+def _target(value: object, trail: Trail, mistakes: Mistakes) -> Target | None:
+    """Give the target, or None where it cannot be told."""
+    if isinstance(value, dict):
+        if "launch" in value:
+            return _build(LaunchTarget, value, trail, mistakes)
+        if "url" in value:
+            return _url_target(value, trail, mistakes)
+        if "reference" in value:
+            return _reference(value, trail, mistakes)
+    mend = "write for example {reference: hardened} or {url: http://127.0.0.1:8001/mcp}"
+    mistakes.add(trail, "one of reference, url and launch", shown(value), mend)
+    return None
+
+
+def _url_target(value: dict[str, object], trail: Trail, mistakes: Mistakes) -> UrlTarget | None:
+    target = _build(UrlTarget, value, trail, mistakes)
+    if target is not None and not target.url.startswith(("http://", "https://")):
+        came = shown(target.url)
+        mend = "write for example http://127.0.0.1:8001/mcp"
+        mistakes.add((*trail, "url"), "a URL of http or https", came, mend)
+    return target
+
+
+def _reference(
+    value: dict[str, object], trail: Trail, mistakes: Mistakes
+) -> ReferenceTarget | None:
+    given = value["reference"]
+    place: Trail = (*trail, "reference")
+    several = given if isinstance(given, list) else [given]
+    for number, name in enumerate(several):
+        if name not in FLAWS and (name != HARDENED or isinstance(given, list)):
+            where = (*place, number) if isinstance(given, list) else place
+            known = FLAWS if isinstance(given, list) else (HARDENED, *FLAWS)
+            expected = "flaws of the reference server" if where[-1] == number else "hardened"
+            mistakes.add(where, expected, shown(name), nearest(name, known, what="known"))
+    if mistakes.touch(place):
+        value = {**value, "reference": HARDENED}
+    return _build(ReferenceTarget, value, trail, mistakes)
+
+
+def _agent(value: object, trail: Trail, mistakes: Mistakes) -> Agent:
+    if not isinstance(value, dict):
+        mistakes.add(trail, "an agent with name and steps", shown(value), "write name: and steps:")
+        return _NOBODY
+    data = dict(value)
+    if isinstance(data.get("steps"), list):
+        data["steps"] = [
+            _step(each, (*trail, "steps", number), mistakes)
+            for number, each in enumerate(data["steps"])
+        ]
+    fill = {"name": "nobody", "steps": (_PING,)}
+    return _build(Agent, data, trail, mistakes, fill) or _NOBODY
+
+
+def _step(value: object, trail: Trail, mistakes: Mistakes) -> AnyStep:
+    if isinstance(value, dict) and "parallel" in value:
+        return _parallel(value, trail, mistakes)
+    return _single(value, trail, mistakes)
+
+
+def _parallel(value: dict[str, object], trail: Trail, mistakes: Mistakes) -> AnyStep:
+    data = dict(value)
+    members = data["parallel"]
+    if isinstance(members, list):
+        data["parallel"] = [
+            _single(each, (*trail, "parallel", number), mistakes)
+            for number, each in enumerate(members)
+        ]
+    return _build(ParallelStep, data, trail, mistakes) or _PING
+
+
+def _single(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
+    if isinstance(value, str) and value in LISTINGS:
+        return ListStep.model_validate({"method": LISTINGS[value]})
+    if not isinstance(value, dict):
+        came = shown(value)
+        mend = nearest(value, _STEP_WORDS, what="steps")
+        if isinstance(value, str) and value in _STEPS:
+            mend = f"say what to {value}, as in {value}: NAME"
+        mistakes.add(trail, "a step", came, mend)
+        return _PING
+    kinds = [key for key in value if key in _STEP_WORDS]
+    if len(kinds) != 1:
+        _refuse_step(value, kinds, trail, mistakes)
+        return _PING
+    kind = kinds[0]
+    if kind == "parallel":
+        mistakes.add(trail, "a single step", "parallel inside parallel", "list its steps here")
+        return _PING
+    if kind in _STEPS:
+        return _build(_STEPS[kind], value, trail, mistakes) or _PING
+    if value[kind] is not None:
+        mistakes.add(
+            (*trail, kind), "nothing behind it", shown(value[kind]), "write expect: beside it"
+        )
+    if "method" in value:
+        spot = mistakes.key_spot((*trail, "method"))
+        mistakes.add((*trail, "method"), "expect: beside it", "method", "remove it", spot)
+    rest = {key: member for key, member in value.items() if key != kind}
+    return _build(ListStep, {**rest, "method": LISTINGS[kind]}, trail, mistakes) or _PING
+
+
+def _refuse_step(
+    value: dict[str, object], kinds: list[str], trail: Trail, mistakes: Mistakes
+) -> None:
+    if kinds:
+        second = (*trail, kinds[1])
+        came = " and ".join(kinds)
+        mend = "begin the second with a dash of its own"
+        mistakes.add(second, "one step", came, mend, mistakes.key_spot(second))
+        return
+    first = next(iter(value), "")
+    came = f"the key {first}" if first else "nothing"
+    mend = nearest(first, _STEP_WORDS, what="steps")
+    mistakes.add(trail, "a step such as call: NAME", came, mend)
+
+
+def _window(value: object, trail: Trail, mistakes: Mistakes) -> Window:
+    data = {value: None} if isinstance(value, str) else value
+    if not isinstance(data, dict):
+        mend = "write for example tcp-latency: {delay: 250ms}"
+        mistakes.add(trail, "a fault", shown(value), mend)
+        data = {}
+    kinds = [key for key in data if key in CATALOGUE]
+    unknown = [key for key in data if key not in CATALOGUE and key not in _WINDOW_KEYS]
+    for key in unknown:
+        place = (*trail, key) if isinstance(value, dict) else trail
+        known = _WINDOW_KEYS if kinds else (*CATALOGUE, *_WINDOW_KEYS)
+        expected = "for or at beside the fault" if kinds else "a fault"
+        mend = nearest(key, known, what="known")
+        if kinds and key in CATALOGUE[kinds[0]].model_json_schema()["properties"]:
+            mend = f"put it inside {kinds[0]}: {{{key}: …}}"
+        mistakes.add(place, expected, key, mend, mistakes.key_spot(place))
+    if len(kinds) > 1:
+        second = (*trail, kinds[1])
+        mend = "give the second a dash of its own"
+        mistakes.add(second, "one fault", " and ".join(kinds), mend, mistakes.key_spot(second))
+    if not kinds and not unknown:
+        mistakes.add(trail, "a fault", "none", "write for example tcp-latency: {delay: 250ms}")
+    kind = kinds[0] if kinds else "tcp-latency"
+    given = data.get(kind)
+    if given is not None and not isinstance(given, dict):
+        place = (*trail, kind)
+        mistakes.add(place, "the fault's parameters", shown(given), "write {key: value}")
+        given = None
+    fault = _build(CATALOGUE[kind], given or {}, (*trail, kind), mistakes)
+    rest = {key: data[key] for key in _WINDOW_KEYS if key in data}
+    window = _build(Window, {**rest, "fault": fault or CATALOGUE[kind]()}, trail, mistakes)
+    assert window is not None
+    return window

@@ -1,0 +1,294 @@
+"""Whether a scenario that can be read can also be run and answered: the experiment as a whole.
+
+Each check is skipped where something it stands on is already known to be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from faults.agent import PayloadRequest, PayloadResponse
+from faults.identity import NoToken, TokenExpire, TokenRevoke
+from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
+from harness.scenario.mistakes import Mistakes, Trail, nearest
+from harness.scenario.records import (
+    REFERENCE_TOOLS,
+    CallStep,
+    ParallelStep,
+    ReferenceTarget,
+    Scenario,
+    SingleStep,
+    UrlTarget,
+)
+from harness.scenario.shares import apportion, treated_count
+from harness.scenario.units import duration
+
+BASELINE_MIN_S: Final = 3.0
+RECOVERY_MIN_S: Final = 1.0
+SHARE_SLACK: Final = 0.001  # three times 33.3% is meant to be all
+RUN_MAX_S: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objection:
+    """One thing that makes no sense, and where."""
+
+    trail: Trail
+    expected: str
+    came: str
+    mend: str
+
+
+def examine(scenario: Scenario, mistakes: Mistakes) -> None:
+    """Note everything about the experiment that makes no sense."""
+    checks = (
+        (_shares, (("agents",), ("load",))),
+        (_arms, (("load",), ("faults",))),
+        (_phases, (("phases",),)),
+        (_timeline, (("phases",), ("load",), ("faults",))),
+        (_conditions, ()),
+        (_unmeasurable, (("faults",),)),
+        (_identity, (("target",), ("auth",), ("faults",))),
+        (_payloads, (("target",), ("faults",), ("agents",))),
+        (_tools, (("target",),)),
+    )
+    for check, stands_on in checks:
+        if not mistakes.touch(*stands_on):
+            for each in check(scenario):
+                mistakes.add(each.trail, each.expected, each.came, each.mend)
+
+
+def steps_of(scenario: Scenario) -> Iterator[tuple[Trail, SingleStep]]:
+    """Yield every single step of every agent with its place in the file."""
+    for number, agent in enumerate(scenario.agents):
+        for place, step in enumerate(agent.steps):
+            trail: Trail = ("agents", number, "steps", place)
+            if isinstance(step, ParallelStep):
+                for member, single in enumerate(step.parallel):
+                    yield (*trail, "parallel", member), single
+            else:
+                yield trail, step
+
+
+def _shares(scenario: Scenario) -> Iterator[Objection]:
+    agents, sessions = scenario.agents, scenario.load.sessions
+    seen: set[str] = set()
+    for number, agent in enumerate(agents):
+        if agent.name in seen:
+            trail: Trail = ("agents", number, "name")
+            yield Objection(
+                trail=trail,
+                expected="a name of its own for each agent",
+                came=agent.name,
+                mend="rename one of them",
+            )
+        seen.add(agent.name)
+    total = sum(agent.share for agent in agents)
+    if abs(total - 1) > SHARE_SLACK:
+        last = len(agents) - 1
+        given = 1 - (total - agents[last].share)
+        mend = f"make this {given * 100:g}%" if given > 0 else "lower the shares"
+        yield Objection(
+            trail=("agents", last, "share"),
+            expected="shares of all agents that sum to 100%",
+            came=f"{total * 100:g}%",
+            mend=mend,
+        )
+        return
+    for number, count in enumerate(apportion(sessions, [agent.share for agent in agents])):
+        if count == 0:
+            yield Objection(
+                trail=("agents", number, "share"),
+                expected="at least one session for each agent",
+                came=f"none out of {sessions}",
+                mend="raise the share or load.sessions",
+            )
+
+
+def _arms(scenario: Scenario) -> Iterator[Objection]:
+    sessions = scenario.load.sessions
+    if not scenario.faults:
+        return
+    if sessions < 2:  # noqa: PLR2004  one for each arm
+        yield Objection(
+            trail=("load", "sessions"),
+            expected="at least 2 sessions, one for each arm",
+            came=str(sessions),
+            mend="raise load.sessions, or remove the faults",
+        )
+        return
+    treated = treated_count(sessions, scenario.load.treated)
+    if not 0 < treated < sessions:
+        yield Objection(
+            trail=("load", "treated"),
+            expected="at least one treated and one control session",
+            came=f"{treated} treated of {sessions}",
+            mend="write for example treated: 50%",
+        )
+
+
+def _phases(scenario: Scenario) -> Iterator[Objection]:
+    phases = scenario.phases
+    if phases.baseline_s < BASELINE_MIN_S:
+        yield Objection(
+            trail=("phases", "baseline"),
+            expected=f"at least {duration(BASELINE_MIN_S)}, or nothing can be compared with it",
+            came=duration(phases.baseline_s),
+            mend="write for example baseline: 10s",
+        )
+    if scenario.faults and phases.recovery_s < RECOVERY_MIN_S:
+        yield Objection(
+            trail=("phases", "recovery"),
+            expected=f"at least {duration(RECOVERY_MIN_S)}, or no recovery can be seen",
+            came=duration(phases.recovery_s),
+            mend="write for example recovery: 10s",
+        )
+
+
+def _timeline(scenario: Scenario) -> Iterator[Objection]:
+    phases = scenario.phases
+    free_s = scenario.load.ramp_s + phases.warmup_s + phases.baseline_s
+    before = "the baseline ends"
+    for number, window in enumerate(scenario.faults):
+        if window.duration_s <= 0:
+            yield Objection(
+                trail=("faults", number, "for"),
+                expected="a window longer than nothing",
+                came=duration(window.duration_s),
+                mend="write for example for: 10s",
+            )
+        start_s = free_s if window.at_s is None else window.at_s
+        if start_s < free_s - 1e-9:
+            yield Objection(
+                trail=("faults", number, "at"),
+                expected=f"{duration(free_s)} or later, when {before}",
+                came=duration(start_s),
+                mend="move it, or leave at: out and it follows by itself",
+            )
+            start_s = free_s
+        free_s = start_s + window.duration_s + phases.recovery_s
+        before = "the window before and its recovery end"
+    if free_s > RUN_MAX_S:
+        yield Objection(
+            trail=("phases",),
+            expected="a run of at most 24h",
+            came=duration(free_s),
+            mend="shorten the phases and windows",
+        )
+
+
+def _conditions(scenario: Scenario) -> Iterator[Objection]:
+    for name in LIMITS:
+        text = getattr(scenario.limits, name)
+        try:
+            _ = text is None or parse_limit(name, text)
+        except ConditionError as error:
+            yield _condition(("limits", name), text, error)
+    stop = scenario.abort.control_errors
+    try:
+        _ = stop is None or parse_abort(stop)
+    except ConditionError as error:
+        yield _condition(("abort", "control_errors"), str(stop), error)
+
+
+def _condition(trail: Trail, text: str, error: ConditionError) -> Objection:
+    return Objection(trail=trail, expected=error.expected, came=f'"{text}"', mend=error.mend)
+
+
+def _unmeasurable(scenario: Scenario) -> Iterator[Objection]:
+    if scenario.limits.recovery is not None and not scenario.faults:
+        yield Objection(
+            trail=("limits", "recovery"),
+            expected="a fault to recover from",
+            came="no faults",
+            mend="remove the limit, or add a fault",
+        )
+
+
+def _identity(scenario: Scenario) -> Iterator[Objection]:
+    auth = scenario.auth
+    embedded = auth is not None and auth.issuer == "embedded" and auth.grant != "bearer"
+    if embedded and isinstance(scenario.target, UrlTarget):
+        embedded = False
+        yield Objection(
+            trail=("auth", "issuer"),
+            expected="issuer: target, as a server that runs already trusts an issuer of its own",
+            came="embedded",
+            mend="write issuer: target, or grant: bearer with a token in the environment",
+        )
+    for number, window in enumerate(scenario.faults):
+        fault = window.fault
+        trail: Trail = ("faults", number, fault.kind)
+        if not isinstance(fault, TokenExpire | TokenRevoke | NoToken):
+            continue
+        if auth is None:
+            yield Objection(
+                trail=trail,
+                expected="sessions with tokens",
+                came="no auth",
+                mend="add auth: {issuer: target}, or remove the fault",
+            )
+        elif isinstance(fault, TokenExpire) and fault.by == "ttl" and not embedded:
+            yield Objection(
+                trail=trail,
+                expected="squall's own issuer, which alone can shorten a lifetime",
+                came=f"auth.issuer {auth.issuer}, auth.grant {auth.grant}",
+                mend="write by: damage, or by: waiting",
+            )
+        elif isinstance(fault, TokenRevoke) and not embedded:
+            yield Objection(
+                trail=trail,
+                expected="squall's own issuer, which alone can revoke",
+                came=f"auth.issuer {auth.issuer}, auth.grant {auth.grant}",
+                mend="use token-expire with by: damage",
+            )
+
+
+def _payloads(scenario: Scenario) -> Iterator[Objection]:
+    calls = [step for _, step in steps_of(scenario) if isinstance(step, CallStep)]
+    has_text = any(
+        isinstance(value, str) for call in calls for value in chain(call.arguments.values())
+    )
+    bundled = isinstance(scenario.target, ReferenceTarget)
+    for number, window in enumerate(scenario.faults):
+        fault = window.fault
+        trail: Trail = ("faults", number, fault.kind)
+        if isinstance(fault, PayloadRequest) and not has_text:
+            yield Objection(
+                trail=trail,
+                expected="a call with a text argument that can be made large",
+                came="none",
+                mend="add one to a step's with:",
+            )
+        if not isinstance(fault, PayloadResponse):
+            continue
+        if bundled and (fault.tool, fault.argument) != ("big", "size_bytes"):
+            yield Objection(
+                trail=(*trail, "tool"),
+                expected="tool big with its argument size_bytes",
+                came=f"{fault.tool} with {fault.argument}",
+                mend="leave tool: and argument: out",
+            )
+        if not bundled and "tool" not in fault.model_fields_set:
+            yield Objection(
+                trail=trail,
+                expected="a tool of the target whose result can be made large",
+                came="none",
+                mend="add tool: NAME and argument: NAME",
+            )
+
+
+def _tools(scenario: Scenario) -> Iterator[Objection]:
+    if not isinstance(scenario.target, ReferenceTarget):
+        return
+    for trail, step in steps_of(scenario):
+        if isinstance(step, CallStep) and step.call not in REFERENCE_TOOLS:
+            yield Objection(
+                trail=(*trail, "call"),
+                expected="a tool of the reference server",
+                came=step.call,
+                mend=nearest(step.call, REFERENCE_TOOLS, what="its tools"),
+            )
