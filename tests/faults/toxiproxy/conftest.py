@@ -140,7 +140,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 class Upstream:
-    """A TCP server on a thread per connection, bounded by its test."""
+    """Echoes on a thread per connection; closes after `bye`, and sends without end at `flood`."""
 
     def __init__(self) -> None:
         """Listen on a free port and echo."""
@@ -160,7 +160,16 @@ class Upstream:
     def _serve(self, client: socket.socket) -> None:
         with suppress(OSError), client:
             while data := client.recv(65536):
+                if data == b"flood":
+                    self._flood(client)
                 client.sendall(data)
+                if data.endswith(b"bye"):
+                    return
+
+    def _flood(self, client: socket.socket) -> None:
+        """Send for as long as anybody takes it."""
+        while True:
+            client.sendall(b"x" * 65536)
 
     def close(self) -> None:
         """Stop accepting and end every connection."""
