@@ -45,7 +45,7 @@ REGISTRIES: Final = re.compile(
 )
 ELSEWHERE: Final = re.compile(r"DESIGN(?:\.md| §)|\b(?:style|engine|scoring|peers|mcp|faults) §\d")
 EXCUSE: Final = re.compile(
-    r"#\s*(?:noqa: (?P<codes>[A-Z0-9, ]+)|type: ignore(?:\[[\w, -]+\])?)\s*(?P<why>.*)"
+    r"#\s*(?:noqa: |type: ignore\[)(?P<codes>[A-Za-z0-9, -]+?)(?:\]|\s|$)\s*(?P<why>.*)"
 )
 # A figure beside what it is compared with, such as a status code, says itself.
 PLAIN: Final = "PLR2004"
@@ -146,15 +146,17 @@ def test_a_file_leaves_nothing_for_later_and_refers_to_nothing_outside(path: str
 
 @pytest.mark.parametrize("path", MODULES)
 def test_an_exception_to_a_rule_says_why(path: str) -> None:
-    """A rule is switched off on one line, for a reason on that line or right above it."""
+    """A rule is switched off for a reason: on that line, above it, or where it first was."""
     lines = ["", *text(path).splitlines()]
+    explained = {PLAIN}
     silent = []
     for number, line in enumerate(lines):
         excuse = EXCUSE.search(line)
-        if excuse is None or (excuse["codes"] or "").strip() == PLAIN:
+        if excuse is None:
             continue
-        above = lines[number - 1].strip()
-        if not excuse["why"].strip(" -") and not above.startswith("#"):
+        if excuse["why"].strip(" -") or lines[number - 1].strip().startswith("#"):
+            explained.add(excuse["codes"].strip())
+        elif excuse["codes"].strip() not in explained:
             silent.append(f"{path}:{number}: {line.strip()}")
     assert silent == []
 
