@@ -1,0 +1,150 @@
+"""Was a credential that is no good refused, and refused in the way that lets a client recover?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from faults.identity import NoToken, TokenExpire, TokenRevoke
+from harness.checks import sightings
+from harness.checks.sightings import Rule
+from harness.journal import SampleEntry
+from harness.outcome import Auth, Outcome, Reason
+from harness.phases import UNAUTHORIZED, Evidence, Mask
+from harness.verdict import Finding
+
+_SOURCE: Final = "MCP authorization, token handling: an invalid or expired token MUST get 401"
+_UNSEEN: Final = "no attempt under an invalid credential came to a reply"
+_BYPASS: Final = Rule(
+    verdict="authn-bypass",
+    wrong="were served on an expired, revoked, absent or damaged token",
+    source=_SOURCE,
+    unseen=_UNSEEN,
+    hard=True,
+)
+_WRONG_STATUS: Final = Rule(
+    verdict="wrong-status",
+    wrong="under an invalid token were refused with something else than a 401 "
+    "challenge, so that no client knows to renew it",
+    source=_SOURCE,
+    unseen=_UNSEEN,
+)
+_MASKED: Final = Rule(
+    verdict="auth-masked",
+    wrong="under an invalid token were answered 200 with the refusal as the tool's own text",
+    source=_SOURCE,
+    unseen=_UNSEEN,
+)
+# Refusals that say nothing of the credential: the session is gone, the request is too large, the
+# server is too busy, a gateway answers in its place.
+_OTHER_REFUSALS: Final = (404, 408, 413, 421, 429, 502, 503, 504)
+_SAMPLE_WHOLE_MAX: Final = 280  # shorter texts were not cut
+# Listing is often public; without a token, being told what there is does not mean a bypass.
+_PUBLIC: Final = ("tools/list", "resources/list", "prompts/list", "ping")
+
+
+def _tried(evidence: Evidence) -> Mask:
+    """Tell which attempts put an invalid credential before the server and were answered."""
+    calls = evidence.calls
+    public = np.array([name in _PUBLIC for name in evidence.plan.calls] or [False])
+    anonymous_list = public[calls["call"]] & (calls["auth"] == Auth.ABSENT)
+    spoke = np.isin(
+        calls["outcome"],
+        (
+            Outcome.OK,
+            Outcome.WRONG,
+            Outcome.TOOL_ERROR,
+            Outcome.PROTOCOL_ERROR,
+            Outcome.HTTP_ERROR,
+        ),
+    )
+    tried = ~sightings.fit(evidence) & spoke & (calls["status"] > 0)
+    tried &= ~np.isin(calls["status"], _OTHER_REFUSALS)
+    return np.asarray(tried & ~(anonymous_list & (calls["status"] != UNAUTHORIZED)))
+
+
+def _served(evidence: Evidence) -> Mask:
+    """Tell which attempts were given a result that meets the step, or another call's."""
+    calls = evidence.calls
+    served = (calls["outcome"] == Outcome.OK) | (calls["reason"] == Reason.FOREIGN_NONCE)
+    return np.asarray(_tried(evidence) & served)
+
+
+def _masked(evidence: Evidence) -> Mask:
+    """Tell which attempts were refused in the words of the tool."""
+    calls = evidence.calls
+    claims = np.isin(calls["outcome"], (Outcome.OK, Outcome.WRONG, Outcome.TOOL_ERROR))
+    return np.asarray(_tried(evidence) & claims & ~_served(evidence))
+
+
+def _asked(evidence: Evidence) -> bool:
+    """Tell whether this run meant to present invalid credentials at all."""
+    faults = (window.fault for window in evidence.phases.windows)
+    return bool((~sightings.fit(evidence)).any()) or (
+        evidence.scenario.auth is not None
+        and any(isinstance(fault, TokenExpire | TokenRevoke | NoToken) for fault in faults)
+    )
+
+
+def authn_bypass(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether anybody was served under a credential that is no good; one is enough.
+
+    Needs one answered attempt under an invalid credential; says nothing when none was meant.
+    """
+    if not _asked(evidence):
+        return ()
+    return sightings.judge(evidence, _BYPASS, judged=_tried(evidence), bad=_served(evidence))
+
+
+def wrong_status(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether every refusal of a credential was a 401.
+
+    Needs one answered attempt under an invalid credential. Refusals for another reason (404, 413,
+    429, a gateway's 5xx) are not judged, and what was served or masked has a name of its own.
+    """
+    if not _asked(evidence):
+        return ()
+    tried = _tried(evidence)
+    refused = tried & ~_served(evidence) & ~_masked(evidence)
+    silent = _without_challenge(evidence, refused)
+    bad = refused & ((evidence.calls["status"] != UNAUTHORIZED) | silent)
+    return sightings.judge(evidence, _WRONG_STATUS, judged=tried, bad=bad)
+
+
+def _without_challenge(evidence: Evidence, refused: Mask) -> Mask:
+    """Mark the sampled 401 replies that carried no challenge.
+
+    Only some calls leave a sample, so this can accuse and never acquit; one that was cut short
+    may have lost its challenge and is passed over.
+    """
+    calls = evidence.calls
+    mask = np.zeros(len(calls), dtype=np.bool_)
+    plain = {
+        (entry.session, entry.index, entry.attempt)
+        for entry in evidence.journal.of(SampleEntry)
+        if "challenge: " not in entry.text and len(entry.text) < _SAMPLE_WHOLE_MAX
+    }
+    if plain:
+        for at in np.flatnonzero(refused & (calls["status"] == UNAUTHORIZED)):
+            row = calls[at]
+            mask[at] = (int(row["session"]), int(row["index"]), int(row["attempt"])) in plain
+    return mask
+
+
+def auth_masked(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether a refusal was dressed up as the tool's answer.
+
+    Needs one answered attempt under an invalid credential.
+    """
+    if not _asked(evidence):
+        return ()
+    return sightings.judge(evidence, _MASKED, judged=_tried(evidence), bad=_masked(evidence))
+
+
+CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
+    authn_bypass,
+    wrong_status,
+    auth_masked,
+)

@@ -1,0 +1,149 @@
+"""Gives every attempt at most one charge, the most specific, so that no fault is counted twice.
+
+crosstalk > silent-empty > truncated > schema-drift > wrong-answer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faults.network import TcpBandwidth, TcpTruncate
+from harness.checks import sightings
+from harness.journal import BEHAVIOUR_CODES, ROWS_UNKNOWN
+from harness.outcome import Outcome, Reason
+from harness.phases import BASELINE, Evidence, Mask
+from harness.plan import flat
+from harness.scenario.conditions import parse_rows
+from harness.scenario.records import CallStep, SingleStep
+
+SAMPLES_MIN: Final = 20
+HTTP_OK: Final = 200
+FALSE_REASONS: Final = (
+    Reason.NONCE_MISSING,
+    Reason.EXPECTATION,
+    Reason.RESULT_SHAPE,
+    Reason.WRONG_ID,
+    Reason.ROWS,
+)
+# Zero events in n trials allow a rate of up to 3/n (95 %).
+RULE_OF_THREE: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """Masks over all attempts; no attempt is in two of them."""
+
+    judged: Mask  # attempts whose reply could be held against the server
+    crosstalk: Mask
+    silent_empty: Mask
+    truncated: Mask
+    schema_drift: Mask
+    wrong_answer: Mask
+
+
+def claims(evidence: Evidence) -> Claims:
+    """Charge the replies that claim success and are not true.
+
+    Real attempts under a good credential are judged on everything; a misbehaving prelude only on
+    another's data and on an empty answer, since what it asked for was odd.
+    """
+    calls = evidence.calls
+    answered = sightings.sent(evidence) & sightings.fit(evidence)
+    answered &= np.isin(calls["outcome"], (Outcome.OK, Outcome.WRONG))
+    real = answered & (calls["attempt"] > 0)
+    wrong = calls["outcome"] == Outcome.WRONG
+    crosstalk = answered & wrong & (calls["reason"] == Reason.FOREIGN_NONCE)
+    empty = _silent_empty(evidence, answered) & ~crosstalk
+    free = real & ~crosstalk & ~empty
+    cut = _truncated(evidence, free)
+    drift = free & ~cut & wrong & (calls["reason"] == Reason.SCHEMA)
+    false = free & ~cut & ~drift & wrong & np.isin(calls["reason"], FALSE_REASONS)
+    return Claims(
+        judged=answered,
+        crosstalk=np.asarray(crosstalk),
+        silent_empty=np.asarray(empty),
+        truncated=np.asarray(cut),
+        schema_drift=np.asarray(drift),
+        wrong_answer=np.asarray(false),
+    )
+
+
+def singles(evidence: Evidence) -> tuple[SingleStep, ...]:
+    """Give the scenario's steps one by one, parallel ones unfolded."""
+    return tuple(step for agent in evidence.scenario.agents for step in flat(agent))
+
+
+def _silent_empty(evidence: Evidence, answered: Mask) -> Mask:
+    """Find empty lists under HTTP 200 where the author, or the tool's own history, expects rows."""
+    calls = evidence.calls
+    empty = answered & (calls["status"] == HTTP_OK) & (calls["rows"] == 0)
+    # What a "very large result" holds is the tool's own affair.
+    empty &= calls["behaviour"] != BEHAVIOUR_CODES["payload_response"]
+    declared = np.array([_expects_rows(evidence, name) for name in evidence.plan.calls] or [False])
+    by_author = (calls["reason"] == Reason.ROWS) | declared[calls["call"]]
+    return np.asarray(empty & (by_author | _out_of_character(evidence, empty)))
+
+
+def _expects_rows(evidence: Evidence, name: str) -> bool:
+    """Tell whether every step that makes this call says that its answer has rows."""
+    steps = [s for s in singles(evidence) if isinstance(s, CallStep) and s.call == name]
+    return bool(steps) and all(_refuses_zero(s.expect.rows) for s in steps)
+
+
+def _refuses_zero(rows: str | None) -> bool:
+    return rows is not None and not parse_rows(rows).holds(0)
+
+
+def _out_of_character(evidence: Evidence, empty: Mask) -> Mask:
+    """Find real calls, empty while faults were in force, of tools that else hardly ever are.
+
+    A tool qualifies with p05 > 0 over at least 20 baseline answers, and when the empty answers in
+    fault windows are more than twice what its own rate outside of them could explain.
+    """
+    calls = evidence.calls
+    phase = evidence.attempt_phase
+    plain = (calls["attempt"] > 0) & (calls["outcome"] == Outcome.OK)
+    plain &= calls["rows"] != ROWS_UNKNOWN
+    inside, outside = plain & (phase % 2 == 1) & (phase > 0), plain & (phase % 2 == 0)
+    mask = np.zeros(len(calls), dtype=np.bool_)
+    for code in np.unique(calls["call"][empty & inside]):
+        mine = calls["call"] == code
+        rows = calls["rows"][mine & plain & (phase == BASELINE)]
+        if len(rows) < SAMPLES_MIN or np.quantile(rows, 0.05) <= 0:
+            continue
+        rate = (int((mine & outside & empty).sum()) + RULE_OF_THREE) / int((mine & outside).sum())
+        if int((mine & inside & empty).sum()) > 2 * rate * int((mine & inside).sum()):
+            mask |= mine & inside & empty
+    return mask
+
+
+def _truncated(evidence: Evidence, free: Mask) -> Mask:
+    """Find answers, given while the network cut or throttled, that hold less than they ever do.
+
+    Fewer rows than the least of at least 20 untouched answers where that number never varies, else
+    less than half of the least; bytes stand in where rows cannot be counted.
+    """
+    calls = evidence.calls
+    suspect = free & sightings.struck(evidence, lambda f: isinstance(f, TcpTruncate | TcpBandwidth))
+    suspect &= (calls["outcome"] == Outcome.OK) | (calls["reason"] == Reason.ROWS)
+    mask = np.zeros(len(calls), dtype=np.bool_)
+    whole = (calls["attempt"] > 0) & (calls["outcome"] == Outcome.OK)
+    whole &= sightings.in_force(evidence) == 0
+    for code in np.unique(calls["call"][suspect]):
+        mine, reference = suspect & (calls["call"] == code), whole & (calls["call"] == code)
+        counted = bool((calls["rows"][reference] != ROWS_UNKNOWN).all())
+        size = calls["rows"] if counted else calls["reply_bytes"]
+        mask |= mine & (size < _least(size[reference], exact=counted))
+    return np.asarray(mask & (calls["rows"] != 0))
+
+
+def _least(sizes: NDArray[np.int32] | NDArray[np.uint32], *, exact: bool) -> float:
+    """Give the size below which an answer is not whole; 0 where nobody can say."""
+    if len(sizes) < SAMPLES_MIN:
+        return 0.0
+    least = float(sizes.min())
+    return least if exact and least == float(sizes.max()) else least / 2

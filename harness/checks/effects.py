@@ -1,0 +1,170 @@
+"""Did every call that should take effect once do so, by the dependency's own ledger?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checks import sightings
+from harness.checks.claims import singles
+from harness.checks.sightings import Rule, Windows
+from harness.journal import EffectEntry
+from harness.outcome import Effect, Outcome
+from harness.phases import Evidence, Indices, Mask
+from harness.scenario.records import CallStep
+from harness.verdict import Finding
+
+_NO_LEDGER: Final = "steps declare an effect, but the ledger shows none"
+_DOUBLE: Final = Rule(
+    verdict="double-exec",
+    wrong="took effect more than once",
+    source="scenario: effect: once",
+    unseen=_NO_LEDGER,
+    hard=True,
+)
+_LOST: Final = Rule(
+    verdict="wrong-answer",
+    wrong="were answered as done, and the ledger shows no effect",
+    source="scenario: effect: once",
+    unseen="no call that declares an effect was answered",
+    hard=True,
+)
+_NONCE: Final = re.compile(r"n[0-9a-f]{16}")  # see `harness.plan`
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reckoning:
+    """The ledger beside the calls that declare an effect."""
+
+    declared: Indices  # where in `calls` their settling attempts are
+    executions: NDArray[np.int64]  # how often each of them took effect
+    strangers: int  # executions that no call of this run accounts for
+
+    @property
+    def blind(self) -> str:
+        """Why the ledger says nothing of these calls; "" when it does."""
+        if (self.executions > 0).any():
+            return ""
+        return "no key in the ledger carries a call's nonce" if self.strangers else _NO_LEDGER
+
+
+def _declaring(evidence: Evidence) -> tuple[CallStep, ...]:
+    return tuple(s for s in singles(evidence) if isinstance(s, CallStep) and s.effect == "once")
+
+
+def _reckon(evidence: Evidence) -> _Reckoning:
+    """Match executions to calls by the nonce that the ledger's key carries.
+
+    Only equal keys are added up: an oversized variant that a prelude sent is a request of its own.
+    """
+    logical = evidence.logical
+    declared = logical[evidence.calls["effect"][logical] != Effect.NONE]
+    rows = evidence.calls[declared]
+    pairs = zip(rows["session"].tolist(), rows["index"].tolist(), strict=True)
+    place = {evidence.plan.nonce(session, index): at for at, (session, index) in enumerate(pairs)}
+    executions = np.zeros(len(declared), dtype=np.int64)
+    strangers = 0
+    for key, count in Counter(entry.key for entry in evidence.journal.of(EffectEntry)).items():
+        at = next((place[nonce] for nonce in _NONCE.findall(key) if nonce in place), None)
+        if at is None:
+            strangers += count
+        else:
+            executions[at] = max(executions[at], count)
+    return _Reckoning(declared=declared, executions=executions, strangers=strangers)
+
+
+def double_exec(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether a call that should take effect once did so more often; one is enough.
+
+    Needs a ledger with an execution that a call accounts for. That a repeat is harmless is the
+    author's claim (`effect: once`), so the finding says how often the doubled calls were sent.
+    """
+    if not _declaring(evidence):
+        return ()
+    reckoning = _reckon(evidence)
+    if reckoning.blind:
+        return (sightings.unknown(_DOUBLE, reckoning.blind),)
+    doubled = reckoning.declared[reckoning.executions > 1]
+    weight = np.zeros(len(evidence.calls), dtype=np.int64)
+    weight[reckoning.declared] = reckoning.executions
+    findings = sightings.judge(
+        evidence,
+        _DOUBLE,
+        judged=_mask(evidence, reckoning.declared),
+        bad=_mask(evidence, doubled),
+        weight=weight,
+        windows=_met(evidence),
+    )
+    if not len(doubled):
+        return findings
+    sent = np.bincount(evidence.group, weights=sightings.sent(evidence)).astype(np.int64)
+    words = (
+        f"; executed {_range(weight[doubled])} times each, "
+        f"sent {_range(sent[evidence.group[doubled]])} times"
+    )
+    return tuple(replace(finding, why=finding.why + words) for finding in findings)
+
+
+def _met(evidence: Evidence) -> Windows:
+    """Give every attempt the latest window that any attempt of its logical call stood under."""
+    met = np.zeros(int(evidence.group[-1]) + 1, dtype=np.int16)
+    np.maximum.at(met, evidence.group, sightings.in_force(evidence))
+    return met[evidence.group]
+
+
+def _range(values: NDArray[np.int64]) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _mask(evidence: Evidence, positions: Indices) -> Mask:
+    mask = np.zeros(len(evidence.calls), dtype=np.bool_)
+    mask[positions] = True
+    return mask
+
+
+def lost_effect(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether a call was answered as done and was not.
+
+    Needs a ledger with an execution that a call accounts for. Where the scenario gives several
+    calls one idempotency key, a missing execution may be a repeat that was rightly not executed,
+    so the check says that instead of accusing.
+    """
+    steps = _declaring(evidence)
+    if not steps:
+        return ()
+    reckoning = _reckon(evidence)
+    if reckoning.blind:
+        return (sightings.unknown(_LOST, reckoning.blind),)
+    answered = evidence.calls["outcome"][reckoning.declared] == Outcome.OK
+    lost = reckoning.declared[answered & (reckoning.executions == 0)]
+    if len(lost) and any(_shares_its_key(step) for step in steps):
+        why = (
+            f"{len(lost)} answered calls left no effect, and the step gives several calls the "
+            "same key; put ${nonce} into the key to tell a repeat from a loss"
+        )
+        return (sightings.unknown(_LOST, why),)
+    return sightings.judge(
+        evidence,
+        _LOST,
+        judged=_mask(evidence, reckoning.declared[answered]),
+        bad=_mask(evidence, lost),
+    )
+
+
+def _shares_its_key(step: CallStep) -> bool:
+    """Tell whether what is named as a key, best as an idempotency key, serves several calls."""
+    for word in ("idempot", "key"):
+        keys = [str(value) for name, value in step.arguments.items() if word in name.lower()]
+        if keys:
+            return not any("${nonce}" in key for key in keys)
+    return False
+
+
+CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (double_exec, lost_effect)

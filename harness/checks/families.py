@@ -1,0 +1,47 @@
+"""Names the cause of findings that only follow from another one.
+
+One flaw has consequences: a blocked loop looks like a hang to those who wait, a wrong status keeps
+a client from coming back. A report names the cause first and what follows under it, and a
+consequence is no second defect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from harness.verdict import Finding
+
+# consequence -> what may be behind it, the likeliest first
+CAUSES: Final[dict[str, tuple[str, ...]]] = {
+    "hang": ("crash", "hol-block"),
+    "hol-block": ("crash",),
+    "no-recovery": ("crash", "wrong-status", "auth-masked"),
+    "wrong-answer": ("no-recovery",),
+    "schema-drift": ("silent-empty",),
+}
+
+
+def link(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Set `cause` on failed findings that follow from another one.
+
+    A cause stands under the same fault, or under none: what the server does at all times explains
+    what it does under a fault, and not the other way round.
+    """
+    given = tuple(findings)
+    failed = [(finding.verdict, finding.fault) for finding in given if finding.ruling == "fail"]
+    return tuple(replace(finding, cause=_cause(finding, failed)) for finding in given)
+
+
+def _cause(finding: Finding, failed: list[tuple[str, str]]) -> str:
+    if finding.ruling != "fail" or finding.cause:
+        return finding.cause
+    return next(
+        (
+            cause
+            for cause in CAUSES.get(finding.verdict, ())
+            if (cause, finding.fault) in failed or (cause, "") in failed
+        ),
+        "",
+    )

@@ -1,0 +1,140 @@
+"""Does one slow call make the others wait?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checks import sightings
+from harness.checks.sightings import Rule
+from harness.outcome import Outcome
+from harness.phases import Evidence, Indices, Mask
+from harness.verdict import Finding
+
+_HOL_BLOCK: Final = Rule(
+    verdict="hol-block",
+    wrong="waited for another session's slow call to end",
+    source="the target's own calls: no session should wait for another's",
+    unseen="no call was answered",
+    unit="fast calls",
+)
+_MS: Final = 1_000_000
+_SLOW_NS: Final = 200 * _MS
+_SLOW_RATIO: Final = 5.0  # of the quickest kind of call
+_LEFT_NS: Final = 100 * _MS  # a slow call must have this much still to run
+_LEFT_RATIO: Final = 3.0  # and so many times what the fast call needs by itself
+# One that shares a loop with the slow call may be answered a little before it, in the same turn.
+_EARLY_SHARE: Final = 0.25
+_FAST_MIN: Final = 20
+_BLOCKED_SHARE_MAX: Final = 0.5
+_QUICK_QUANTILE: Final = 0.1  # what a kind of call takes when nothing is in its way
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Meetings:
+    """Fast calls that were sent while another session's slow call had long to run."""
+
+    fast: Indices
+    blocked: Mask
+
+
+def hol_block(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether fast calls are held until somebody else's slow call ends.
+
+    Needs at least 20 fast calls sent while a slow call of another session had 100 ms or more to
+    run, and three times what the fast one takes when nothing is in its way. One counts as blocked
+    only if neither it nor any other fast call was answered before the slow one was about to end: a
+    server that is merely busy goes on answering. Says nothing when no kind of call is slow.
+    """
+    calls = evidence.calls
+    judged = sightings.sent(evidence) & sightings.fit(evidence)
+    judged &= (calls["outcome"] == Outcome.OK) & (calls["attempt"] > 0)
+    judged &= ~sightings.struck(evidence, lambda fault: fault.lever == "network")
+    if not judged.any():
+        return (sightings.unknown(_HOL_BLOCK, _HOL_BLOCK.unseen),)
+    quick_ns = _quick_ns(evidence, judged)
+    floor_ns = max(_SLOW_RATIO * float(np.nanmin(quick_ns)), _SLOW_NS)
+    slow_kind = np.nan_to_num(quick_ns) >= floor_ns
+    if not slow_kind.any():
+        return ()
+    slow = np.flatnonzero(judged & slow_kind[calls["call"]])
+    fast = np.flatnonzero(judged & ~slow_kind[calls["call"]])
+    met = _meetings(evidence, fast, slow, quick_ns)
+    count, blocked = len(met.fast), int(met.blocked.sum())
+    if count < _FAST_MIN:
+        why = f"only {count} fast calls met a slow one of another session, {_FAST_MIN} are needed"
+        return (sightings.unknown(_HOL_BLOCK, why),)
+    share = blocked / count
+    failed = share > _BLOCKED_SHARE_MAX
+    weight = np.zeros(len(calls), dtype=np.int64)
+    weight[met.fast] = calls["done_ns"][met.fast] - calls["sent_ns"][met.fast]
+    return (
+        Finding(
+            verdict=_HOL_BLOCK.verdict,
+            ruling="fail" if failed else "pass",
+            fault="",
+            observed=share,
+            limit=_BLOCKED_SHARE_MAX,
+            unit="share of fast calls",
+            why=f"{blocked} of {count} fast calls that met another session's slow call "
+            f"({', '.join(evidence.plan.calls[code] for code in np.flatnonzero(slow_kind))}) "
+            "were answered only when it ended",
+            source=_HOL_BLOCK.source,
+            evidence=sightings.worst_first(evidence, met.fast[met.blocked], weight)
+            if failed
+            else (),
+        ),
+    )
+
+
+def _quick_ns(evidence: Evidence, judged: Mask) -> NDArray[np.float64]:
+    """Give what each kind of call takes when nothing is in its way; NaN for kinds not seen."""
+    calls = evidence.calls
+    quick_ns = np.full(len(evidence.plan.calls), np.nan)
+    for code in np.unique(calls["call"][judged]):
+        mine = judged & (calls["call"] == code)
+        took_ns = calls["done_ns"][mine] - calls["sent_ns"][mine]
+        quick_ns[code] = np.quantile(took_ns, _QUICK_QUANTILE)
+    return quick_ns
+
+
+def _meetings(
+    evidence: Evidence, fast: Indices, slow: Indices, quick_ns: NDArray[np.float64]
+) -> _Meetings:
+    """Pair each fast call with the slow call that was to end next when it was sent."""
+    calls = evidence.calls
+    slow = slow[np.argsort(calls["done_ns"][slow], kind="stable")]
+    ends_ns = calls["done_ns"][slow]
+    sent_ns = calls["sent_ns"][fast]
+    following = np.searchsorted(ends_ns, sent_ns, side="right")
+    fast, sent_ns, following = (
+        column[following < len(slow)] for column in (fast, sent_ns, following)
+    )
+    partner = slow[following]
+    end_ns = ends_ns[following]
+    left_ns = end_ns - sent_ns
+    needs_ns = np.maximum(_LEFT_NS, _LEFT_RATIO * quick_ns[calls["call"][fast]])
+    met = (calls["sent_ns"][partner] < sent_ns) & (left_ns >= needs_ns)
+    met &= calls["session"][partner] != calls["session"][fast]
+    fast, sent_ns, end_ns, left_ns = (column[met] for column in (fast, sent_ns, end_ns, left_ns))
+    early_ns = (end_ns - _EARLY_SHARE * left_ns).astype(np.int64)
+    done_ns = np.sort(calls["done_ns"][_spoke(evidence, slow)])
+    answered = np.searchsorted(done_ns, early_ns, side="left")
+    answered -= np.searchsorted(done_ns, sent_ns, side="right")
+    return _Meetings(fast=fast, blocked=np.asarray(answered == 0))
+
+
+def _spoke(evidence: Evidence, slow: Indices) -> Mask:
+    """Select every answer of any kind that shows the server was not standing still."""
+    calls = evidence.calls
+    spoke = (calls["first_ns"] >= 0) & (calls["outcome"] <= Outcome.HTTP_ERROR)
+    spoke &= sightings.sent(evidence)
+    spoke[slow] = False
+    return np.asarray(spoke)
+
+
+CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (hol_block,)

@@ -1,0 +1,185 @@
+"""Do sessions come back once the fault is gone, and live through what is no fault at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checks import sightings
+from harness.checks.renewals import SHARE_MIN, forgotten, renewals, sessions_lost
+from harness.checks.sightings import Rule
+from harness.journal import call_id
+from harness.outcome import Outcome, Reason
+from harness.phases import Evidence, Indices, Mask, WindowSpan
+from harness.verdict import Finding
+
+_RECOVERY: Final = Rule(
+    verdict="no-recovery",
+    wrong="had no answer after the fault was gone",
+    source="scenario: phases.recovery",
+    unseen="no treated session had two calls due after the fault was gone",
+    unit="sessions",
+)
+_RENEWAL: Final = Rule(
+    verdict="no-recovery",
+    wrong="lost their session or what it held when their token was renewed",
+    source="MCP security best practices: bind a session to the user, not to one token",
+    unseen="",
+    unit="renewals",
+)
+_CALLS_MIN: Final = 2
+_SHARE_MAX: Final = 0.02
+
+
+def no_recovery(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask, for each fault that was healed, whether the treated sessions were answered again.
+
+    Needs a treated session that was answered before the fault and has at least two calls due
+    in the recovery after it; steps that only the run's end kept from starting are no such calls.
+    More than one session in fifty without an answer fails, and so do sessions that their client
+    found lost and never reopened.
+    """
+    return tuple(_after(evidence, window) for window in evidence.phases.windows if window.injected)
+
+
+def _after(evidence: Evidence, window: WindowSpan) -> Finding:
+    if not window.healed:
+        why = "the fault was not proven healed"
+        return sightings.unknown(_RECOVERY, why, fault=window.id)
+    calls = evidence.calls
+    due = _due_after(evidence, window)
+    count = len(evidence.session_treated)
+    due_count = _per_session(calls["session"][due], count)
+    ok = calls["outcome"] == Outcome.OK
+    before = ok & (calls["done_ns"] < window.start_ns)
+    ok_before = _per_session(calls["session"][before], count)
+    ok_after = _per_session(calls["session"][due & ok], count)
+    watched = evidence.session_treated & (due_count >= _CALLS_MIN) & (ok_before > 0)
+    if not watched.any():
+        return sightings.unknown(_RECOVERY, _RECOVERY.unseen, fault=window.id)
+    gone = watched & ((ok_after == 0) | _never_reopened(evidence, window, count))
+    gone_count, watched_count = int(gone.sum()), int(watched.sum())
+    failed = gone_count > 0 and gone_count >= _SHARE_MAX * watched_count
+    watched_s = (window.recovery_end_ns - window.healed_ns) / 1e9
+    return Finding(
+        verdict=_RECOVERY.verdict,
+        ruling="fail" if failed else "pass",
+        fault=window.id,
+        observed=float(gone_count),
+        limit=float(np.floor(_SHARE_MAX * watched_count)),
+        unit="sessions",
+        why=f"{gone_count} of {watched_count} treated sessions had no answer in the "
+        f"{watched_s:.1f} s after {window.id} was gone",
+        source=_RECOVERY.source,
+        evidence=_first_each(evidence, due, gone) if failed else (),
+    )
+
+
+def _due_after(evidence: Evidence, window: WindowSpan) -> Mask:
+    """Select the settling calls due in a window's recovery that the run let start."""
+    calls = evidence.calls
+    return np.asarray(
+        (calls["last"] == 1)
+        & (calls["due_ns"] >= window.healed_ns)
+        & (calls["due_ns"] < window.recovery_end_ns)
+        & (calls["reason"] != Reason.RUN_ENDED)
+    )
+
+
+def _per_session(sessions: NDArray[np.uint32], count: int) -> NDArray[np.intp]:
+    return np.bincount(sessions, minlength=count)[:count]
+
+
+def _never_reopened(evidence: Evidence, window: WindowSpan, count: int) -> Mask:
+    """Tell which sessions were lost from the fault on and neither reopened nor answered since."""
+    calls = evidence.calls
+    ok = calls["outcome"] == Outcome.OK
+    last_ok_ns = np.full(count, -1, dtype=np.int64)
+    mine = ok & (calls["session"] < count)
+    np.maximum.at(last_ok_ns, calls["session"][mine], calls["done_ns"][mine])
+    gone = np.zeros(count, dtype=np.bool_)
+    for session, edges in evidence.session_edges.items():
+        in_time = [e for e in edges if window.start_ns <= e.at_ns < window.recovery_end_ns]
+        lost_ns = max((e.at_ns for e in in_time if e.edge == "lost"), default=-1)
+        back_ns = max((e.at_ns for e in edges if e.edge == "reopened"), default=-1)
+        if session < count and lost_ns >= 0:
+            gone[session] = back_ns < lost_ns and last_ok_ns[session] < lost_ns
+    return gone
+
+
+def _first_each(evidence: Evidence, due: Mask, sessions: Mask) -> tuple[str, ...]:
+    """Name the first call of each session after the fault, up to ten."""
+    calls = evidence.calls
+    positions: Indices = np.flatnonzero(
+        due & sessions[np.minimum(calls["session"], len(sessions) - 1)]
+    )
+    _, first = np.unique(calls["session"][positions], return_index=True)
+    return tuple(call_id(calls[at]) for at in positions[first][: sightings.EVIDENCE_MAX])
+
+
+def survives_renewal(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether sessions and what they hold outlive the renewal of their token.
+
+    Needs one renewal. Fails where a fifth of the renewals is directly followed by the loss of the
+    session, and losses without a renewal are rare beside them; or where calls that else never
+    fail do so as the first of their kind after a renewal.
+    """
+    made = renewals(evidence)
+    if not len(made.session):
+        return ()
+    lost, others = sessions_lost(evidence, made)
+    count = len(made.session)
+    forgot = forgotten(evidence, made)
+    dropped = len(lost) >= SHARE_MIN * count and others <= SHARE_MIN * len(lost)
+    if not (lost and dropped) and not len(forgot):
+        return (sightings.passed(_RENEWAL, count),)
+    if lost and dropped:
+        at_ns = np.array([entry.at_ns for entry in lost], dtype=np.int64)
+        named = _next_calls(evidence, [(entry.session, entry.at_ns) for entry in lost])
+        what = (
+            f"{len(lost)} of {count} renewals of a token were directly followed by the loss of "
+            "the session, which so is bound to the token and not to whom it was issued"
+        )
+        observed = len(lost)
+    else:
+        at_ns = evidence.calls["sent_ns"][forgot]
+        named = tuple(call_id(evidence.calls[at]) for at in forgot[: sightings.EVIDENCE_MAX])
+        what = (
+            f"{len(forgot)} calls failed right after their session's token was renewed and such "
+            "calls do not fail otherwise: what the session held is bound to the token"
+        )
+        observed = len(forgot)
+    return (
+        Finding(
+            verdict=_RENEWAL.verdict,
+            ruling="fail",
+            fault=sightings.fault_at(evidence, int(np.median(at_ns))),
+            observed=float(observed),
+            limit=float(np.floor(SHARE_MIN * count)),
+            unit="renewals",
+            why=what,
+            source=_RENEWAL.source,
+            evidence=named,
+        ),
+    )
+
+
+def _next_calls(evidence: Evidence, losses: list[tuple[int, int]]) -> tuple[str, ...]:
+    """Name the call at which each loss was noticed, up to ten."""
+    calls = evidence.calls
+    named: list[str] = []
+    for session, at_ns in losses[: sightings.EVIDENCE_MAX]:
+        mine = np.flatnonzero((calls["session"] == session) & (calls["sent_ns"] >= 0))
+        if len(mine):
+            nearest = mine[np.argmin(np.abs(calls["done_ns"][mine] - at_ns))]
+            named.append(call_id(calls[nearest]))
+    return tuple(named)
+
+
+CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
+    no_recovery,
+    survives_renewal,
+)

@@ -1,0 +1,205 @@
+"""What every check needs: the fault in force over an attempt, and offenders turned into findings.
+
+An attempt is blamed on a fault only if the fault was in force while it lasted, on its own arm, and
+the same thing is at least twice as common there as where no fault was. Whatever the server does
+with no fault in force is the server's own, `fault = ""`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faults.fault import Fault
+from harness.journal import call_id
+from harness.outcome import Auth, Outcome
+from harness.phases import Evidence, Mask, WindowSpan
+from harness.verdict import Finding
+
+EVIDENCE_MAX: Final = 10
+BLAME_RATIO_MIN: Final = 2.0
+UNFIT: Final = (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
+
+Windows = NDArray[np.int16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One question in words, the same whether it passes or fails."""
+
+    verdict: str
+    wrong: str  # what the offending attempts did: "never came to an end"
+    source: str
+    unseen: str  # why nothing can be said when nothing was judged
+    hard: bool = False
+    unit: str = "calls"
+
+
+def sent(evidence: Evidence) -> Mask:
+    """Tell which attempts left the client."""
+    return np.asarray(
+        (evidence.calls["sent_ns"] >= 0) & (evidence.calls["outcome"] != Outcome.UNSENT)
+    )
+
+
+def fit(evidence: Evidence) -> Mask:
+    """Tell which attempts presented a credential that is good, or needed none."""
+    return ~np.isin(evidence.calls["auth"], UNFIT)
+
+
+def overlaps(evidence: Evidence, window: WindowSpan) -> Mask:
+    """Tell which attempts were in flight at any moment of a window, whichever their arm."""
+    calls = evidence.calls
+    return np.asarray(
+        window.injected
+        & (calls["sent_ns"] >= 0)
+        & (calls["sent_ns"] < window.healed_ns)
+        & (calls["done_ns"] >= window.start_ns)
+    )
+
+
+def struck(evidence: Evidence, by: Callable[[Fault], bool]) -> Mask:
+    """Tell which attempts overlapped a window on their own arm whose fault answers to `by`."""
+    mask = np.zeros(len(evidence.calls), dtype=np.bool_)
+    for window in evidence.phases.windows:
+        if by(window.fault):
+            mask |= overlaps(evidence, window)
+    return np.asarray(mask & (evidence.calls["treated"] == 1))
+
+
+def in_force(evidence: Evidence) -> Windows:
+    """Give each attempt the number of the window it stood under; 0 for none.
+
+    A misbehaviour names its window itself; otherwise it is the latest one that the attempt
+    overlapped on the treated arm.
+    """
+    calls = evidence.calls
+    windows = np.zeros(len(calls), dtype=np.int16)
+    for window in evidence.phases.windows:
+        windows[overlaps(evidence, window) & (calls["treated"] == 1)] = window.window
+    asked = calls["window"] > 0
+    windows[asked] = calls["window"][asked]
+    return windows
+
+
+def fault_at(evidence: Evidence, at_ns: int) -> str:
+    """Name the window in force at a moment; "" for none."""
+    ids = [
+        w.id for w in evidence.phases.windows if w.injected and w.start_ns <= at_ns < w.healed_ns
+    ]
+    return ids[-1] if ids else ""
+
+
+def fault_id(evidence: Evidence, window: int) -> str:
+    """Name a window as verdicts do; "" for none."""
+    return evidence.window(window).id if window else ""
+
+
+def judge(
+    evidence: Evidence,
+    rule: Rule,
+    *,
+    judged: Mask,
+    bad: Mask,
+    weight: NDArray[np.int64] | None = None,
+    windows: Windows | None = None,
+) -> tuple[Finding, ...]:
+    """Turn a mask of offending attempts into one finding a fault, or one that says all is well.
+
+    `weight` orders the evidence, heaviest first; the time from due to done by default. `windows`
+    says which window each attempt stood under; `in_force` by default.
+    """
+    if not judged.any():
+        return (unknown(rule, rule.unseen),)
+    bad = bad & judged
+    if not bad.any():
+        return (passed(rule, int(judged.sum())),)
+    calls = evidence.calls
+    weight = calls["done_ns"] - calls["due_ns"] if weight is None else weight
+    windows = in_force(evidence) if windows is None else windows
+    blamed = np.where(bad, windows, 0)
+    bare = judged & (windows == 0)
+    bare_share = float(bad[bare].mean()) if bare.any() else 0.0
+    for number in np.unique(windows[bad & (windows > 0)]):
+        here = judged & (windows == number)
+        if float(bad[here].mean()) < BLAME_RATIO_MIN * bare_share:
+            blamed[bad & (windows == number)] = 0
+    return tuple(
+        _fail(
+            evidence,
+            rule,
+            offenders=np.flatnonzero(bad & (blamed == number)),
+            judged_count=int((judged & ((windows == number) if number else (windows >= 0))).sum()),
+            weight=weight,
+            fault=fault_id(evidence, int(number)),
+        )
+        for number in np.unique(blamed[bad])
+    )
+
+
+def _fail(
+    evidence: Evidence,
+    rule: Rule,
+    *,
+    offenders: NDArray[np.intp],
+    judged_count: int,
+    weight: NDArray[np.int64],
+    fault: str,
+) -> Finding:
+    calls = evidence.calls[offenders]
+    tools = sorted({evidence.plan.calls[code] for code in np.unique(calls["call"])})
+    when = f"under {fault}" if fault else "with no fault to blame"
+    where = f" ({', '.join(tools[:3])}{', …' if len(tools) > 3 else ''})"  # noqa: PLR2004
+    return Finding(
+        verdict=rule.verdict,
+        ruling="fail",
+        fault=fault,
+        tool=tools[0] if len(tools) == 1 else "",
+        observed=float(len(offenders)),
+        limit=0.0,
+        unit=rule.unit,
+        why=f"{len(offenders)} of {judged_count} {rule.unit}{where} {rule.wrong}, {when}",
+        source=rule.source,
+        evidence=worst_first(evidence, offenders, weight),
+        hard=rule.hard,
+    )
+
+
+def worst_first(
+    evidence: Evidence, offenders: NDArray[np.intp], weight: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Name at most ten attempts, the heaviest first and equal ones in the journal's order."""
+    order = np.argsort(-weight[offenders], kind="stable")[:EVIDENCE_MAX]
+    return tuple(call_id(evidence.calls[at]) for at in offenders[order])
+
+
+def passed(rule: Rule, count: int, why: str = "") -> Finding:
+    """Say that a check ran on `count` of its unit and found nothing."""
+    return Finding(
+        verdict=rule.verdict,
+        ruling="pass",
+        fault="",
+        observed=0.0,
+        limit=0.0,
+        unit=rule.unit,
+        why=why or f"none of {count} {rule.unit} {rule.wrong}",
+        source=rule.source,
+        hard=rule.hard,
+    )
+
+
+def unknown(rule: Rule, why: str, *, fault: str = "") -> Finding:
+    """Say that a check could not see, and why."""
+    return Finding(
+        verdict=rule.verdict,
+        ruling="unknown",
+        fault=fault,
+        unit=rule.unit,
+        why=why,
+        source=rule.source,
+        hard=rule.hard,
+    )
