@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from faults.fault import Fault
 from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, SessionEntry
 from harness.outcome import Auth, Outcome, Reason
-from harness.plan import Plan, PlannedWindow
-from harness.scenario.records import ParallelStep, Scenario
+from harness.plan import Plan, PlannedWindow, flat
+from harness.scenario.records import Scenario
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
@@ -231,23 +231,13 @@ class Evidence:
     @cached_property
     def deadline_ns(self) -> NDArray[np.int64]:
         """How long each settled call was allowed to take."""
-        by_call = np.array([self._deadline_s(name) for name in self.plan.calls] or [0.0])
-        return np.asarray((by_call * 1e9).astype(np.int64)[self.settled["call"]])
-
-    def _deadline_s(self, name: str) -> float:
-        steps = [
-            single
-            for agent in self.scenario.agents
-            for step in agent.steps
-            for single in (step.parallel if isinstance(step, ParallelStep) else (step,))
-        ]
-        own = [
-            deadline
-            for step in steps
-            if name in (getattr(step, key, None) for key in ("call", "read", "prompt"))
-            and (deadline := getattr(step, "deadline_s", None)) is not None
-        ]
-        return float(max(own, default=self.scenario.client.deadline_s))
+        by_call_s = [0.0] * max(1, len(self.plan.calls))
+        for agent, positions in zip(self.scenario.agents, self.plan.positions, strict=True):
+            for step, call in zip(flat(agent), positions, strict=True):
+                own_s = getattr(step, "deadline_s", None) or self.scenario.client.deadline_s
+                by_call_s[call] = max(by_call_s[call], own_s)
+        by_call_ns = (np.array(by_call_s) * 1e9).astype(np.int64)
+        return np.asarray(by_call_ns[self.settled["call"]])
 
     # --- attempts and sessions --------------------------------------------------------------
 
@@ -255,6 +245,12 @@ class Evidence:
     def prelude(self) -> Indices:
         """Where in `calls` the misbehaving attempts are that precede a real call."""
         return np.flatnonzero(self.calls["attempt"] == 0)
+
+    @cached_property
+    def session_count(self) -> int:
+        """One more than the greatest session number in the plan or the calls."""
+        seen = int(self.calls["session"].max()) + 1 if len(self.calls) else 0
+        return max(seen, len(self.session_treated))
 
     @cached_property
     def session_treated(self) -> Mask:

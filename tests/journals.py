@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +21,8 @@ from harness.journal import (
 )
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
 from harness.phases import Evidence, evidence
-from harness.plan import Plan, PlannedSession, PlannedStep, PlannedWindow
-from harness.scenario.records import CallStep, ListStep, ParallelStep, ReadStep, Scenario
+from harness.plan import Plan, flat, make
+from harness.scenario.records import CallStep, Scenario
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -60,85 +58,9 @@ def window(fault: Fault, duration_s: float = 10.0) -> dict[str, Any]:
     return {"fault": fault, "for": f"{duration_s}s"}
 
 
-# --- a plan by hand -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class HandPlan(Plan):
-    """A plan whose steps are due at even distances and whose nonces are a plain hash."""
-
-    def steps(self, session: int) -> Iterator[PlannedStep]:
-        """Yield a session's steps in the order they are due."""
-        who = next(planned for planned in self.sessions if planned.session == session)
-        for index, due_ns in enumerate(range(who.first_due_ns, who.end_ns, who.pace_ns)):
-            yield PlannedStep(
-                session=session,
-                index=index,
-                position=index % len(self.calls),
-                due_ns=due_ns,
-                nonce=self.nonce(session, index),
-            )
-
-    def nonce(self, session: int, index: int) -> str:
-        """Give the nonce of one logical call."""
-        return blake2b(f"{self.seed}/{session}/{index}".encode(), digest_size=8).hexdigest()
-
-
-def plan(of: Scenario) -> HandPlan:
-    """Plan a scenario whose agents take single, distinct steps; every second session is treated."""
-    ramp_end_ns = round(of.load.ramp_s * S)
-    at_ns = start_ns = ramp_end_ns + round(of.phases.warmup_s * S)
-    at_ns = baseline_end_ns = at_ns + round(of.phases.baseline_s * S)
-    windows = []
-    for number, planned in enumerate(of.faults, start=1):
-        end_ns = at_ns + round(planned.duration_s * S)
-        recovery_end_ns = end_ns + round(of.phases.recovery_s * S)
-        windows.append(
-            PlannedWindow(
-                window=number, start_ns=at_ns, end_ns=end_ns, recovery_end_ns=recovery_end_ns
-            )
-        )
-        at_ns = recovery_end_ns
-    pace_ns = round(of.agents[0].pace_s * S)
-    count = of.load.sessions
-    return HandPlan(
-        seed=of.seed,
-        sessions=tuple(
-            PlannedSession(
-                session=number,
-                agent=0,
-                arm="treated" if number % 2 else "control",
-                open_ns=number * ramp_end_ns // count,
-                # Spread over the pace, so that the load is even.
-                first_due_ns=ramp_end_ns + number * pace_ns // count,
-                pace_ns=pace_ns,
-                end_ns=at_ns,
-            )
-            for number in range(count)
-        ),
-        windows=tuple(windows),
-        ramp_end_ns=ramp_end_ns,
-        baseline_start_ns=start_ns,
-        baseline_end_ns=baseline_end_ns,
-        end_ns=at_ns,
-        calls=_names(of),
-    )
-
-
-def _names(of: Scenario) -> tuple[str, ...]:
-    names: list[str] = []
-    for step in of.agents[0].steps:
-        assert not isinstance(step, ParallelStep)
-        match step:
-            case CallStep():
-                names.append(step.call)
-            case ListStep():
-                names.append(step.method)
-            case ReadStep():
-                names.append("resources/read")
-            case _:
-                names.append("prompts/get")
-    return tuple(names)
+def plan(of: Scenario) -> Plan:
+    """Plan a scenario as a run would."""
+    return make(of)
 
 
 # --- parts of a journal ---------------------------------------------------------------------
@@ -288,7 +210,7 @@ def healthy_calls(of: Scenario, by: Plan, *, latency_ms: float = 20.0, seed: int
         due_ns=[step.due_ns for step in steps],
         session=[step.session for step in steps],
         index=[step.index for step in steps],
-        call=[step.position % len(by.calls) for step in steps],
+        call=[by.call(step) for step in steps],
         treated=[arm[step.session] for step in steps],
         auth=Auth.NONE_NEEDED if of.auth is None else Auth.VALID,
     )
@@ -321,8 +243,9 @@ def healthy(
     if spoil is not None:
         spoil(made)
     once = [
-        position
-        for position, step in enumerate(of.agents[0].steps)
+        call
+        for agent, positions in zip(of.agents, by.positions, strict=True)
+        for step, call in zip(flat(agent), positions, strict=True)
         if isinstance(step, CallStep) and step.effect == "once"
     ]
     writes = np.isin(made["call"], once)

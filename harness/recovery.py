@@ -1,0 +1,173 @@
+"""What a fault leaves behind: what no server could have prevented, and the way back to normal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faults.network import TcpTruncate
+from harness.latencies import latency_ns, measured
+from harness.outcome import Outcome
+from harness.phases import BASELINE, Evidence, Mask, WindowSpan, fault_code, recovery_code
+
+NEVER_S: Final = -1.0
+GOODPUT_SHARE_MIN: Final = 0.95  # of the baseline's
+SLOWDOWN_MAX: Final = 1.2  # of the baseline's p95 ...
+SLOWDOWN_SLACK_NS: Final = 20_000_000  # ... and this much, for baselines of a millisecond
+STEADY_SLICES: Final = 3  # this many good slices in a row are a recovery
+_SLICE_NS: Final = 1_000_000_000
+_CALLS_A_SLICE: Final = 20
+_SLICES_MIN: Final = 4
+_GRACE_NS: Final = 5_000_000_000  # after which a hung call is given up, beyond its deadline
+_TAIL: Final = 0.05
+
+Whole = NDArray[np.int64]
+
+
+# --- what no server could have prevented ----------------------------------------------------
+
+
+def held_until_ns(evidence: Evidence, window: WindowSpan) -> Whole:
+    """Give, by session number, when the calls that a stopped service had caught were over.
+
+    Until then a session is waiting out its own deadline, and then drains what had piled up.
+    """
+    calls = evidence.settled
+    session, due_ns, done_ns = calls["session"], calls["due_ns"], calls["done_ns"]
+    held = np.full(evidence.session_count, window.healed_ns, dtype=np.int64)
+    if not window.fault.stops_service():
+        return held
+    sent = calls["sent_ns"] >= 0
+    inside = (evidence.phase == fault_code(window.window)) & evidence.treated
+    caught = inside & sent & (calls["sent_ns"] < window.healed_ns)
+    np.maximum.at(held, session[caught], done_ns[caught])
+    longest_ns = int(evidence.deadline_ns[caught].max(initial=0)) + _GRACE_NS
+    held = np.minimum(held, window.healed_ns + longest_ns)
+    drained = (due_ns < held[session]) & (due_ns >= window.start_ns) & evidence.ok & sent
+    np.maximum.at(held, session[drained], done_ns[drained])
+    return np.minimum(held, window.healed_ns + longest_ns)
+
+
+def released(evidence: Evidence, window: WindowSpan) -> Mask:
+    """Select the treated calls of a recovery that were due once their session was free again."""
+    recovering = (evidence.phase == recovery_code(window.window)) & evidence.treated
+    held_ns = held_until_ns(evidence, window)
+    return np.asarray(
+        recovering & (evidence.settled["due_ns"] >= held_ns[evidence.settled["session"]])
+    )
+
+
+def cut_by_fault(evidence: Evidence, window: WindowSpan) -> Mask:
+    """Select the treated calls of a window whose connection the injector itself cut."""
+    if not isinstance(window.fault, TcpTruncate):
+        return np.zeros(len(evidence.settled), dtype=np.bool_)
+    return np.asarray(
+        (evidence.phase == fault_code(window.window))
+        & evidence.treated
+        & (evidence.settled["outcome"] == Outcome.TRANSPORT_ERROR)
+    )
+
+
+def unpreventable(evidence: Evidence) -> Mask:
+    """Select the settled calls that no server, however good, could have answered in time."""
+    lost = np.zeros(len(evidence.settled), dtype=np.bool_)
+    for window in evidence.phases.windows:
+        if not window.injected:
+            continue
+        lost |= cut_by_fault(evidence, window)
+        if window.fault.stops_service():
+            code = recovery_code(window.window)
+            lost |= (evidence.phase == fault_code(window.window)) & evidence.treated
+            lost |= (evidence.phase == code) & evidence.treated & ~released(evidence, window)
+    return lost
+
+
+# --- the way back ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slices:
+    """A recovery in slices of time: calls, answered ones and slow ones, by session."""
+
+    length_s: float
+    calls: Whole  # (sessions, slices)
+    answered: Whole
+    slow: Whole
+    answered_share_min: float
+    unavoidable_s: float  # how long the fault's last victims waited on their own account
+    watched_s: float
+
+
+def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
+    """Slice the recovery after a window; None where baseline or recovery cannot be measured.
+
+    A slice lasts a second, or as long as it takes to hold twenty calls.
+    """
+    base = (evidence.phase == BASELINE) & evidence.treated & evidence.counted
+    mine = (evidence.phase == recovery_code(window.window)) & evidence.treated & evidence.counted
+    watched_ns = window.recovery_end_ns - window.healed_ns
+    if not base.any() or not mine.any() or watched_ns <= 0 or not evidence.ok[base].any():
+        return None
+    length_ns = max(_SLICE_NS, ceil(_CALLS_A_SLICE * watched_ns / np.count_nonzero(mine)))
+    length_ns = min(length_ns, watched_ns // _SLICES_MIN)
+    count = watched_ns // length_ns
+    took_ns = latency_ns(evidence, "due")
+    told = measured(evidence, "due")
+    usual = np.sort(took_ns[base & told])
+    if not len(usual):
+        return None
+    p95_ns = int(usual[max(0, ceil(len(usual) * (1 - _TAIL)) - 1)])
+    limit_ns = p95_ns * SLOWDOWN_MAX + SLOWDOWN_SLACK_NS
+    which = np.flatnonzero(mine)
+    at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns
+    which, at = which[at < count], at[at < count]
+    rows = evidence.session_count
+    cell = evidence.settled["session"][which].astype(np.int64) * count + at
+
+    def tally(mask: Mask) -> Whole:
+        return np.bincount(cell[mask], minlength=rows * count).reshape(rows, count)
+
+    held_ns = int(held_until_ns(evidence, window).max()) - window.healed_ns
+    return Slices(
+        length_s=length_ns / 1e9,
+        calls=tally(np.ones(len(which), dtype=np.bool_)),
+        answered=tally(evidence.ok[which]),
+        slow=tally((took_ns[which] > limit_ns) & told[which]),
+        answered_share_min=GOODPUT_SHARE_MIN * float(np.mean(evidence.ok[base])),
+        unavoidable_s=ceil(held_ns / length_ns) * length_ns / 1e9,
+        watched_s=watched_ns / 1e9,
+    )
+
+
+def time_to_recover(
+    sliced: Slices,
+    calls: NDArray[np.float64],
+    answered: NDArray[np.float64],
+    slow: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Give seconds from heal to the first of three good slices in a row; -1 where there is none.
+
+    The arrays are (runs, slices): totals over the sessions, weighted or not.
+    """
+    good = (
+        (calls > 0)
+        & (answered >= sliced.answered_share_min * calls)
+        & (slow <= np.floor(calls * _TAIL + 1e-9))
+    )
+    steady = good[:, :-2] & good[:, 1:-1] & good[:, 2:]
+    first = np.argmax(steady, axis=1) * sliced.length_s
+    return np.where(steady.any(axis=1), first, NEVER_S)
+
+
+def recovery_s(evidence: Evidence, window: WindowSpan) -> float | None:
+    """Give the treated arm's time to recover in seconds; -1 never, None not measured."""
+    sliced = slices(evidence, window) if window.injected else None
+    if sliced is None:
+        return None
+    totals = (sliced.calls, sliced.answered, sliced.slow)
+    calls, answered, slow = (part.sum(axis=0, keepdims=True).astype(np.float64) for part in totals)
+    return round(float(time_to_recover(sliced, calls, answered, slow)[0]), 3)

@@ -1,0 +1,327 @@
+"""What the score is made of, counted by session, so that sessions can be drawn anew at no cost.
+
+Every component is a function of sums over sessions; under resampling the sums are weighted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faults.network import TcpBandwidth, TcpSlice
+from harness import recovery, survival
+from harness.latencies import (
+    COARSE_BITS,
+    SAMPLES_MIN,
+    bucket_highest_us,
+    bucket_index,
+    clamped_us,
+    latency_ns,
+    measured,
+)
+from harness.outcome import Outcome, Reason
+from harness.phases import (
+    BASELINE,
+    Evidence,
+    Mask,
+    Span,
+    WindowSpan,
+    fault_code,
+    recovery_code,
+)
+from harness.recovery import Slices
+from harness.scenario import conditions
+
+COMPONENTS: Final = (
+    "availability",
+    "latency",
+    "correctness",
+    "survival",
+    "recovery",
+    "blast",
+)
+WRONG_SHARE_MAX: Final = 0.01
+SLACK_US: Final = 20_000  # so that a baseline of a few milliseconds is not judged by its noise
+_TOLERANCE: Final = 1.2
+_QUANTILES: Final = (50.0, 95.0, 99.0)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ratio:
+    """Two counts by session, whose sums make a share."""
+
+    part: Floats  # (sessions,)
+    whole: Floats
+
+    def share(self, weights: Floats) -> Floats:
+        """Give the share under each row of weights; NaN where there is nothing to share."""
+        whole = weights @ self.whole
+        share = np.full(len(whole), np.nan)
+        np.divide(weights @ self.part, whole, out=share, where=whole > 0)
+        return share
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bins:
+    """Latencies by session in coarse buckets."""
+
+    counts: Floats  # (sessions, buckets)
+    upper_us: Floats  # (buckets,)
+
+    @property
+    def total(self) -> int:
+        """How many latencies there are in all."""
+        return int(self.counts.sum())
+
+    def quantiles_us(self, weights: Floats, percentiles: tuple[float, ...]) -> list[Floats]:
+        """Give each percentile under each row of weights; NaN where there is no sample."""
+        cumulated = np.cumsum(weights @ self.counts, axis=1)
+        total = cumulated[:, -1]
+        found = []
+        for percentile in percentiles:
+            rank = np.maximum(1.0, np.floor(total * percentile / 100 + 0.5))
+            at = np.sum(cumulated < rank[:, None], axis=1)
+            value = self.upper_us[np.minimum(at, len(self.upper_us) - 1)]
+            found.append(np.where(total > 0, value, np.nan))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tally:
+    """One window (or a steady run), counted; None is not measured."""
+
+    treated_sessions: int
+    control_sessions: int
+    answered: Ratio
+    answered_before: Ratio | None
+    wrong: Ratio
+    foreign: bool  # another call's data was seen, in either arm
+    alive: Ratio
+    alive_before: Ratio | None
+    latency: Bins | None = None
+    latency_before: Bins | None = None
+    injected_us: float = 0.0
+    deadline_us: float = 0.0
+    control: Ratio | None = None
+    control_before: Ratio | None = None
+    control_latency: Bins | None = None
+    control_latency_before: Bins | None = None
+    slices: Slices | None = None
+    slice_counts: tuple[Floats, Floats, Floats] | None = None
+    recovery_max_s: float = 0.0
+
+
+# --- counting -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arm:
+    """The sessions of one arm, and how to count their calls."""
+
+    evidence: Evidence
+    numbers: NDArray[np.intp]  # session numbers, ascending
+    mine: Mask  # over the settled calls
+
+    def count(self, mask: Mask) -> Floats:
+        """Count calls by session."""
+        session = self.evidence.settled["session"][mask & self.mine]
+        length = int(self.numbers[-1]) + 1 if len(self.numbers) else 0
+        return np.bincount(session, minlength=length)[self.numbers].astype(np.float64)
+
+    def ratio(self, part: Mask, whole: Mask) -> Ratio:
+        """Count both by session; a part outside the whole is left out."""
+        return Ratio(part=self.count(part & whole), whole=self.count(whole))
+
+    def bins(self, mask: Mask, values_ns: NDArray[np.int64]) -> Bins | None:
+        """Count latencies; None when there are none."""
+        which = np.flatnonzero(mask & self.mine)
+        if not len(which):
+            return None
+        index = bucket_index(clamped_us(values_ns[which]), COARSE_BITS)
+        present = np.flatnonzero(np.bincount(index))
+        column = np.searchsorted(present, index)
+        row = np.searchsorted(self.numbers, self.evidence.settled["session"][which])
+        flat = np.bincount(row * len(present) + column, minlength=len(self.numbers) * len(present))
+        return Bins(
+            counts=flat.reshape(len(self.numbers), len(present)).astype(np.float64),
+            upper_us=bucket_highest_us(present, COARSE_BITS).astype(np.float64),
+        )
+
+
+def arm_of(evidence: Evidence, *, treated: bool | None) -> Arm:
+    """Take one arm, or for None both together."""
+    numbers = np.array(sorted(s.session for s in evidence.plan.sessions), dtype=np.intp)
+    everyone = np.ones(len(evidence.settled), dtype=np.bool_)
+    known = evidence.settled["session"] < len(evidence.session_treated)
+    if treated is None:
+        return Arm(evidence=evidence, numbers=numbers, mine=everyone & known)
+    mine = evidence.treated if treated else evidence.control
+    numbers = numbers[evidence.session_treated[numbers] == treated]
+    return Arm(evidence=evidence, numbers=numbers, mine=mine & known)
+
+
+def of_steady(evidence: Evidence) -> Tally:
+    """Count a run without faults: both arms together, over the baseline."""
+    arm = arm_of(evidence, treated=None)
+    calm = (evidence.phase == BASELINE) & evidence.counted
+    span = Span(start_ns=evidence.phases.baseline.start_ns, end_ns=evidence.phases.end_ns)
+    lived = survival.through(evidence, span, calm, known=calm)
+    return Tally(
+        treated_sessions=len(arm.numbers),
+        control_sessions=0,
+        answered=arm.ratio(evidence.ok, calm),
+        answered_before=None,
+        wrong=_wrong(arm, calm),
+        foreign=_foreign(evidence, calm),
+        alive=_alive(arm, lived),
+        alive_before=None,
+    )
+
+
+def of_window(evidence: Evidence, window: WindowSpan) -> Tally:
+    """Count one fault window, its recovery, and the baseline beside them."""
+    treated, control = arm_of(evidence, treated=True), arm_of(evidence, treated=False)
+    inside = (evidence.phase == fault_code(window.window)) & evidence.counted
+    after = (evidence.phase == recovery_code(window.window)) & evidence.counted
+    before = (evidence.phase == BASELINE) & evidence.counted
+    served = _served(evidence, window, inside, after)
+    took_ns, told = latency_ns(evidence, "due"), measured(evidence, "due")
+    sliced = recovery.slices(evidence, window)
+    totals = () if sliced is None else (sliced.calls, sliced.answered, sliced.slow)
+    rows = [part[treated.numbers].astype(np.float64) for part in totals]
+    wanted = conditions.limits(evidence.scenario.limits).get("recovery")
+    watched_s = 0.0 if sliced is None else sliced.watched_s
+    lasting = evidence.deadline_ns[served & treated.mine]
+    known_delay = not isinstance(window.fault, TcpBandwidth | TcpSlice)
+    stopped = window.fault.stops_service()
+    return Tally(
+        treated_sessions=len(treated.numbers),
+        control_sessions=len(control.numbers),
+        answered=treated.ratio(evidence.ok, served),
+        answered_before=treated.ratio(evidence.ok, before),
+        wrong=_wrong(treated, inside | after),
+        foreign=_foreign(evidence, inside | after),
+        alive=_alive(treated, survival.through_window(evidence, window)),
+        alive_before=_alive(treated, survival.through_baseline(evidence)),
+        latency=treated.bins(served & told, took_ns) if known_delay else None,
+        latency_before=treated.bins(before & told, took_ns),
+        injected_us=0.0 if stopped else window.fault.added_round_trip_s() * 1e6,
+        deadline_us=float(np.median(lasting)) / 1000 if len(lasting) else 0.0,
+        control=control.ratio(evidence.ok, inside),
+        control_before=control.ratio(evidence.ok, before),
+        control_latency=control.bins(inside & told, took_ns),
+        control_latency_before=control.bins(before & told, took_ns),
+        slices=sliced,
+        slice_counts=(rows[0], rows[1], rows[2]) if rows else None,
+        recovery_max_s=watched_s if wanted is None else min(wanted.limit, watched_s),
+    )
+
+
+def _served(evidence: Evidence, window: WindowSpan, inside: Mask, after: Mask) -> Mask:
+    """Select the calls of a window that a good server could have answered."""
+    if not window.fault.stops_service():
+        return np.asarray(inside & ~recovery.cut_by_fault(evidence, window))
+    free = after & recovery.released(evidence, window)
+    # When hardly anyone came free in the time watched, the recovery is judged as it is.
+    enough = np.count_nonzero(free) >= SAMPLES_MIN[90.0]
+    return np.asarray(free if enough else after)
+
+
+def _wrong(arm: Arm, mask: Mask) -> Ratio:
+    wrong = arm.evidence.settled["outcome"] == Outcome.WRONG
+    return arm.ratio(np.asarray(wrong), np.asarray(mask & (wrong | arm.evidence.ok)))
+
+
+def _foreign(evidence: Evidence, mask: Mask) -> bool:
+    return bool(np.any(evidence.settled["reason"][mask] == Reason.FOREIGN_NONCE))
+
+
+def _alive(arm: Arm, lived: survival.Survival) -> Ratio:
+    alive = lived.alive[arm.numbers].astype(np.float64)
+    return Ratio(part=lived.credit[arm.numbers] * alive, whole=alive)
+
+
+# --- components -----------------------------------------------------------------------------
+
+
+def components(tally: Tally, treated: Floats, control: Floats) -> dict[str, Floats]:
+    """Give every component under each row of session weights; NaN is not measured."""
+    unmeasured = np.full(len(treated), np.nan)
+    return {
+        "availability": _beside(tally.answered, tally.answered_before, treated),
+        "latency": _latency(tally, treated) if tally.latency is not None else unmeasured,
+        "correctness": _correctness(tally, treated),
+        "survival": _beside(tally.alive, tally.alive_before, treated),
+        "recovery": _recovery(tally, treated),
+        "blast": _blast(tally, control),
+    }
+
+
+def _beside(now: Ratio, before: Ratio | None, weights: Floats) -> Floats:
+    """Give a share beside the baseline's, at most 1."""
+    share = now.share(weights)
+    if before is None:
+        return share
+    usual = before.share(weights)
+    ratio = np.full(len(share), np.nan)
+    np.divide(share, usual, out=ratio, where=usual > 0)
+    return np.asarray(np.minimum(1.0, ratio))
+
+
+def _correctness(tally: Tally, weights: Floats) -> Floats:
+    share = tally.wrong.share(weights)
+    if tally.foreign:
+        return np.where(np.isnan(share), np.nan, 0.0)
+    return 1.0 - np.minimum(1.0, share / WRONG_SHARE_MAX)
+
+
+def _latency(tally: Tally, weights: Floats) -> Floats:
+    """Take the mean over the quantiles that both phases' samples support."""
+    assert tally.latency is not None
+    if tally.latency_before is None:
+        return np.full(len(weights), np.nan)
+    samples = min(tally.latency.total, tally.latency_before.total)
+    told = tuple(p for p in _QUANTILES if samples >= SAMPLES_MIN[p])
+    parts = []
+    usual = tally.latency_before.quantiles_us(weights, told)
+    for now_us, base_us in zip(tally.latency.quantiles_us(weights, told), usual, strict=True):
+        allowed = (base_us + tally.injected_us) / base_us * _TOLERANCE
+        worst = tally.deadline_us / base_us
+        rise = np.log(now_us / base_us / allowed) / np.log(np.maximum(worst / allowed, 1.0 + 1e-9))
+        # Where the fault alone takes longer than the deadline, nothing can be said.
+        parts.append(np.where(allowed < worst, np.clip(1.0 - rise, 0.0, 1.0), np.nan))
+    if not parts:
+        return np.full(len(weights), np.nan)
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def _recovery(tally: Tally, weights: Floats) -> Floats:
+    """Hold the time to recover, less what the fault's victims waited anyway, against the limit."""
+    unmeasured = np.full(len(weights), np.nan)
+    if tally.slices is None or tally.slice_counts is None:
+        return unmeasured
+    spare_s = tally.recovery_max_s - min(tally.slices.unavoidable_s, tally.slices.watched_s)
+    calls, answered, slow = (weights @ part for part in tally.slice_counts)
+    took_s = recovery.time_to_recover(tally.slices, calls, answered, slow)
+    if spare_s <= 0:
+        return unmeasured
+    late_s = np.maximum(0.0, took_s - tally.slices.unavoidable_s)
+    value = 1.0 - np.minimum(1.0, late_s / spare_s)
+    return np.where(took_s < 0, 0.0, value)
+
+
+def _blast(tally: Tally, weights: Floats) -> Floats:
+    """Hold the control arm's answers and p95 against its own baseline."""
+    if tally.control is None or not weights.shape[1]:
+        return np.full(len(weights), np.nan)
+    answered = _beside(tally.control, tally.control_before, weights)
+    if tally.control_latency is None or tally.control_latency_before is None:
+        return answered
+    now_us = tally.control_latency.quantiles_us(weights, (95.0,))[0]
+    usual_us = tally.control_latency_before.quantiles_us(weights, (95.0,))[0]
+    return answered * np.minimum(1.0, (_TOLERANCE * usual_us + SLACK_US) / now_us)
