@@ -182,6 +182,8 @@ def _single(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
         mend = nearest(value, _STEP_WORDS, what="steps")
         if isinstance(value, str) and value in _STEPS:
             mend = f"say what to {value}, as in {value}: NAME"
+        elif isinstance(value, str) and not mend.startswith("did"):
+            mend = f"write call: {value}, or one of {', '.join(LISTINGS)}"
         mistakes.add(trail, "a step", came, mend)
         return _PING
     kinds = [key for key in value if key in _STEP_WORDS]

@@ -78,6 +78,9 @@ def _mend(text: str, spot: Spot) -> str:
     line = lines[spot.line - 1] if spot.line <= len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces, not with tabs"
+    before = lines[spot.line - 2].partition("#")[0].strip() if spot.line > 1 else ""
+    if re.fullmatch(r"- [\w-]+", before):
+        return f"write {before}: with a colon, as more follows below it"
     if re.match(r"\[\d+\]", line[spot.column - 1 :]) and "{" in line:
         return 'quote the path inside { }, as in "result[0].id"'
     return "check indentation, quotes and brackets here"
