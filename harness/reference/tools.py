@@ -180,11 +180,11 @@ def _add_load(server: MCPServer, flaws: Flaws) -> None:
         label: str = "",
     ) -> Rest:
         """Take a while, and say how far it is."""
+        if Flaw.SYNC_BLOCKS_LOOP in flaws:
+            time.sleep(seconds)  # noqa: ASYNC251 - this is the flaw
+            return Rest(label=label, seconds=seconds)
         for step in range(PROGRESS_STEPS):
-            if Flaw.SYNC_BLOCKS_LOOP in flaws:
-                time.sleep(seconds / PROGRESS_STEPS)  # noqa: ASYNC251 - this is the flaw
-            else:
-                await anyio.sleep(seconds / PROGRESS_STEPS)
+            await anyio.sleep(seconds / PROGRESS_STEPS)
             await ctx.report_progress(step + 1, PROGRESS_STEPS)
         return Rest(label=label, seconds=seconds)
 

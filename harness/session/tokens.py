@@ -1,4 +1,4 @@
-"""How a session gets its access token and keeps it good: discovery, grants, refresh policies.
+"""How a session gets its access token and keeps it good: grants and refresh policies.
 
 No token and no secret of this module ever reaches a log, a message or a representation.
 """
@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import anyio
@@ -22,7 +22,8 @@ from harness.clock import NS_PER_S
 from harness.errors import TargetError, UsageError
 from harness.session.authority import OFFLINE, Authority
 
-NEVER_NS = 2**63 - 1  # the expiry of a token that does not say when it expires
+NEVER_NS = -1  # the expiry of a token that does not say when it expires
+LIFETIME_MAX_S = 10 * 365 * 86_400  # a longer one is a mistake of the server, or a joke
 ANSWER_S = 10.0
 BODY_LIMIT_BYTES = 256 * 1024
 REDIRECT_URI = "http://127.0.0.1/callback"  # never opened: the code is read off the redirect
@@ -46,31 +47,6 @@ class TokenPolicy:
 
     refresh: Literal["proactive", "on-401", "never"] = "proactive"
     refresh_before_s: float = 30.0  # before expiry; a third of the lifetime when that is less
-
-
-class Credential(Protocol):
-    """What a session presents to its target, and what the run may know about it."""
-
-    token: str  # empty while there is none
-    expires_ns: int  # run time; NEVER_NS when it does not say
-    minted_ns: int
-    serial: int  # how many tokens this session has had
-
-    async def obtain(self) -> None:
-        """Get a first token; nothing when there is one."""
-        ...
-
-    async def renew(self) -> None:
-        """Get another token, once, however many ask for it at the same time."""
-        ...
-
-    def due(self, now_ns: int) -> bool:
-        """Whether the policy wants a new token before the next call."""
-        ...
-
-    def damaged(self) -> str:
-        """A token that is like this one and must be refused."""
-        ...
 
 
 class TokenSource:
@@ -106,6 +82,15 @@ class TokenSource:
         self._flight = anyio.Lock()
         self._landed = 0
         self._failure: TokenError | None = None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a new token can be had: always, from a server that grants them."""
+        return True
+
+    def renews_on_refusal(self) -> bool:
+        """Whether a 401 is answered with a renewal; a proactive client does that too."""
+        return self._policy.refresh != "never"
 
     async def obtain(self) -> None:
         """Get a first token by the grant of this session; nothing when there is one.
@@ -300,6 +285,15 @@ class StaticBearer:
         self.serial = 1
         self._variable = variable
 
+    @property
+    def renewable(self) -> bool:
+        """Whether a new token can be had: never, whoever gave this one has to give another."""
+        return False
+
+    def renews_on_refusal(self) -> bool:
+        """Whether a 401 is answered with a renewal."""
+        return False
+
     async def obtain(self) -> None:
         """It is there from the start."""
 
@@ -350,7 +344,7 @@ def _lifetime_ns(answer: dict[str, object]) -> int | None:
             lifetime = float(value) if isinstance(value, int | float | str) else -1.0
         except ValueError:
             continue
-        if 0 <= lifetime < NEVER_NS / unit_ns / 2:
+        if 0 <= lifetime * unit_ns <= LIFETIME_MAX_S * NS_PER_S:
             return int(lifetime * unit_ns)
     return None
 

@@ -1,0 +1,1 @@
+"""Tests of the bundled server, over real sockets."""
