@@ -12,7 +12,8 @@ from pydantic_core import to_json
 from harness.clock import NS_PER_S
 from harness.outcome import Outcome, Reason
 from harness.wire import legacy, modern, negotiate
-from harness.wire.connection import LARGE_BYTES, Connection
+from harness.wire.arrival import Arrival
+from harness.wire.connection import LARGE_BYTES
 from harness.wire.endpoint import Endpoint
 from harness.wire.heads import modern_headers, render_head
 from harness.wire.jsonrpc import decode, encode_answer, encode_notification, encode_request
@@ -140,9 +141,7 @@ class WireClient:
         reply = None
         if self.session_id:
             head = self._render_for("DELETE", self._authorization) + b"\r\n"
-            call = Call(0, "", "", deadline_ns, len(head))
-            exchange = await self._exchange(head, b"", call, deadline_ns)
-            reply = read_receipt(exchange, call, also_fine=(405,))
+            reply = await self._send_receipted(head, deadline_ns, deadline_ns, also_fine=(405,))
             self.session_id = ""
         for task in self._answers or ():
             task.cancel()
@@ -189,16 +188,33 @@ class WireClient:
         head = b"%b%bContent-Length: %d\r\n\r\n" % (head, headers, len(body))
         call = Call(call_id, method, name, deadline_ns, len(head) + len(body))
         expires_ns = deadline_ns + self._grace_ns
-        exchange = await self._exchange(head, body, call, expires_ns, vanish_after_ns)
-        if isinstance(exchange, Unconnected):
-            return read_unconnected(exchange)
-        if exchange.reason:
-            return await self._read_broken(exchange, call, expires_ns, lose_reply=lose_reply)
-        reply = read_reply(exchange, call, self.schemas)
+        pool = self._pool
+        connection = pool.take()
+        if connection is None:
+            opened = await pool.connect(deadline_ns)
+            if isinstance(opened, Unconnected):
+                return read_unconnected(opened)
+            connection = opened
+        try:
+            if vanish_after_ns is not None:
+                connection.vanish_later(vanish_after_ns)
+            if len(body) <= LARGE_BYTES:
+                arrival = await connection.send(call_id, head + body, expires_ns)
+            else:
+                arrival = await (await connection.send_large(call_id, head, body, expires_ns))
+        except BaseException:
+            # The agent gave up: in the modern era the close is the cancel, and in both the
+            # connection's next bytes belong to nobody.
+            connection.abort()
+            raise
+        if arrival.reason:
+            pool.give_back(connection)
+            return await self._read_broken(arrival, call, expires_ns, lose_reply=lose_reply)
+        reply = read_reply(arrival, call, self.schemas)
         if lose_reply:
-            exchange.abort(reset=True)
+            connection.abort(reset=True)
             return read_withheld(reply)
-        self._pool.give_back(exchange)
+        pool.give_back(connection)
         return reply
 
     async def notify(self, method: str, params: bytes, *, deadline_ns: int) -> Reply:
@@ -228,54 +244,21 @@ class WireClient:
 
     # --- inside --------------------------------------------------------------------------------
 
-    async def _exchange(
-        self,
-        head: bytes,
-        body: bytes,
-        call: Call,
-        expires_ns: int,
-        vanish_after_ns: int | None = None,
-    ) -> Connection | Unconnected:
-        connection = self._pool.take()
-        if connection is None:
-            opened = await self._pool.connect(call.deadline_ns)
-            if isinstance(opened, Unconnected):
-                return opened
-            connection = opened
-        done = connection.begin(call.call_id, expires_ns)
-        if vanish_after_ns is not None:
-            connection.vanish_later(vanish_after_ns)
-        try:
-            if len(body) <= LARGE_BYTES:
-                connection.write(head + body)
-            else:
-                await connection.write_large(head, body)
-            await done
-        except BaseException:
-            # The agent gave up: in the modern era the close is the cancel, in both the
-            # connection's next bytes belong to nobody.
-            connection.abort()
-            raise
-        return connection
-
     async def _read_broken(
-        self, broken: Connection, call: Call, expires_ns: int, *, lose_reply: bool
+        self, broken: Arrival, call: Call, expires_ns: int, *, lose_reply: bool
     ) -> Reply:
         last, resumed = broken, 0
         if self._resume and self.era == "legacy" and can_resume(broken):
-            self._pool.give_back(broken)
-            first = (broken.sent_ns, broken.first_ns)
+            sent_ns, first_ns = broken.sent_ns, broken.first_ns
             last, resumed = await resume_stream(
                 broken, call, expires_ns, self._pool, self._render_get
             )
-            last.sent_ns, last.first_ns = first
+            last.sent_ns, last.first_ns = sent_ns, first_ns
         reply = read_reply(last, call, self.schemas)
         reply.resumed = resumed
         if lose_reply and not last.reason:
-            last.abort(reset=True)
+            self._pool.drop(reset=True)
             return read_withheld(reply)
-        if last is not broken or not resumed:
-            self._pool.give_back(last)
         if last.reason is Reason.HANG and self.era == "legacy" and call.method != legacy.INITIALIZE:
             await self._cancel(call.call_id)
         return reply
@@ -287,12 +270,22 @@ class WireClient:
 
     async def _post(self, body: bytes, headers: bytes, deadline_ns: int, expires_ns: int) -> Reply:
         head = b"%b%bContent-Length: %d\r\n\r\n" % (self._head, headers, len(body))
-        call = Call(0, "", "", deadline_ns, len(head) + len(body))
-        exchange = await self._exchange(head, body, call, expires_ns)
-        reply = read_receipt(exchange, call)
-        if isinstance(exchange, Connection):
-            self._pool.give_back(exchange)
-        return reply
+        return await self._send_receipted(head + body, deadline_ns, expires_ns)
+
+    async def _send_receipted(
+        self, request: bytes, deadline_ns: int, expires_ns: int, *, also_fine: tuple[int, ...] = ()
+    ) -> Reply:
+        call = Call(0, "", "", deadline_ns, len(request))
+        connection = self._pool.take() or await self._pool.connect(deadline_ns)
+        if isinstance(connection, Unconnected):
+            return read_unconnected(connection)
+        try:
+            arrival = await connection.send(0, request, expires_ns)
+        except BaseException:
+            connection.abort()
+            raise
+        self._pool.give_back(connection)
+        return read_receipt(arrival, call, also_fine=also_fine)
 
     def _dress(self, method: str, params: bytes, name: str, headers: bytes) -> tuple[bytes, bytes]:
         headers = modern_headers(method, name) + headers

@@ -1,4 +1,4 @@
-"""One clock tick for all waits of a process: a sweep four times a second instead of a timer a call."""
+"""One tick for all waits of a process: a sweep four times a second, not a timer for each call."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from harness.wire.endpoint import Endpoint
 from harness.wire.schemas import header_value
 
@@ -51,6 +53,7 @@ def checked_authorization(value: bytes) -> bytes:
     return value
 
 
+@lru_cache(maxsize=1024)
 def modern_headers(method: str, name: str) -> bytes:
     """The `Mcp-Method` and `Mcp-Name` lines that every modern request repeats."""
     if name and method in NAMED_METHODS:

@@ -16,11 +16,12 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
+CHUNK_START: Final = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _CHUNK_LINE_BYTES = 4096
 _NO_BODY_STATUSES = frozenset({204, 304})
 
 
-class HttpViolationError(Exception):
+class BrokenReplyError(Exception):
     """The peer's bytes break HTTP or a bound; `reason` names which."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -65,21 +66,21 @@ def parse_head(raw: bytes) -> Head:
     """The head in `raw`, which ends before the blank line; treat the value as frozen.
 
     Raises:
-        HttpViolationError: the bytes are not an HTTP/1.x response head.
+        BrokenReplyError: the bytes are not an HTTP/1.x response head.
     """
     # CR and LF may only come as a pair, and NUL never: everything else here is smuggling.
     if raw.count(b"\r\n") != raw.count(b"\n") or raw.count(b"\r\n") != raw.count(b"\r"):
-        raise HttpViolationError(Reason.MALFORMED_HTTP, "a bare CR or LF in the response head")
+        raise BrokenReplyError(Reason.MALFORMED_HTTP, "a bare CR or LF in the response head")
     lines = raw.split(b"\r\n")
     status_line = _STATUS_LINE.fullmatch(lines[0])
     if status_line is None:
         shown = lines[0][:40].decode("latin-1")
-        raise HttpViolationError(Reason.MALFORMED_HTTP, f"not an HTTP/1.x status line: {shown!r}")
+        raise BrokenReplyError(Reason.MALFORMED_HTTP, f"not an HTTP/1.x status line: {shown!r}")
     head = Head(status=int(status_line[2]), keep_alive=status_line[1] == b"1")
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         if not colon or not _TOKEN.fullmatch(name) or b"\0" in value:
-            raise HttpViolationError(Reason.MALFORMED_HTTP, "a malformed header line")
+            raise BrokenReplyError(Reason.MALFORMED_HTTP, "a malformed header line")
         reader = _READERS.get(name.lower())
         if reader is not None:
             reader(head, value.strip(b" \t"))
@@ -104,14 +105,14 @@ def _read_length(head: Head, value: bytes) -> None:
     lengths = {part.strip(b" \t") for part in value.split(b",")}
     length = lengths.pop()
     if lengths or not _LENGTH.fullmatch(length) or head.length not in (UNANNOUNCED, int(length)):
-        raise HttpViolationError(Reason.MALFORMED_HTTP, "a Content-Length that is not one number")
+        raise BrokenReplyError(Reason.MALFORMED_HTTP, "a Content-Length that is not one number")
     head.length = int(length)
 
 
 def _read_transfer_encoding(head: Head, value: bytes) -> None:
     codings = [part.strip(b" \t").lower() for part in value.split(b",")]
     if codings[-1] != b"chunked" or codings.count(b"chunked") > 1 or head.chunked:
-        raise HttpViolationError(Reason.MALFORMED_HTTP, "a Transfer-Encoding other than chunked")
+        raise BrokenReplyError(Reason.MALFORMED_HTTP, "a Transfer-Encoding other than chunked")
     head.chunked = True
     head.encoded = head.encoded or len(codings) > 1
 
@@ -141,7 +142,7 @@ def _read_content_encoding(head: Head, value: bytes) -> None:
 def _read_session_id(head: Head, value: bytes) -> None:
     # The specification allows visible ASCII only; anything else would break our own head.
     if not value or any(byte < 0x21 or byte > 0x7E for byte in value):  # noqa: PLR2004
-        raise HttpViolationError(Reason.MALFORMED_HTTP, "a session id that is not visible ASCII")
+        raise BrokenReplyError(Reason.MALFORMED_HTTP, "a session id that is not visible ASCII")
     head.session_id = value.decode("ascii")
 
 
@@ -229,8 +230,19 @@ class ChunkedBody:
         """The payload inside `received`.
 
         Raises:
-            HttpViolationError: the chunks are malformed, or their lines or trailers too long.
+            BrokenReplyError: the chunks are malformed, or their lines or trailers too long.
         """
+        if not (self._missing or self._line or self._after_data or self._trailers):
+            # The hot path: segments that hold exactly one chunk, or exactly the last one.
+            start = CHUNK_START.match(received)
+            if start is not None:
+                begin, end = start.end(), start.end() + int(start[1], 16)
+                if end + 2 == len(received) and received.endswith(b"\r\n"):
+                    self.done = begin == end
+                    return received[begin:end]
+        return self._feed_slowly(received)
+
+    def _feed_slowly(self, received: bytes) -> bytes:
         pieces: list[bytes] = []
         at, size = 0, len(received)
         while at < size and not self.done:
@@ -244,7 +256,7 @@ class ChunkedBody:
             end = received.find(b"\n", at)
             self._line += received[at:] if end < 0 else received[at : end + 1]
             if len(self._line) > _CHUNK_LINE_BYTES:
-                raise HttpViolationError(Reason.MALFORMED_HTTP, "a chunk's line is too long")
+                raise BrokenReplyError(Reason.MALFORMED_HTTP, "a chunk's line is too long")
             if end < 0:
                 break
             at = end + 1
@@ -256,19 +268,19 @@ class ChunkedBody:
     def _end_line(self) -> None:
         line, self._line = self._line, b""
         if not line.endswith(b"\r\n"):
-            raise HttpViolationError(Reason.MALFORMED_HTTP, "a chunk's line ends in a bare LF")
+            raise BrokenReplyError(Reason.MALFORMED_HTTP, "a chunk's line ends in a bare LF")
         if self._after_data:
             if line != b"\r\n":
-                raise HttpViolationError(Reason.MALFORMED_HTTP, "a chunk longer than it announced")
+                raise BrokenReplyError(Reason.MALFORMED_HTTP, "a chunk longer than it announced")
             self._after_data = False
         elif self._trailers:
             self._trailer_bytes -= len(line)
             if self._trailer_bytes < 0:
-                raise HttpViolationError(Reason.HEADER_TOO_LARGE, "trailers without end")
+                raise BrokenReplyError(Reason.HEADER_TOO_LARGE, "trailers without end")
             self.done = line == b"\r\n"
         else:
             match = _CHUNK_SIZE.fullmatch(line[:-2])
             if match is None:
-                raise HttpViolationError(Reason.MALFORMED_HTTP, "a chunk without a size")
+                raise BrokenReplyError(Reason.MALFORMED_HTTP, "a chunk without a size")
             self._missing = int(match[1], 16)
             self._trailers = self._missing == 0

@@ -67,13 +67,19 @@ def sort_message(message: object, call_id: int) -> Sort:
     """What `message` is for a client that waits for the response to `call_id`."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return Sort.BROKEN
-    if "method" in message:
-        if not isinstance(message["method"], str):
-            return Sort.BROKEN
-        if "id" not in message:
-            return Sort.NOTIFICATION
-        # JSON-RPC allows null; MCP does not, and no answer could name it.
-        return Sort.REQUEST if isinstance(message["id"], (int, str)) else Sort.BROKEN
+    return _sort_call(message) if "method" in message else _sort_response(message, call_id)
+
+
+def _sort_call(message: dict[str, Any]) -> Sort:
+    if not isinstance(message["method"], str):
+        return Sort.BROKEN
+    if "id" not in message:
+        return Sort.NOTIFICATION
+    # JSON-RPC allows null; MCP does not, and no answer could name it.
+    return Sort.REQUEST if isinstance(message["id"], (int, str)) else Sort.BROKEN
+
+
+def _sort_response(message: dict[str, Any], call_id: int) -> Sort:
     has_result, has_error = "result" in message, "error" in message
     if has_result == has_error or (has_error and not _is_error(message["error"])):
         return Sort.BROKEN

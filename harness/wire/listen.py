@@ -1,4 +1,4 @@
-"""A session's standing GET stream: what the server says unasked, with no task while it is silent."""
+"""A session's standing GET stream: what the server says unasked, without a task of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
+from harness.wire.arrival import Arrival
 from harness.wire.connection import Connection
 from harness.wire.deadlines import NEVER_NS, Sweep
 from harness.wire.endpoint import Endpoint
+from harness.wire.http import BrokenReplyError
 from harness.wire.jsonrpc import Sort, decode, sort_message
 from harness.wire.limits import Limits
 from harness.wire.pool import Pool, Unconnected, dial
@@ -70,8 +72,7 @@ class Listener:
 
     async def start(self) -> None:
         """Ask for the stream; returns when the request is out, for many servers answer late."""
-        connection = Connection(self)
-        connection.endless = True
+        connection = Connection(self, asyncio.get_running_loop())
         limit_ns = self.now_ns() + int(self.limits.connect_s * NS_PER_S)
         failure = await dial(connection, self._endpoint, self._pool, limit_ns)
         if isinstance(failure, Unconnected):
@@ -79,8 +80,8 @@ class Listener:
             return
         self._connection = connection
         self.state = Listening.OPEN
-        done = connection.begin(NO_CALL, NEVER_NS)
-        connection.write(with_last_event_id(self._get_head(), self._last_id))
+        request = with_last_event_id(self._get_head(), self._last_id)
+        done = connection.send(NO_CALL, request, NEVER_NS)
         done.add_done_callback(self._end)
 
     def drop(self, *, reset: bool) -> None:
@@ -103,17 +104,21 @@ class Listener:
 
     # --- what the connection reports -----------------------------------------------------------
 
-    def take_event(self, connection: Connection, data: bytes, now_ns: int) -> None:
-        """Count a message; answer it when the server asks something."""
+    def take_event(self, arrival: Arrival, data: bytes, now_ns: int) -> None:
+        """Count a message; answer it when the server asks something.
+
+        Raises:
+            BrokenReplyError: the event is no JSON.
+        """
         del now_ns
         self.messages += 1
-        connection.events = 0
         self._failures = 0
+        if arrival.pieces is not None:
+            arrival.pieces.events = 0  # a standing stream may have any number of them
         try:
             message = decode(data)
         except ValueError as error:
-            connection.fail(Reason.MALFORMED_JSON, str(error))
-            return
+            raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
         if sort_message(message, NO_CALL) is Sort.REQUEST:
             self._on_server_request(message)
 
@@ -123,20 +128,19 @@ class Listener:
     def take_lost(self, connection: Connection) -> None:
         """The connection is gone; `_end` has seen to it, unless it never began."""
 
-    def _end(self, done: asyncio.Future[None]) -> None:
-        del done
+    def _end(self, done: asyncio.Future[Arrival]) -> None:
         connection, self._connection = self._connection, None
         if connection is None or self.state is Listening.OFF:
             return
-        if connection.head is not None:
-            self.status = connection.head.status
-        if connection.sse is not None:
-            self._last_id = connection.sse.last_id or self._last_id
-            if connection.sse.retry_ms >= 0:
-                self._retry_ms = connection.sse.retry_ms
-        refused = connection.head is not None and connection.sse is None
+        arrival = done.result()
+        if arrival.head is not None:
+            self.status = arrival.head.status
+        if arrival.sse is not None:
+            self._last_id = arrival.sse.last_id or self._last_id
+            if arrival.sse.retry_ms >= 0:
+                self._retry_ms = arrival.sse.retry_ms
         connection.abort()
-        if refused:
+        if arrival.head is not None and arrival.sse is None:
             self.state = Listening.REFUSED
         else:
             self._fall_back()

@@ -1,4 +1,4 @@
-"""What a request of the stateless era (2026-07-28) carries: `_meta` in the body, names in headers."""
+"""What each request of the stateless era (2026-07-28) carries in its body, lacking a session."""
 
 from __future__ import annotations
 

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
+from harness.wire.arrival import Arrival
 from harness.wire.connection import Connection, Stage
 from harness.wire.deadlines import Sweep, running_sweep
 from harness.wire.endpoint import Endpoint
+from harness.wire.http import BrokenReplyError
 from harness.wire.jsonrpc import Sort, decode, sort_message
 from harness.wire.limits import Limits
 
@@ -65,8 +67,9 @@ class Pool:
 
     def take(self) -> Connection | None:
         """An idle connection whose end nobody has seen, or None."""
-        while self._idle:
-            connection = self._idle.pop()
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
             if connection.usable:
                 return connection
         return None
@@ -81,7 +84,7 @@ class Pool:
 
     async def connect(self, deadline_ns: int) -> Connection | Unconnected:
         """A new connection, or why there is none by the deadline or the connect limit."""
-        connection = Connection(self)
+        connection = Connection(self, asyncio.get_running_loop())
         failure = await dial(connection, self._endpoint, self, deadline_ns)
         if failure is not None:
             return failure
@@ -98,39 +101,42 @@ class Pool:
     def _bound_draining(self) -> None:
         draining = [one for one in self._open if one.stage is Stage.DRAIN]
         if len(draining) > DRAINING_MAX:
-            min(draining, key=lambda one: one.done_ns).abort()
+            min(draining, key=lambda one: one.arrival.done_ns).abort()
 
     # --- what connections report ---------------------------------------------------------------
 
-    def take_event(self, connection: Connection, data: bytes, now_ns: int) -> None:
-        """Sort what came on a reply's stream; the reply itself is left on the connection."""
+    def take_event(self, arrival: Arrival, data: bytes, now_ns: int) -> None:
+        """Sort what came on a reply's stream; the reply itself is left on the arrival.
+
+        Raises:
+            BrokenReplyError: the event is no JSON or no JSON-RPC.
+        """
         try:
             message = decode(data)
         except ValueError as error:
-            connection.fail(Reason.MALFORMED_JSON, f"an event that is no JSON: {error}")
-            return
+            raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
         if isinstance(message, list) and self.batches:
             for one in message:
-                self._take_message(connection, one, now_ns)
+                self._take_message(arrival, one, now_ns)
         else:
-            self._take_message(connection, message, now_ns)
+            self._take_message(arrival, message, now_ns)
 
-    def _take_message(self, connection: Connection, message: object, now_ns: int) -> None:
-        sort = sort_message(message, connection.call_id)
+    def _take_message(self, arrival: Arrival, message: object, now_ns: int) -> None:
+        sort = sort_message(message, arrival.call_id)
         if sort is Sort.BROKEN:
-            connection.fail(Reason.NOT_JSONRPC, "an event that is no JSON-RPC 2.0 message")
-            return
+            raise BrokenReplyError(Reason.NOT_JSONRPC, "an event that is no JSON-RPC 2.0 message")
         assert isinstance(message, dict)
         if sort in (Sort.RESULT, Sort.ERROR, Sort.NAMELESS_ERROR):
-            if connection.message is None:
-                connection.message = message
-                connection.done_ns = now_ns
+            if arrival.message is None:
+                arrival.message = message
+                arrival.done_ns = now_ns
             else:
                 self.duplicate_replies += 1
             return
         self.foreign_messages += 1
         if sort is Sort.OTHER_ID:
-            connection.other_ids += 1
+            assert arrival.pieces is not None
+            arrival.pieces.other_ids += 1
         elif sort is Sort.REQUEST:
             self._on_server_request(message)
 

@@ -1,20 +1,20 @@
-"""From what arrived on a connection to one `Reply`: the outcome of a request, and why."""
+"""From what arrived to one `Reply`: the outcome of a request, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 from harness.outcome import EndedBy, Outcome, Reason
-from harness.wire.connection import Connection
+from harness.wire.arrival import REFUSAL_STATUS, Arrival
 from harness.wire.http import Head, Kind
 from harness.wire.jsonrpc import Sort, decode, describe_error, sort_message
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
-from harness.wire.shapes import misshape
+from harness.wire.shapes import is_plain_call, misshape
 
-OK_STATUS: Final = 200
-REFUSAL_STATUS: Final = 300
 # RFC 9110 says what these mean whatever the body says: the credential decided, not the call.
 CREDENTIAL_STATUSES: Final = frozenset({401, 403})
 _LAST_TRANSPORT_REASON = Reason.STREAM_ENDED
@@ -22,6 +22,10 @@ _FOR_REASON = {
     Reason.HANG: (Outcome.HANG, EndedBy.DEADLINE),
     Reason.VANISHED: (Outcome.ABANDONED, EndedBy.CLIENT),
 }
+# Names for the hot path: a member of an enumeration costs three look-ups each time.
+_OK, _NONE = Outcome.OK, Reason.NONE
+_JSON, _SSE = Kind.JSON, Kind.SSE
+_RESPONSE_MEMBERS = 3  # jsonrpc, id, result
 
 
 @dataclass(slots=True)
@@ -35,69 +39,72 @@ class Call:
     request_bytes: int
 
 
-def read_reply(connection: Connection, call: Call, schemas: SchemaBook) -> Reply:
-    """The reply to `call` as the connection holds it, judged."""
-    head = connection.head
-    if connection.reason or head is None:
-        return read_failure(connection, call)
+def read_reply(arrival: Arrival, call: Call, schemas: SchemaBook) -> Reply:
+    """The reply to `call` as it arrived, judged."""
+    head = arrival.head
+    if arrival.reason or head is None:
+        return read_failure(arrival, call)
     reply = Reply(
-        Outcome.OK,
-        Reason.NONE,
+        _OK,
+        _NONE,
         head.status,
         None,
         None,
-        connection.sent_ns,
-        connection.first_ns,
-        connection.done_ns,
+        arrival.sent_ns,
+        arrival.first_ns,
+        arrival.done_ns,
         call.request_bytes,
-        connection.reply_bytes,
+        arrival.reply_bytes,
     )
-    if head.session_id:
-        reply.session_id = head.session_id
-    message: Any = connection.message
+    message: Any = arrival.message
     if message is None:
         if head.status >= REFUSAL_STATUS:
-            read_refusal(reply, head, connection, call)
+            read_refusal(reply, head, arrival, call)
         else:
-            message = _read_body(reply, head, connection)
+            message = _read_body(reply, head, arrival)
     if message is not None:
         _read_message(reply, message, call, schemas)
+    if head.session_id:
+        reply.session_id = head.session_id
     if reply.done_ns > call.deadline_ns:
         reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.LATE_REPLY
     return reply
 
 
-def _read_body(reply: Reply, head: Head, connection: Connection) -> Any:
-    body = connection.body
+def _read_body(reply: Reply, head: Head, arrival: Arrival) -> Any:
+    body = arrival.body
     if not body:
         _break(reply, Reason.NO_REPLY, f"HTTP {head.status} without a body")
         return None
-    if head.kind is not Kind.JSON:
+    if head.kind is not _JSON and head.kind is not _SSE:
         _break(reply, Reason.WRONG_CONTENT_TYPE, "the reply is neither JSON nor an event stream")
         return None
     try:
-        message = decode(bytes(body))
+        message = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         _break(reply, Reason.MALFORMED_JSON, str(error))
         return None
-    if isinstance(message, list) and len(message) == 1:
-        message = message[0]  # a batch of one, which 2025-03-26 allows
+    if type(message) is list and len(message) == 1:
+        return message[0]  # a batch of one, which 2025-03-26 allows
     if message is None:
         _break(reply, Reason.NOT_JSONRPC, "the reply is null")
     return message
 
 
 def _read_message(reply: Reply, message: Any, call: Call, schemas: SchemaBook) -> None:
+    if (
+        type(message) is dict
+        and len(message) == _RESPONSE_MEMBERS
+        and "result" in message
+        and message.get("jsonrpc") == "2.0"
+        and message.get("id") == call.call_id
+        and type(message["id"]) is int
+    ):
+        _read_result(reply, message["result"], call, schemas)
+        return
     sort = sort_message(message, call.call_id)
     if sort is Sort.RESULT:
-        reply.result = result = message["result"]
-        wrong = misshape(call.method, result)
-        if wrong is not None:
-            reply.outcome, reply.reason, reply.detail = Outcome.WRONG, Reason.RESULT_SHAPE, wrong
-        elif call.method == "tools/call":
-            _check_tool_result(reply, result, call.name, schemas)
-        elif call.method == "tools/list":
-            schemas.learn(result)
+        _read_result(reply, message["result"], call, schemas)
     elif sort in (Sort.ERROR, Sort.NAMELESS_ERROR):
         reply.error = message["error"]
         _break(reply, Reason.JSONRPC_ERROR, describe_error(message["error"]))
@@ -105,6 +112,20 @@ def _read_message(reply: Reply, message: Any, call: Call, schemas: SchemaBook) -
         _break(reply, Reason.WRONG_ID, "the response answers another id")
     else:
         _break(reply, Reason.NOT_JSONRPC, "the reply is no JSON-RPC 2.0 response")
+
+
+def _read_result(reply: Reply, result: Any, call: Call, schemas: SchemaBook) -> None:
+    reply.result = result
+    method = call.method
+    if method == "tools/call" and is_plain_call(result) and call.name not in schemas.validators:
+        return
+    wrong = misshape(method, result)
+    if wrong is not None:
+        reply.outcome, reply.reason, reply.detail = Outcome.WRONG, Reason.RESULT_SHAPE, wrong
+    elif method == "tools/call":
+        _check_tool_result(reply, result, call.name, schemas)
+    elif method == "tools/list":
+        schemas.learn(result)
 
 
 def _check_tool_result(
@@ -118,15 +139,15 @@ def _check_tool_result(
         reply.outcome, reply.reason, reply.detail = Outcome.WRONG, Reason.SCHEMA, violation
 
 
-def read_refusal(reply: Reply, head: Head, connection: Connection, call: Call) -> None:
+def read_refusal(reply: Reply, head: Head, arrival: Arrival, call: Call) -> None:
     """Fill in what a status outside 2xx says, and the JSON-RPC error that came with it."""
     reply.outcome, reply.reason = Outcome.HTTP_ERROR, Reason.HTTP_STATUS
     reply.detail = f"HTTP {head.status}"
     reply.challenge, reply.retry_after = head.challenge, head.retry_after
-    if head.kind is not Kind.JSON or not connection.body:
+    if head.kind is not _JSON or not arrival.body:
         return
     try:
-        message = decode(bytes(connection.body))
+        message = decode(bytes(arrival.body))
     except ValueError:
         return
     sort = sort_message(message, call.call_id)
@@ -141,33 +162,35 @@ def _break(reply: Reply, reason: Reason, detail: str) -> None:
     reply.outcome, reply.reason, reply.detail = Outcome.PROTOCOL_ERROR, reason, detail
 
 
-def read_failure(connection: Connection, call: Call) -> Reply:
+def read_failure(arrival: Arrival, call: Call) -> Reply:
     """The reply to a call whose reply never became whole."""
-    head, reason = connection.head, connection.reason
+    head, reason = arrival.head, arrival.reason
     reply = Reply(
         outcome=Outcome.PROTOCOL_ERROR,
         reason=reason,
         status=head.status if head else 0,
-        sent_ns=connection.sent_ns,
-        first_ns=connection.first_ns,
+        sent_ns=arrival.sent_ns,
+        first_ns=arrival.first_ns,
         request_bytes=call.request_bytes,
-        reply_bytes=connection.reply_bytes,
+        reply_bytes=arrival.reply_bytes,
         challenge=head.challenge if head else "",
         retry_after=head.retry_after if head else "",
-        detail=connection.detail,
+        detail=arrival.detail,
     )
+    late = arrival.ended_ns > call.deadline_ns
     if reason in _FOR_REASON:
         reply.outcome, reply.ended_by = _FOR_REASON[reason]
-        if reason is Reason.HANG and connection.partial:
+        if reason is Reason.HANG and arrival.partial:
             reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.DEADLINE
-            reply.detail = f"a reply was still trickling in, {connection.reply_bytes} bytes so far"
+            reply.detail = f"a reply was still trickling in, {arrival.reply_bytes} bytes so far"
     elif reason <= _LAST_TRANSPORT_REASON:
         reply.outcome, reply.ended_by = Outcome.TRANSPORT_ERROR, EndedBy.CLOSED
-        if reason is Reason.STREAM_ENDED and connection.other_ids:
+        if arrival.pieces is not None and arrival.pieces.other_ids:
             _break(reply, Reason.WRONG_ID, "the stream ended with a response to another id only")
-        elif connection.ended_ns > call.deadline_ns:
+        elif late:
             reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.DEADLINE
-    elif connection.ended_ns > call.deadline_ns:
-        reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.LATE_REPLY
-        reply.done_ns = connection.ended_ns
+    else:
+        reply.done_ns = arrival.ended_ns
+        if late:
+            reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.LATE_REPLY
     return reply

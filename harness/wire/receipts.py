@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from harness.outcome import EndedBy, Outcome, Reason
-from harness.wire.connection import Connection
+from harness.wire.arrival import REFUSAL_STATUS, Arrival
 from harness.wire.pool import Unconnected
-from harness.wire.reading import REFUSAL_STATUS, Call, read_failure, read_refusal
+from harness.wire.reading import Call, read_failure, read_refusal
 from harness.wire.reply import Reply
 
 
-def read_receipt(
-    exchange: Connection | Unconnected, call: Call, *, also_fine: tuple[int, ...] = ()
-) -> Reply:
+def read_receipt(arrival: Arrival, call: Call, *, also_fine: tuple[int, ...] = ()) -> Reply:
     """OK when the server took the message, by any success status or one that is `also_fine`."""
-    if isinstance(exchange, Unconnected):
-        return read_unconnected(exchange)
-    head = exchange.head
-    if head is None or (exchange.reason and exchange.reason is not Reason.STREAM_ENDED):
-        return read_failure(exchange, call)
+    head = arrival.head
+    if head is None or (arrival.reason and arrival.reason is not Reason.STREAM_ENDED):
+        return read_failure(arrival, call)
     reply = Reply(
         outcome=Outcome.OK,
         status=head.status,
-        sent_ns=exchange.sent_ns,
-        first_ns=exchange.first_ns,
-        done_ns=exchange.done_ns if exchange.done_ns >= 0 else exchange.ended_ns,
+        sent_ns=arrival.sent_ns,
+        first_ns=arrival.first_ns,
+        done_ns=arrival.done_ns if arrival.done_ns >= 0 else arrival.ended_ns,
         request_bytes=call.request_bytes,
-        reply_bytes=exchange.reply_bytes,
+        reply_bytes=arrival.reply_bytes,
     )
     if head.status >= REFUSAL_STATUS and head.status not in also_fine:
-        read_refusal(reply, head, exchange, call)
+        read_refusal(reply, head, arrival, call)
     if reply.done_ns > call.deadline_ns:
         reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.LATE_REPLY
     return reply

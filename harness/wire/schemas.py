@@ -28,7 +28,6 @@ class ParamHeader:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Promise:
     listed: Mapping[str, Any]
-    validator: Any  # of jsonschema_rs, which is untyped; None without an outputSchema
     headers: tuple[ParamHeader, ...]
 
 
@@ -37,7 +36,8 @@ class SchemaBook:
 
     def __init__(self) -> None:
         self._promises: dict[str, _Promise] = {}
-        self._validators: dict[bytes, Any] = {}
+        self._compiled: dict[bytes, Any] = {}
+        self.validators: dict[str, Any] = {}  # of the tools that promise an output
         self.unusable: dict[str, str] = {}  # tool -> why its outputSchema cannot be used
 
     def learn(self, tools_list_result: Mapping[str, Any]) -> None:
@@ -51,9 +51,13 @@ class SchemaBook:
                 continue
             if known is None and len(self._promises) >= TOOLS_MAX:
                 continue
+            validator = self._compile(tool["name"], tool.get("outputSchema"))
+            if validator is None:
+                self.validators.pop(tool["name"], None)
+            else:
+                self.validators[tool["name"]] = validator
             self._promises[tool["name"]] = _Promise(
                 listed=tool,
-                validator=self._compile(tool["name"], tool.get("outputSchema")),
                 headers=tuple(_param_headers(tool.get("inputSchema"))),
             )
 
@@ -62,13 +66,13 @@ class SchemaBook:
 
         None as content means the reply had none, which breaks the promise of an output schema.
         """
-        promise = self._promises.get(tool)
-        if promise is None or promise.validator is None:
+        validator = self.validators.get(tool)
+        if validator is None:
             return None
         if structured_content is None:
             return "structuredContent is missing, though the tool has an outputSchema"
         try:
-            promise.validator.validate(structured_content)
+            validator.validate(structured_content)
         except jsonschema_rs.ValidationError as error:
             place = "/".join(str(step) for step in error.instance_path)
             return f"structuredContent/{place}: {error.message}"[:DETAIL_CHARACTERS]
@@ -97,15 +101,15 @@ class SchemaBook:
         if not isinstance(schema, dict):
             return None
         key = to_json(schema)
-        if key not in self._validators:
+        if key not in self._compiled:
             try:
                 # Offline: a hostile schema must not make this process fetch anything.
                 validator = jsonschema_rs.validator_for(schema, offline=True)
             except (ValueError, jsonschema_rs.ReferencingError) as error:
                 self.unusable[tool] = str(error)[:DETAIL_CHARACTERS]
                 validator = None
-            self._validators[key] = validator
-        return self._validators[key]
+            self._compiled[key] = validator
+        return self._compiled[key]
 
 
 def header_value(value: str | float) -> bytes:

@@ -28,20 +28,28 @@ _NAMED = {
 }
 
 
+_PLAIN_MEMBERS = frozenset({"content", "isError", "resultType"})
+
+
+def is_plain_call(result: object) -> bool:
+    """Whether this is the commonest success: one piece of content and nothing to look into."""
+    if type(result) is not dict or not _PLAIN_MEMBERS.issuperset(result):
+        return False
+    content = result.get("content")
+    return (
+        type(content) is list
+        and len(content) == 1
+        and type(content[0]) is dict
+        and "type" in content[0]
+        and result.get("isError", False) is False
+        and result.get("resultType", "complete") == "complete"
+    )
+
+
 def misshape(method: str, result: object) -> str | None:
     """What is missing from `result`, in a few words; None when its shape is right."""
     if not isinstance(result, dict):
         return "the result is not an object"
-    if method == "tools/call":
-        content = result.get("content")
-        if (
-            type(content) is list
-            and len(content) == 1
-            and type(content[0]) is dict
-            and "type" in content[0]
-            and len(result) == 1
-        ):
-            return None  # the hot path: one piece of content and nothing else
     kind = result.get("resultType", "complete")
     if kind != "complete":
         shown = str(kind)[:DETAIL_CHARACTERS]
@@ -65,15 +73,18 @@ def _misshapen_list(method: str, wanted: str, result: dict[str, Any]) -> str | N
         if not all(isinstance(item, str) for item in items):
             return "'supportedVersions' holds something that is not a string"
         return None if isinstance(result.get("capabilities"), dict) else "no 'capabilities'"
-    members = _NAMED[method]
+    if method == "tools/call" and not isinstance(result.get("isError", False), bool):
+        return "'isError' is not true or false"
+    return _misshapen_entries(wanted, items, _NAMED[method])
+
+
+def _misshapen_entries(wanted: str, items: list[Any], members: tuple[str, ...]) -> str | None:
     for item in items:
         if not isinstance(item, dict):
             return f"{wanted!r} holds something that is not an object"
         for member in members:
             if member not in item:
                 return f"an entry of {wanted!r} has no {member!r}"
-    if method == "tools/call" and not isinstance(result.get("isError", False), bool):
-        return "'isError' is not true or false"
     return None
 
 

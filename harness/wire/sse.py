@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from harness.outcome import Reason
-from harness.wire.http import HttpViolationError
+from harness.wire.http import BrokenReplyError
 
 RETRY_MS_MAX: Final = 600_000
 _RETRY_DIGITS: Final = 9
@@ -16,7 +16,7 @@ class SseParser:
     """Turns bytes into the data of `message` events, and remembers what resuming needs.
 
     `last_id` is the id of the last whole event (empty when none was given), `retry_ms` the last
-    reconnection time the server asked for (-1 when it did not), `ignored` the events of other types.
+    reconnection time the server asked for (-1 when it did not), `ignored` events of other types.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class SseParser:
         """The data of every event that `received` completes, in order; empty data is left out.
 
         Raises:
-            HttpViolationError: one event is larger than the limit.
+            BrokenReplyError: one event is larger than the limit.
         """
         if self._skip_lf and received:
             self._skip_lf = False
@@ -93,10 +93,10 @@ class SseParser:
         if self._event_bytes + len(self._tail) > self._event_bytes_max:
             raise self._too_large()
 
-    def _too_large(self) -> HttpViolationError:
+    def _too_large(self) -> BrokenReplyError:
         self._tail, self._data = None, []
         limit = self._event_bytes_max
-        return HttpViolationError(Reason.EVENT_TOO_LARGE, f"one event is over {limit} bytes")
+        return BrokenReplyError(Reason.EVENT_TOO_LARGE, f"one event is over {limit} bytes")
 
     def _take(self, line: bytes) -> None:
         if not self._begun:

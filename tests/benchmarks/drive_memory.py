@@ -1,4 +1,4 @@
-"""Opens sessions with a standing GET stream, calls a little, idles, and tells what each one weighs."""
+"""Opens sessions with a standing GET stream, lets them call and idle, and weighs them."""
 
 from __future__ import annotations
 

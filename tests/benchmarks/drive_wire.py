@@ -1,4 +1,4 @@
-"""Drives squall's own wire engine: fifty sessions in a closed loop, a journal record for each call."""
+"""Drives squall's own wire engine: fifty sessions in a closed loop, a record for each call."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ class _Driver:
         self._clock = RunClock()
         schemas = SchemaBook()
         self._clients = [
-            WireClient(
-                Endpoint.from_url(url), era=era, now_ns=self._clock.now_ns, schemas=schemas
-            )
+            WireClient(Endpoint.from_url(url), era=era, now_ns=self._clock.now_ns, schemas=schemas)
             for _ in range(SESSIONS)
         ]
         self._running = False

@@ -24,6 +24,10 @@ from tests.benchmarks.rounds import ARGUMENTS, SESSIONS, Round
 
 WAIT_S: Final = 60
 PATHS: Final = ("json", "sse", "sse3")
+HEADER: Final = (
+    f"{'engine':<24}{'us/call min':>12}{'median':>9}{'calls/CPU-s':>13}"
+    f"{'of wrk':>9}{'x FastHttpUser':>16}"
+)
 _WRK_REQUESTS = re.compile(r"(\d+) requests in")
 
 
@@ -176,8 +180,7 @@ def _table(path: str, measured: dict[str, list[Round]]) -> list[str]:
 
     lines = [
         f"reply: {path}",
-        f"{'engine':<24}{'us/call min':>12}{'median':>9}{'calls/CPU-s':>13}"
-        f"{'of wrk':>9}{'x FastHttpUser':>16}",
+        HEADER,
     ]
     wrk_us, locust_us = best_us("wrk"), best_us("FastHttpUser")
     for name, rounds in measured.items():
