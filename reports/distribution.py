@@ -9,14 +9,14 @@ from typing import Final, Literal
 
 import numpy as np
 
-from harness.journal import Calls
+from harness.latencies import SAMPLES_MIN, Origin, measured
 from harness.phases import BASELINE, Evidence, Mask
-from reports.series import Floats, arm_mask, latency_ms, timed
+from reports.series import Floats, arm_mask, latency_ms
 
 _POINTS_A_DECADE: Final = 12
 _TOOLS_MAX: Final = 100
 _PHASES_MAX: Final = 40
-_ESTIMATE_SAMPLES: Final = {0.5: 20, 0.95: 60, 0.99: 300}  # fewer do not bound that quantile
+_ORIGINS: Final[tuple[Origin, ...]] = ("due", "sent")
 
 
 Role = Literal["baseline", "fault", "recovery"]
@@ -29,7 +29,7 @@ class Spectrum:
 
     arm: str
     phase: str
-    origin: Literal["due", "sent"]
+    origin: Origin
     count: int
     tails: tuple[float, ...]
     values_ms: tuple[float, ...]
@@ -74,27 +74,27 @@ def role_of(code: int) -> Role:
     return "fault" if code % 2 else "recovery"
 
 
-def summarise(evidence: Evidence, mask: Mask) -> Summary:
+def summarise(evidence: Evidence, took_ms: Floats, mask: Mask) -> Summary:
     """Put the settled calls under a mask in figures."""
-    counted = mask & ~evidence.excused & ~evidence.rightly_refused
+    counted = mask & evidence.counted
     count = int(counted.sum())
-    ranked = np.sort(latency_ms(evidence.settled[mask & timed(evidence)]))
+    ranked = np.sort(took_ms[mask & measured(evidence, "due")])
     rows = evidence.settled["rows"][counted & evidence.ok]
     rows = rows[rows >= 0]
     return Summary(
         count=count,
         answered_share=float((counted & evidence.ok).sum()) / count if count else None,
-        p50_ms=_supported(ranked, 0.5),
-        p95_ms=_supported(ranked, 0.95),
-        p99_ms=_supported(ranked, 0.99),
+        p50_ms=_supported(ranked, 50.0),
+        p95_ms=_supported(ranked, 95.0),
+        p99_ms=_supported(ranked, 99.0),
         rows=float(np.median(rows)) if len(rows) else None,
     )
 
 
-def _supported(ranked: Floats, quantile: float) -> float | None:
-    if len(ranked) < _ESTIMATE_SAMPLES[quantile]:
+def _supported(ranked: Floats, percentile: float) -> float | None:
+    if len(ranked) < SAMPLES_MIN[percentile]:
         return None
-    return round(float(ranked[ceil(quantile * len(ranked)) - 1]), 3)
+    return round(float(ranked[ceil(percentile / 100 * len(ranked)) - 1]), 3)
 
 
 def spectra(evidence: Evidence, arms: Sequence[str]) -> tuple[Spectrum, ...]:
@@ -102,34 +102,32 @@ def spectra(evidence: Evidence, arms: Sequence[str]) -> tuple[Spectrum, ...]:
 
     Recoveries are left out, and windows past the first forty: a page must stay readable.
     """
-    drawn: list[Spectrum] = []
+    drawn = []
     codes = [code for code in evidence.codes if role_of(code) != "recovery"]
-    for code in codes[: _PHASES_MAX + 1]:
-        inside = (evidence.phase == code) & timed(evidence)
-        for arm in arms:
-            mine = evidence.settled[inside & arm_mask(evidence, arm)]
-            if len(mine):
-                drawn += _pair(arm, evidence.phase_name(code), mine)
+    for origin in _ORIGINS:
+        took_ms = latency_ms(evidence, origin)
+        told = measured(evidence, origin)
+        for code in codes[: _PHASES_MAX + 1]:
+            inside = told & (evidence.phase == code)
+            for arm in arms:
+                ranked = np.sort(took_ms[inside & arm_mask(evidence, arm)])
+                if len(ranked):
+                    drawn.append(_spectrum(arm, evidence.phase_name(code), origin, ranked))
     return tuple(drawn)
 
 
-def _pair(arm: str, phase: str, calls: Calls) -> list[Spectrum]:
-    tails = _tails(len(calls))
-    places = np.clip(np.ceil((1.0 - tails) * len(calls)).astype(np.int64) - 1, 0, len(calls) - 1)
-    origins: tuple[Literal["due", "sent"], ...] = ("due", "sent")
-    return [
-        Spectrum(
-            arm=arm,
-            phase=phase,
-            origin=origin,
-            count=len(calls),
-            tails=tuple(float(f"{tail:.4g}") for tail in tails),
-            values_ms=tuple(
-                round(value, 3) for value in np.sort(latency_ms(calls, origin))[places].tolist()
-            ),
-        )
-        for origin in origins
-    ]
+def _spectrum(arm: str, phase: str, origin: Origin, ranked: Floats) -> Spectrum:
+    count = len(ranked)
+    tails = _tails(count)
+    places = np.clip(np.ceil((1.0 - tails) * count).astype(np.int64) - 1, 0, count - 1)
+    return Spectrum(
+        arm=arm,
+        phase=phase,
+        origin=origin,
+        count=count,
+        tails=tuple(float(f"{tail:.4g}") for tail in tails),
+        values_ms=tuple(round(value, 3) for value in ranked[places].tolist()),
+    )
 
 
 def _tails(count: int) -> Floats:
@@ -140,11 +138,12 @@ def _tails(count: int) -> Floats:
 
 def arm_rows(evidence: Evidence, arms: Sequence[str]) -> tuple[ArmRow, ...]:
     """Put the arms side by side: before, under and after the faults."""
+    took_ms = latency_ms(evidence)
     return tuple(
         ArmRow(
             arm=arm,
             role=role,
-            summary=summarise(evidence, in_role(evidence, role) & arm_mask(evidence, arm)),
+            summary=summarise(evidence, took_ms, in_role(evidence, role) & arm_mask(evidence, arm)),
         )
         for role in ROLES
         for arm in arms
@@ -160,6 +159,7 @@ def in_role(evidence: Evidence, role: Role) -> Mask:
 def tool_rows(evidence: Evidence) -> tuple[ToolRow, ...]:
     """Give every tool its row, the most called first; at most a hundred."""
     names = evidence.plan.calls
+    took_ms = latency_ms(evidence)
     code_of = evidence.settled["call"]
     arm = evidence.treated if evidence.treated.any() else evidence.control
     before = in_role(evidence, "baseline") & arm
@@ -169,14 +169,14 @@ def tool_rows(evidence: Evidence) -> tuple[ToolRow, ...]:
     rows = []
     for code in order[:_TOOLS_MAX]:
         mine = code_of == code
-        whole = summarise(evidence, mine)
+        whole = summarise(evidence, took_ms, mine)
         rows.append(
             ToolRow(
                 tool=names[code],
                 count=whole.count,
                 answered_share=whole.answered_share,
-                baseline=summarise(evidence, mine & before),
-                fault=summarise(evidence, mine & during),
+                baseline=summarise(evidence, took_ms, mine & before),
+                fault=summarise(evidence, took_ms, mine & during),
             )
         )
     return tuple(rows)

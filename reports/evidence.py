@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -13,10 +14,13 @@ from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
 from harness.phases import Evidence
 from harness.verdict import Finding
 from reports.series import NS
+from reports.words import milliseconds
 
 SAMPLE_CHARS_MAX: Final = 600
 _FINDINGS_MAX: Final = 200
 _EVIDENCE_MAX: Final = 10
+_ANCHOR_CHARS_MAX: Final = 80
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")  # in an anchor, which is typed and shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,14 @@ class CallFacts:
     remarks: tuple[str, ...]  # what else is worth saying
     sample: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """Say in a line what the call went through."""
+        status = f", HTTP {self.status}" if self.status else ""
+        reason = f" ({self.reason})" if self.reason not in {"", self.outcome} else ""
+        took = "never sent" if self.sent_ms is None else f"after {milliseconds(self.done_ms)}"
+        return f"{self.id} {self.tool} at {self.due_s:.1f} s: {self.outcome}{reason}{status} {took}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedFinding:
@@ -57,7 +69,8 @@ def report_findings(evidence: Evidence, findings: tuple[Finding, ...]) -> Iterat
     }
     seen: dict[str, int] = {}
     for finding in sorted(findings, key=_badness)[:_FINDINGS_MAX]:
-        stem = "-".join(part for part in (finding.verdict, finding.fault, finding.tool) if part)
+        named_by = (finding.verdict, finding.fault, finding.tool)
+        stem = _UNFIT.sub("-", "-".join(part for part in named_by if part))[:_ANCHOR_CHARS_MAX]
         seen[stem] = seen.get(stem, 0) + 1
         anchor = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
         named = finding.evidence[:_EVIDENCE_MAX] if finding.ruling != "pass" else ()

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.journal import Calls, SessionEntry
-from harness.outcome import Outcome
+from harness.journal import SessionEntry
+from harness.latencies import Origin, latency_ns
 from harness.phases import Evidence, Mask
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ class ArmSeries:
     offered_per_s: Values  # calls due
     answered_per_s: Values  # calls answered well, by the moment they were
     failed_share: Values  # of the calls due in the bin
-    p50_ms: Values  # from due, of the calls due in the bin that ended
+    p50_ms: Values  # from due, of the calls due in the bin; failures at their deadline
     p99_ms: Values  # the slowest call where a bin holds fewer than 100
     alive: Values  # sessions, at the end of the bin
 
@@ -69,21 +69,13 @@ def failed(evidence: Evidence) -> Mask:
 
 
 def timed(evidence: Evidence) -> Mask:
-    """Tell which settled calls have a latency that says something about the server."""
-    calls = evidence.settled
-    return np.asarray(
-        (calls["done_ns"] >= 0)
-        & (calls["sent_ns"] >= 0)
-        & (calls["outcome"] != Outcome.UNSENT)
-        & ~evidence.excused
-        & ~evidence.has_prelude
-    )
+    """Tell which settled calls have a latency from due that speaks of the server, in any phase."""
+    return ~evidence.excused & ~evidence.rightly_refused & ~evidence.has_prelude
 
 
-def latency_ms(calls: Calls, origin: str = "due") -> Floats:
-    """Give each call's latency from the moment it was due, or was sent."""
-    took_ns = np.maximum(calls["done_ns"] - calls[f"{origin}_ns"], 0)
-    return np.asarray(took_ns.astype(np.float64) / 1e6)
+def latency_ms(evidence: Evidence, origin: Origin = "due") -> Floats:
+    """Give each settled call's latency as the judge counts it: failures at their deadline."""
+    return np.maximum(latency_ns(evidence, origin), 0) / 1e6
 
 
 def bin_width_s(length_s: float, bins_max: int) -> float:
@@ -115,7 +107,7 @@ def _arm_series(evidence: Evidence, arm: str, width_s: float, bins: int) -> ArmS
     offered = np.bincount(due[mine], minlength=bins)
     lost = np.bincount(due[mine & failed(evidence)], minlength=bins)
     over = mine & timed(evidence)
-    p50, p99 = _binned(due[over], latency_ms(calls[over]), bins, (0.5, 0.99))
+    p50, p99 = _binned(due[over], latency_ms(evidence)[over], bins, (0.5, 0.99))
     edges = [
         entry
         for session, entries in evidence.session_edges.items()
@@ -182,7 +174,7 @@ def heat_maps(evidence: Evidence, arms: Sequence[str], length_s: float) -> tuple
     over = timed(evidence)
     if not over.any():
         return ()
-    took_ms = np.maximum(latency_ms(evidence.settled), _HEAT_FLOOR_MS)
+    took_ms = np.maximum(latency_ms(evidence), _HEAT_FLOOR_MS)
     low = floor(log10(float(took_ms[over].min())) * _HEAT_ROWS_A_DECADE)
     high = floor(log10(float(took_ms[over].max())) * _HEAT_ROWS_A_DECADE) + 1
     width_s = bin_width_s(length_s, _HEAT_COLUMNS_MAX)

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from harness.verdict import Finding, Limit, Ruling
 from reports.distribution import ROLES, ArmRow
-from reports.evidence import CallFacts
 from reports.report import Band, Report
 from reports.words import clean, mark, measured, milliseconds, recovery, share
 
@@ -23,6 +22,9 @@ _UNKNOWNS_SHOWN: Final = 4
 _FAULTS_SHOWN: Final = 8
 _FAULTS_LEAST: Final = 3
 _SCREEN: Final = 24  # lines, when there is nothing bad to tell
+_SCREEN_FAILED: Final = 60
+# Sections that an empty line sets apart, the most deserving first.
+_SPACED: Final = ("arms", "next", "faults", "verdict", "losses", "limits", "score", "doubts")
 _LABEL: Final = 13
 _RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
 
@@ -37,25 +39,27 @@ def wants_color(stream: TextIO, environment: Mapping[str, str]) -> bool:
 def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -> str:
     """Give the result as text that is at most `width` columns wide; `folder` holds the run."""
     judgement = report.judgement
-    verdict = _wrapped(judgement.headline, _STYLES[judgement.ruling], width)
-    around = [
-        _heading(report, width),
-        list(_losses(report, width)),
-        list(_limits(judgement.limits)),
-        list(_arms(report, width)),
-        list(_score(report, width)),
-        list(_doubts(report, width)),
-        list(_next(report, folder, width)),
-        verdict,
-    ]
-    used = sum(map(len, around))
-    room = _SCREEN - used - 2 if judgement.ruling == "pass" else _FAULTS_SHOWN
-    around.insert(4, list(_faults(report, min(max(room, _FAULTS_LEAST), _FAULTS_SHOWN))))
-    sections = [section for section in around if section]
-    airy = judgement.ruling != "pass" or sum(map(len, sections)) + len(sections) - 1 <= _SCREEN
+    # In the order of the screen; the verdict is one line, whatever is asked for by `tail -1`.
+    sections = {
+        "heading": _heading(report, width),
+        "losses": list(_losses(report, width)),
+        "limits": list(_limits(judgement.limits)),
+        "arms": list(_arms(report, width)),
+        "faults": [],
+        "score": list(_score(report, width)),
+        "doubts": list(_doubts(report, width)),
+        "next": list(_next(report, folder, width)),
+        "verdict": [_line((judgement.headline, _STYLES[judgement.ruling]))],
+    }
+    bound = _SCREEN if judgement.ruling == "pass" else _SCREEN_FAILED
+    room = bound - sum(map(len, sections.values())) - 2
+    shown = min(max(room, _FAULTS_LEAST), _FAULTS_SHOWN)
+    sections["faults"] = list(_faults(report, shown))
+    spare = bound - sum(map(len, sections.values()))
+    spaced = [name for name in _SPACED if sections[name]][: max(spare, 0)]
     lines: list[Text] = []
-    for section in sections:
-        if airy and lines:
+    for name, section in sections.items():
+        if name in spaced:
             lines.append(Text())
         lines += section
     return _render(lines, width, color=color)
@@ -138,7 +142,7 @@ def _losses(report: Report, width: int) -> Iterator[Text]:
         if finding.why:
             yield from _wrapped(finding.why, "", width, "    ")
         if found.calls:
-            yield from _wrapped(_call(found.calls[0]), "dim", width, "    ")
+            yield from _wrapped(found.calls[0].sentence, "dim", width, "    ")
     if len(failures) > _FAILURES_SHOWN:
         yield _line(f"  and {len(failures) - _FAILURES_SHOWN} more failed findings in the page")
 
@@ -150,14 +154,6 @@ def _beside(finding: Finding) -> str:
     if finding.limit is None:
         return seen
     return f"{seen}, allowed {measured(finding.limit, finding.unit)}"
-
-
-def _call(call: CallFacts) -> str:
-    """Say in a line what one call went through."""
-    status = f", HTTP {call.status}" if call.status else ""
-    reason = f" ({call.reason})" if call.reason and call.reason != call.outcome else ""
-    took = "never sent" if call.sent_ms is None else f"after {milliseconds(call.done_ms)}"
-    return f"{call.id} {call.tool} at {call.due_s:.1f} s: {call.outcome}{reason}{status} {took}"
 
 
 def _limits(limits: tuple[Limit, ...]) -> Iterator[Text]:

@@ -1,0 +1,56 @@
+"""Writes a run folder's reports: each file is whole or is the one that was there before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from harness.phases import Evidence
+from harness.verdict import Judgement
+from reports.document import verdict
+from reports.histogram_log import histogram_log
+from reports.junit import junit
+from reports.page import page
+from reports.report import Facts, Report, make
+
+VERDICT: Final = "verdict.json"
+HISTOGRAMS: Final = "latency.hlog"
+PAGE: Final = "report.html"
+JUNIT: Final = "junit.xml"
+
+
+def write_all(
+    folder: Path, evidence: Evidence, judgement: Judgement, facts: Facts | None = None
+) -> Report:
+    """Write verdict.json, latency.hlog, report.html and junit.xml; give the report they show.
+
+    The verdict comes first, so that a renderer that fails does not take it along.
+
+    Raises:
+        OSError: when the folder cannot be written.
+    """
+    write_whole(folder / VERDICT, verdict(judgement))
+    report = make(evidence, judgement, facts)
+    renderers: tuple[tuple[str, Callable[[], str]], ...] = (
+        (HISTOGRAMS, lambda: histogram_log(evidence)),
+        (PAGE, lambda: page(report)),
+        (JUNIT, lambda: junit(report)),
+    )
+    for name, render in renderers:
+        write_whole(folder / name, render())
+    return report
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file at one stroke: a reader sees the old text or the new, never a part."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with fresh.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)

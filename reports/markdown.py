@@ -1,0 +1,97 @@
+"""A short summary for a pipeline's step page or a comment on a change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from harness.verdict import Ruling
+from reports.report import Report
+from reports.words import clean, measured, recovery
+
+_SIGNS: Final[dict[Ruling, str]] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+_RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
+_FINDINGS_SHOWN: Final = 10
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+!|~$@:<>&-])")
+
+
+def markdown(report: Report) -> str:
+    """Give the result as GitHub Markdown, worst first, the command to repeat it last."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def escape(text: str) -> str:
+    """Make text from outside plain: no markup, no link, no mention, no table cell of its own."""
+    return _SPECIAL.sub(lambda hit: f"&#{ord(hit[0])};", clean(text))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    judgement = report.judgement
+    yield f"### {_SIGNS[judgement.ruling]} {escape(judgement.headline)}"
+    yield ""
+    yield (
+        f"{escape(judgement.question)} (`{_code(judgement.scenario)}`, seed {judgement.seed}, "
+        f"{escape(judgement.era)} era, {report.length_s:.0f} s)"
+    )
+    yield from _findings(report)
+    if judgement.limits:
+        yield from _table(
+            ("", "limit", "wanted", "measured"),
+            [
+                (_SIGNS[x.ruling], escape(x.name), escape(x.wanted), measured(x.observed, x.unit))
+                for x in sorted(judgement.limits, key=lambda limit: _RANK[limit.ruling])
+            ],
+        )
+    if report.bands:
+        verdicts = [band.verdict for band in report.bands]
+        yield from _table(
+            ("", "fault", "hit", "recovered in", "score"),
+            [
+                (
+                    _SIGNS[x.ruling],
+                    escape(x.id),
+                    escape(x.exposure if x.bit else f"did not bite: {x.exposure}"),
+                    recovery(x),
+                    "n/a" if x.score is None else f"{x.score:.1f}",
+                )
+                for x in sorted(verdicts, key=lambda verdict: _RANK[verdict.ruling])
+            ],
+        )
+    doubts = [question for question in judgement.soundness if question.ruling != "pass"]
+    if doubts:
+        yield ""
+        for question in doubts:
+            told = escape(f"evidence, {question.name}: {question.why}")
+            yield f"- {_SIGNS[question.ruling]} {told}"
+    if report.command:
+        yield ""
+        yield "Repeat it:"
+        yield ""
+        yield f"    {clean(report.command)}"
+
+
+def _findings(report: Report) -> Iterator[str]:
+    failures = [found for found in report.findings if found.finding.ruling == "fail"]
+    if failures:
+        yield ""
+    for found in failures[:_FINDINGS_SHOWN]:
+        finding = found.finding
+        where = ", ".join(part for part in (finding.fault, finding.tool) if part) or "whole run"
+        yield f"- **{escape(finding.verdict)}** ({escape(where)}) {escape(finding.why)}"
+        if found.calls:
+            yield f"  - {escape(found.calls[0].sentence)}"
+    if len(failures) > _FINDINGS_SHOWN:
+        yield f"- and {len(failures) - _FINDINGS_SHOWN} more"
+
+
+def _code(text: str) -> str:
+    return clean(text).replace("`", "'")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield ""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

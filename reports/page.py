@@ -1,0 +1,91 @@
+"""The run as one HTML file that opens anywhere, without a network and without trust.
+
+Everything that came from the server or the scenario is escaped by the template engine, and the
+page's own policy lets nothing run or load but the two scripts it was written with.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from reports import words
+from reports.charts import charts
+from reports.report import Report
+
+# In JSON inside a script element these could end it, or a line of it.
+_UNFIT: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def page(report: Report) -> str:
+    """Give the whole page; the same report gives the same bytes."""
+    figures = json.dumps(charts(report), separators=(",", ":"), allow_nan=False)
+    plotly = get_plotlyjs().replace("\r", "")
+    script = _resource("page.js")
+    phases = list(dict.fromkeys(spectrum.phase for spectrum in report.spectra))
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            judgement=report.judgement,
+            words=words,
+            phases=phases,
+            shown_phase=_worst_phase(report, phases),
+            policy=_policy(plotly, script),
+            style=Markup(_resource("page.css")),  # noqa: S704  ours
+            figures=Markup(figures.translate(_UNFIT)),  # noqa: S704  cannot leave its element
+            plotly=Markup(plotly),  # noqa: S704  the library's own bundle
+            script=Markup(script),  # noqa: S704  ours
+        )
+    )
+
+
+def _worst_phase(report: Report, phases: list[str]) -> str:
+    """Choose what the spectrum shows first: the fault that cost most."""
+    scored = [
+        (101.0 if band.verdict.score is None else band.verdict.score, band.verdict.id)
+        for band in report.bands
+        if band.verdict.id in phases
+    ]
+    return min(scored)[1] if scored else (phases[0] if phases else "")
+
+
+def _policy(*scripts: str) -> str:
+    hashes = " ".join(
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _resource(name: str) -> str:
+    return (files("reports") / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("reports", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+
+
+def _clean(value: object) -> object:
+    """Strip control characters from whatever text the template prints."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else words.clean(value)
