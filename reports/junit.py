@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from junitparser import Error, Failure, JUnitXml, Property, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from harness.verdict import FaultVerdict, Finding, Ruling
 from reports.evidence import ReportedFinding
@@ -17,28 +18,33 @@ def junit(report: Report) -> str:
     judgement = report.judgement
     suite = TestSuite(clean(judgement.scenario))
     for name, value in _properties(report):
-        suite.append(Property(name, clean(value)))
-    for band in report.bands:
-        suite.add_testcase(_fault(report, band.verdict))
-    about_run = [found for found in report.findings if not found.finding.fault]
-    for found in about_run:
-        suite.add_testcase(_finding(judgement.scenario, found))
-    for limit in judgement.limits:
-        told = f"{limit.name}: measured {measured(limit.observed, limit.unit)}, "
-        told += f"wanted {limit.wanted}{f'; {limit.why}' if limit.why else ''}"
-        suite.add_testcase(
-            _case("limit", f"{limit.name} {limit.wanted}", limit.ruling, told, told, report)
-        )
-    for question in judgement.soundness:
-        suite.add_testcase(
-            _case("soundness", question.name, question.ruling, question.why, question.why, report)
-        )
-    suite.time = round(report.length_s, 3)
-    document = JUnitXml("squall")
-    document.append(suite)
+        suite.add_property(name, clean(value))
+    for case in _cases(report):
+        suite.add_testcase(case)
+    document: Any = JUnitXml("squall")  # this part of the library has no annotations
+    document.add_testsuite(suite)
     document.update_statistics()
     written: bytes = document.tostring()
-    return written.decode("utf-8")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{written.decode("utf-8")}\n'
+
+
+def _cases(report: Report) -> Iterator[TestCase]:
+    judgement = report.judgement
+    for band in report.bands:
+        yield _fault(report, band.verdict)
+    for found in report.findings:
+        if not found.finding.fault:
+            yield _finding(judgement.scenario, found)
+    for limit in judgement.limits:
+        case = _case(judgement.scenario, "limit", f"{limit.name} {limit.wanted}")
+        seen = measured(limit.observed, limit.unit)
+        told = f"{limit.name}: {seen}, wanted {limit.wanted}"
+        _settle(case, limit.ruling, f"{told}; {limit.why}" if limit.why else told)
+        yield case
+    for question in judgement.soundness:
+        case = _case(judgement.scenario, "soundness", question.name)
+        _settle(case, question.ruling, question.why or question.name)
+        yield case
 
 
 def _properties(report: Report) -> Iterable[tuple[str, str]]:
@@ -57,19 +63,16 @@ def _properties(report: Report) -> Iterable[tuple[str, str]]:
         yield "command", report.command
 
 
-def _case(
-    group: str, name: str, ruling: Ruling, message: str, text: str, report: Report
-) -> TestCase:
-    case = TestCase(clean(name), classname=clean(f"{report.judgement.scenario}.{group}"), time=0.0)
-    _settle(case, ruling, message, text)
-    return case
+def _case(scenario: str, group: str, name: str) -> TestCase:
+    return TestCase(clean(name), classname=clean(f"{scenario}.{group}"), time=0.0)
 
 
-def _settle(case: TestCase, ruling: Ruling, message: str, text: str) -> None:
+def _settle(case: TestCase, ruling: Ruling, message: str, text: str = "") -> None:
+    """Put the ruling on a case; `text` is the long form of the message."""
     if ruling == "pass":
         return
     result = Failure(clean(message), ruling) if ruling == "fail" else Error(clean(message), ruling)
-    result.text = "\n".join(clean(line) for line in text.splitlines())
+    result.text = "\n".join(clean(line) for line in (text or message).splitlines())
     case.result = [result]
 
 
@@ -87,15 +90,15 @@ def _fault(report: Report, verdict: FaultVerdict) -> TestCase:
         "did not bite" if not verdict.bit else "; ".join(about)
     ]
     text = "\n".join([*(line for found in open_ for line in _lines(found)), *about])
-    case = _case("fault", verdict.id, verdict.ruling, "; ".join(sentences), text, report)
+    case = _case(report.judgement.scenario, "fault", verdict.id)
+    _settle(case, verdict.ruling, "; ".join(sentences), text)
     case.time = round(max(verdict.end_s - verdict.start_s, 0), 3)
     return case
 
 
 def _finding(scenario: str, found: ReportedFinding) -> TestCase:
     finding = found.finding
-    name = f"{finding.verdict} {finding.tool}".strip()
-    case = TestCase(clean(name), classname=clean(f"{scenario}.run"), time=0.0)
+    case = _case(scenario, "run", f"{finding.verdict} {finding.tool}".strip())
     _settle(case, finding.ruling, _sentence(finding), "\n".join(_lines(found)))
     return case
 

@@ -13,7 +13,9 @@ from reports.words import clean, measured, recovery
 _SIGNS: Final[dict[Ruling, str]] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
 _FINDINGS_SHOWN: Final = 10
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+!|~$@:<>&-])")
+_SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()!|~$<>&]")
+# What GitHub makes links of after the markup is gone; only a comment in between keeps it from it.
+_LINKING: Final = re.compile(r"([@#])|(:)(?=//)|(www)(?=\.)", re.IGNORECASE)
 
 
 def markdown(report: Report) -> str:
@@ -23,7 +25,8 @@ def markdown(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Make text from outside plain: no markup, no link, no mention, no table cell of its own."""
-    return _SPECIAL.sub(lambda hit: f"&#{ord(hit[0])};", clean(text))
+    plain = _SPECIAL.sub(lambda hit: "\\" + hit[0], clean(text))
+    return _LINKING.sub(lambda hit: f"{hit[0]}<!-- -->", plain)
 
 
 def _lines(report: Report) -> Iterator[str]:
