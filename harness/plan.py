@@ -3,10 +3,6 @@
 Pure and seeded. A session's steps are computed on demand from (seed, session, index) alone, in
 integer arithmetic and a fixed hash, so a plan costs no memory per step, every worker derives the
 same one, and the same seed gives the same bytes on any machine.
-
-A nonce is `n`, three hexadecimal digits that all nonces of the run share, and thirteen that no
-other call of the run has: they are (session, index) put through a keyed permutation of 52 bits. A
-session's mark, which steps write as `${session}`, is `s`, the same three digits, and its number.
 """
 
 from __future__ import annotations
@@ -14,10 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from hashlib import blake2b
 from typing import Final, Literal
 
+from harness.marks import Marks
 from harness.scenario.records import (
     Agent,
     CallStep,
@@ -33,9 +28,6 @@ from harness.scenario.shares import apportion, is_treated
 Arm = Literal["control", "treated"]
 
 NS_PER_S: Final = 1_000_000_000
-INDEX_BITS: Final = 36
-_NONCE_BITS: Final = 52
-_NONCE_MASK: Final = (1 << _NONCE_BITS) - 1
 _WORD: Final = 1 << 64
 # Multiples of the golden ratio fill an interval evenly, however many there are.
 _GOLDEN: Final = 0x9E3779B97F4A7C15
@@ -76,29 +68,6 @@ class PlannedWindow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keys:
-    """What the seed becomes: the constants behind nonces, marks and draws."""
-
-    run: str  # three hexadecimal digits
-    whiten: int
-    first: int  # odd, so that multiplying by it modulo a power of two loses nothing
-    second: int
-    phase: tuple[int, int]  # of the control and of the treated arm
-
-    @classmethod
-    def of(cls, seed: int) -> Keys:
-        """Derive the constants of a run."""
-        words = [_hash(seed, "keys", number) for number in range(6)]
-        return cls(
-            run=f"{words[0] & 0xFFF:03x}",
-            whiten=words[1] & _NONCE_MASK,
-            first=words[2] & _NONCE_MASK | 1,
-            second=words[3] & _NONCE_MASK | 1,
-            phase=(words[4], words[5]),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole run, planned."""
 
@@ -115,7 +84,7 @@ class Plan:
     positions: tuple[tuple[int, ...], ...]
     # for each agent: how many flattened steps are due together, in order; 1 but for `parallel`
     together: tuple[tuple[int, ...], ...]
-    keys: Keys = field(repr=False)
+    marks: Marks = field(repr=False)
 
     def steps(self, session: int) -> Iterator[PlannedStep]:
         """Yield a session's steps in the order they are due."""
@@ -162,21 +131,15 @@ class Plan:
 
     def nonce(self, session: int, index: int) -> str:
         """Give the nonce of one logical call."""
-        keys = self.keys
-        mixed = (session << INDEX_BITS | index) ^ keys.whiten
-        mixed = mixed * keys.first & _NONCE_MASK
-        mixed ^= mixed >> 27
-        mixed = mixed * keys.second & _NONCE_MASK
-        mixed ^= mixed >> 25
-        return f"n{keys.run}{mixed:013x}"
+        return self.marks.nonce(session, index)
 
     def mark(self, session: int) -> str:
         """Give the text that names a session to the target; no mark is part of another."""
-        return f"s{self.keys.run}-{session:05d}"
+        return self.marks.mark(session)
 
     def draw(self, purpose: str, session: int, index: int) -> float:
         """Give a reproducible number in [0, 1) for a decision about one call."""
-        return (_hash(self.seed, purpose, session << INDEX_BITS | index) >> 11) * 2.0**-53
+        return self.marks.draw(purpose, session, index)
 
     def canonical(self) -> bytes:
         """Write the plan so that two plans are equal exactly when their bytes are.
@@ -206,7 +169,7 @@ class Plan:
 def make(scenario: Scenario, *, seed: int | None = None) -> Plan:
     """Plan a run of a checked scenario; `seed` takes the place of the scenario's own."""
     seed = scenario.seed if seed is None else seed
-    keys = Keys.of(seed)
+    marks = Marks.of(seed)
     ramp_end_ns = _ns(scenario.load.ramp_s)
     baseline_start_ns = ramp_end_ns + _ns(scenario.phases.warmup_s)
     baseline_end_ns = baseline_start_ns + _ns(scenario.phases.baseline_s)
@@ -215,7 +178,7 @@ def make(scenario: Scenario, *, seed: int | None = None) -> Plan:
     calls = tuple(dict.fromkeys(_label(step) for agent in scenario.agents for step in flat(agent)))
     return Plan(
         seed=seed,
-        sessions=_sessions(scenario, keys, end_ns),
+        sessions=_sessions(scenario, marks, end_ns),
         windows=windows,
         ramp_end_ns=ramp_end_ns,
         baseline_start_ns=baseline_start_ns,
@@ -231,7 +194,7 @@ def make(scenario: Scenario, *, seed: int | None = None) -> Plan:
             )
             for agent in scenario.agents
         ),
-        keys=keys,
+        marks=marks,
     )
 
 
@@ -256,7 +219,7 @@ def _windows(scenario: Scenario, free_ns: int) -> tuple[PlannedWindow, ...]:
     return tuple(windows)
 
 
-def _sessions(scenario: Scenario, keys: Keys, end_ns: int) -> tuple[PlannedSession, ...]:
+def _sessions(scenario: Scenario, marks: Marks, end_ns: int) -> tuple[PlannedSession, ...]:
     total = scenario.load.sessions
     counts = apportion(total, [agent.share for agent in scenario.agents])
     # Spread each agent's sessions evenly over the ramp, so that every second has the same mix.
@@ -266,7 +229,9 @@ def _sessions(scenario: Scenario, keys: Keys, end_ns: int) -> tuple[PlannedSessi
         for rank in range(count)
     )
     before = [sum(counts[:agent]) for agent in range(len(counts))]
-    ranks = {(agent, treated): 0 for agent in range(len(counts)) for treated in (False, True)}
+    kinds = [(agent, treated) for agent in range(len(counts)) for treated in (False, True)]
+    ranks = dict.fromkeys(kinds, 0)
+    phases = {kind: marks.word("phase", number) for number, kind in enumerate(kinds)}
     ramp_ns = _ns(scenario.load.ramp_s)
     sessions: list[PlannedSession] = []
     for session, (_, agent, rank) in enumerate(order):
@@ -276,7 +241,7 @@ def _sessions(scenario: Scenario, keys: Keys, end_ns: int) -> tuple[PlannedSessi
         open_ns = ramp_ns * session // total
         pace_ns = max(1, _ns(scenario.agents[agent].pace_s))
         # Evenly through one pace within each arm: neither arm suffers bursts the other does not.
-        phase = (keys.phase[treated] + in_arm * _GOLDEN) % _WORD * pace_ns // _WORD
+        phase = (phases[agent, treated] + in_arm * _GOLDEN) % _WORD * pace_ns // _WORD
         sessions.append(
             PlannedSession(
                 session=session,
@@ -305,15 +270,3 @@ def _label(step: SingleStep) -> str:
 
 def _ns(seconds: float) -> int:
     return round(seconds * NS_PER_S)
-
-
-@lru_cache(maxsize=1024)
-def _prefix(seed: int, purpose: str) -> bytes:
-    return blake2b(purpose.encode(), digest_size=16, key=seed.to_bytes(8, "little")).digest()
-
-
-def _hash(seed: int, purpose: str, number: int) -> int:
-    digest = blake2b(
-        number.to_bytes(8, "little"), digest_size=8, key=_prefix(seed, purpose)
-    ).digest()
-    return int.from_bytes(digest, "little")

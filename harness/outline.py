@@ -1,0 +1,132 @@
+"""A plan in words, 80 columns wide: what `squall check` prints before anything is started."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import Final, assert_never
+
+from faults.fault import LeverName
+from harness.plan import NS_PER_S, Plan, flat
+from harness.scenario import units
+from harness.scenario.records import (
+    CallStep,
+    LaunchTarget,
+    ReferenceTarget,
+    Scenario,
+    UrlTarget,
+)
+
+WIDTH: Final = 80
+_NEEDS: Final[dict[LeverName, str]] = {
+    "network": "a proxy",
+    "identity": "tokens",
+    "agent": "its own sessions",
+}
+
+
+def describe(plan: Plan, scenario: Scenario) -> str:
+    """Say what a run will do: when, with whom, how much, and what it needs."""
+    parts = (
+        textwrap.fill(scenario.question, WIDTH),
+        _target(scenario, plan.seed),
+        _timeline(plan, scenario),
+        _agents(plan, scenario),
+        _calls(plan, scenario),
+        _gates(scenario),
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _target(scenario: Scenario, seed: int) -> str:
+    target = scenario.target
+    match target:
+        case ReferenceTarget():
+            flaws = ", ".join(target.flaws)
+            where = f"the reference server, {f'flawed: {flaws}' if flaws else 'hardened'}"
+        case UrlTarget():
+            where = target.url
+        case LaunchTarget():
+            where = f"{target.launch[0]}, started by squall, at {target.url}"
+        case _:
+            assert_never(target)
+    lines = [_field("target", where), _field("era", scenario.era)]
+    if scenario.auth is not None:
+        auth = scenario.auth
+        tokens = f"{auth.grant}, issuer {auth.issuer}, refresh {auth.refresh}"
+        lines.append(_field("tokens", tokens))
+    return "\n".join([*lines, _field("seed", str(seed))])
+
+
+def _field(name: str, text: str) -> str:
+    return textwrap.fill(
+        text, WIDTH, initial_indent=f"{name:<9} ", subsequent_indent=" " * 10, break_long_words=True
+    )
+
+
+def _timeline(plan: Plan, scenario: Scenario) -> str:
+    rows = [
+        ("ramp", 0, plan.ramp_end_ns, "sessions open"),
+        ("warm-up", plan.ramp_end_ns, plan.baseline_start_ns, "dropped"),
+        ("baseline", plan.baseline_start_ns, plan.baseline_end_ns, "what all is compared with"),
+    ]
+    before_ns = plan.baseline_end_ns
+    for planned, window in zip(plan.windows, scenario.faults, strict=True):
+        if planned.start_ns > before_ns:
+            rows.append(("steady", before_ns, planned.start_ns, ""))
+        fault = window.fault
+        needs = _NEEDS[fault.lever]
+        rows.append((fault.kind, planned.start_ns, planned.end_ns, f"needs {needs}"))
+        rows.append(("recovery", planned.end_ns, planned.recovery_end_ns, ""))
+        before_ns = planned.recovery_end_ns
+    lines = [f"{'phase':<18}{'from':>10}{'to':>10}{'for':>10}"]
+    for name, start_ns, end_ns, note in rows:
+        if end_ns > start_ns:
+            spans = "".join(
+                f"{_seconds(each):>10}" for each in (start_ns, end_ns, end_ns - start_ns)
+            )
+            lines.append(f"{name:<18}{row}   {note}".rstrip())
+    return "\n".join(lines)
+
+
+def _seconds(span_ns: int) -> str:
+    return f"{span_ns / NS_PER_S:.1f} s"
+
+
+def _agents(plan: Plan, scenario: Scenario) -> str:
+    arms = Counter((each.agent, each.arm) for each in plan.sessions)
+    lines = [f"{'agent':<28}{'sessions':>10}{'treated':>10}{'control':>10}{'pace':>10}{'steps':>8}"]
+    for number, agent in enumerate(scenario.agents):
+        treated, control = arms[number, "treated"], arms[number, "control"]
+        name = textwrap.shorten(agent.name, 27, placeholder="…")
+        lines.append(
+            f"{name:<28}{treated + control:>10}{treated:>10}{control:>10}"
+            f"{units.pace(agent.pace_s):>10}{len(flat(agent)):>8}"
+        )
+    return "\n".join(lines)
+
+
+def _calls(plan: Plan, scenario: Scenario) -> str:
+    rate = sum(
+        sum(plan.together[each.agent]) / len(plan.together[each.agent]) * NS_PER_S / each.pace_ns
+        for each in plan.sessions
+    )
+    total = sum(plan.count(each.session) for each in plan.sessions)
+    effects = any(
+        isinstance(step, CallStep) and step.effect
+        for agent in scenario.agents
+        for step in flat(agent)
+    )
+    ledger = "; effects are counted in the ledger" if effects else ""
+    what = f"{total:,} in {_seconds(plan.end_ns)}, {rate:.1f} a second{ledger}"
+    return "\n".join([_field("calls", what), _field("", ", ".join(plan.calls))])
+
+
+def _gates(scenario: Scenario) -> str:
+    limits = scenario.limits.model_dump(exclude_none=True)
+    lines = []
+    if limits:
+        lines.append(_field("limits", ", ".join(f"{name} {text}" for name, text in limits.items())))
+    if scenario.abort.control_errors is not None:
+        lines.append(_field("abort", f"control errors {scenario.abort.control_errors}"))
+    return "\n".join(lines)
