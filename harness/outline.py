@@ -82,9 +82,8 @@ def _timeline(plan: Plan, scenario: Scenario) -> str:
     lines = [f"{'phase':<18}{'from':>10}{'to':>10}{'for':>10}"]
     for name, start_ns, end_ns, note in rows:
         if end_ns > start_ns:
-            spans = "".join(
-                f"{_seconds(each):>10}" for each in (start_ns, end_ns, end_ns - start_ns)
-            )
+            spans = (start_ns, end_ns, end_ns - start_ns)
+            row = "".join(f"{_seconds(span_ns):>10}" for span_ns in spans)
             lines.append(f"{name:<18}{row}   {note}".rstrip())
     return "\n".join(lines)
 
