@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
-from harness.marks import Marks
+from harness.scenario.marks import Marks
 from harness.scenario.records import (
     Agent,
     CallStep,
