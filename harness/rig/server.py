@@ -17,7 +17,7 @@ import httpx
 from pydantic_core import from_json
 
 from harness.errors import RigError, TargetError
-from harness.rig.process import Child, child, leashed
+from harness.rig.process import Child, child
 
 READY = "listening "
 READY_S = 20.0
@@ -27,6 +27,14 @@ PROBE_LIMIT_BYTES = 256 * 1024
 LEGACY_VERSION = "2025-11-25"
 MODERN_VERSION = "2026-07-28"
 CLIENT = {"name": "squall", "version": "0.1"}
+
+
+# Ends the program when our pipe ends, as `process.leashed` does, and ends itself when the program
+# does: the death of a target has to be seen at once.
+_LEASH = (
+    'exec 3<&0; "$@" 3<&- </dev/null & child=$!; '
+    '{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null & exec 3<&-; wait "$child"'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +63,9 @@ async def launch(
         RigError: it cannot be started, ends early, is not ready in time, or `url` is taken.
     """
     merged = {**os.environ, **(env or {})}
+    held = ("sh", "-c", _LEASH, "leash", *argv)
     if url is None:
-        async with child(
-            leashed(argv), env=merged, ready=READY, log=log, ready_s=ready_s
-        ) as process:
+        async with child(held, env=merged, ready=READY, log=log, ready_s=ready_s) as process:
             yield Target(url=process.ready_line.removeprefix(READY).strip(), pid=process.pid)
         return
     if await _accepts(url):
@@ -66,7 +73,7 @@ async def launch(
             f"expected nothing at {url} before the target is launched, but something listens "
             "there; end it, or give the target another port"
         )
-    async with child(leashed(argv), env=merged, ready=None, log=log) as process:
+    async with child(held, env=merged, ready=None, log=log) as process:
         await _await_http(url, process, argv=argv, log=log, ready_s=ready_s)
         yield Target(url=url, pid=process.pid)
 
