@@ -23,29 +23,31 @@ PYTEST_FLAGS :=
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
-setup: $(INSTALLED) ## make .venv with everything in it, and .venv/bin/squall
+# A second make, since the first has looked at the stamps before `place` may remove them.
+setup: place ## make .venv with everything in it, and .venv/bin/squall
+	@$(MAKE) --silent --no-print-directory $(INSTALLED)
 
-demo: $(INSTALLED) ## run the bundled server through a storm and show what its users lost
+demo: setup ## run the bundled server through a storm and show what its users lost
 	@$(BIN)/squall demo
 
-test: $(INSTALLED) ## run every test
+test: setup ## run every test
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-lint: $(INSTALLED) ## check style, formatting, types and who imports whom
+lint: setup ## check style, formatting, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## measure the wire engine beside other load generators
+bench: setup ## measure the wire engine beside other load generators
 	@$(BIN)/python -m tests.benchmarks.engine
 
-wheel: $(INSTALLED) ## build dist/mcp_squall-*.whl
+wheel: setup ## build dist/mcp_squall-*.whl
 	@rm -rf build dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	@rm -rf build
 
-lock: $(INSTALLED) ## resolve pyproject.toml again into requirements.lock
+lock: setup ## resolve pyproject.toml again into requirements.lock
 	@$(BIN)/python -m venv .cache/lock
 	@.cache/lock/bin/python -m pip install --quiet $(UV)
 	@.cache/lock/bin/uv pip compile pyproject.toml --group dev --quiet --upgrade \
@@ -77,19 +79,20 @@ place:
 			echo "$$bare cannot make virtual environments; on Debian or Ubuntu install $$("$$bare" -c \
 				'import sys; print("python%d.%d-venv" % sys.version_info[:2])'), then repeat." >&2; exit 1; fi; \
 		if [ -z "$$found" ]; then \
-			echo "squall needs Python 3.11 or newer, and $(or $(PYTHON),none of $(PYTHONS)) is that;" \
+			echo "squall needs Python 3.11 or newer, which none of these is: $(or $(PYTHON),$(PYTHONS));" \
 				"install one, or name it: make setup PYTHON=/path/to/python3" >&2; exit 1; fi; \
 		"$$found" -m venv $(VENV) && printf '%s' "$(CURDIR)" > $(VENV)/.place \
 			|| { rm -rf $(VENV); exit 1; }; \
 	fi
 
-$(LOCKED): requirements.lock | place
+$(LOCKED): requirements.lock
 	@echo "installing the locked packages into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes --requirement requirements.lock
 	@touch $@
 
-$(INSTALLED): pyproject.toml $(LOCKED) | place
+$(INSTALLED): pyproject.toml $(LOCKED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--editable .
+	@echo "squall is ready: $(BIN)/squall --help"
 	@touch $@
