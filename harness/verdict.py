@@ -71,7 +71,7 @@ class LatencyRow:
 
     arm: str
     phase: str
-    tool: str  # "" for all calls together
+    tool: str  # the call's name in Plan.calls; "" for all calls together
     origin: Literal["due", "sent"]  # in verdict.json the key is `from`
     count: int
     p50_ms: float | None
@@ -127,3 +127,4 @@ class Judgement:
     tokens: dict[str, float]  # estimate per session: mean, max
     soundness: tuple[Soundness, ...]
     notes: tuple[str, ...] = ()
+    latency_answered: tuple[LatencyRow, ...] = ()  # the same over answered calls only

@@ -1,0 +1,111 @@
+"""Did a fault hit anything? By whoever injected it, or else by what the journal shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from harness.journal import TokenEntry
+from harness.latencies import latency_ns, measured
+from harness.outcome import Outcome
+from harness.phases import BASELINE, Evidence, WindowSpan, fault_code
+
+SHIFT_MIN: Final = 1.25  # of the treated p50, beyond the control arm's own shift
+SHIFT_SLACK_NS: Final = 1_000_000
+ERRORS_MIN: Final = 0.05  # more failing calls than in the baseline
+_CALLS_MIN: Final = 10
+_BROKEN: Final = (Outcome.TRANSPORT_ERROR, Outcome.TIMEOUT, Outcome.HANG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bite:
+    """Whether a fault hit; None where nobody can tell. `exposure` says so in words."""
+
+    bit: bool | None
+    count: int
+    unit: str
+    exposure: str
+
+
+def bite(evidence: Evidence, window: WindowSpan) -> Bite:
+    """Tell whether a window's fault hit anything.
+
+    Attempts that misbehaved for the window are proof in themselves. Else the injector's count
+    decides; a proxy that keeps none leaves it to the treated calls: they must have slowed or failed
+    where the control arm's did not.
+    """
+    if not window.injected:
+        why = window.error or "the run ended before it"
+        return Bite(bit=False, count=0, unit="", exposure=f"never in force: {why}")
+    told = _recorded(evidence, window)
+    if told is not None:
+        return told
+    count, unit, source = window.exposure_count, window.exposure_unit, window.exposure_source
+    if count > 0:
+        words = f"{count} {unit}, counted by the {source}"
+        return Bite(bit=True, count=count, unit=unit, exposure=words)
+    if window.fault.lever == "agent" or source in ("injector", "issuer", "journal"):
+        words = f"nothing was hit, says the {source or 'journal'}"
+        return Bite(bit=False, count=0, unit=unit or "calls", exposure=words)
+    seen = _seen(evidence, window)
+    if seen is not None:
+        hit, words = seen
+        return Bite(bit=True, count=hit, unit="calls", exposure=f"{words}, seen in the journal")
+    words = "no counter of the injector's, and the treated calls show no effect"
+    return Bite(bit=None, count=0, unit=unit or "calls", exposure=words)
+
+
+def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
+    """Look for what only the fault can have caused: misbehaving attempts, replaced tokens."""
+    acted = int(np.count_nonzero(evidence.calls["window"] == window.window))
+    if acted:
+        words = f"{acted} calls, counted in the journal"
+        return Bite(bit=True, count=acted, unit="calls", exposure=words)
+    renewed = _renewed(evidence, window)
+    if renewed:
+        words = f"{renewed} tokens replaced, counted in the journal"
+        return Bite(bit=True, count=renewed, unit="tokens", exposure=words)
+    return None
+
+
+def _renewed(evidence: Evidence, window: WindowSpan) -> int:
+    """Count the tokens that treated sessions had to replace while a fault of identity lasted."""
+    if window.fault.lever != "identity":
+        return 0
+    arm = evidence.session_treated
+    return sum(
+        entry.edge in ("minted", "renewed")
+        and window.start_ns <= entry.at_ns < window.healed_ns
+        and entry.session < len(arm)
+        and bool(arm[entry.session])
+        for entry in evidence.journal.of(TokenEntry)
+    )
+
+
+def _seen(evidence: Evidence, window: WindowSpan) -> tuple[int, str] | None:
+    """Look for the fault in the treated calls of its window: failures first, then slowness."""
+    inside = (evidence.phase == fault_code(window.window)) & evidence.treated
+    base = (evidence.phase == BASELINE) & evidence.treated
+    if min(np.count_nonzero(inside), np.count_nonzero(base)) < _CALLS_MIN:
+        return None
+    broken = np.isin(evidence.settled["outcome"], _BROKEN)
+    control = (evidence.phase == fault_code(window.window)) & evidence.control
+    usual = max(float(broken[base].mean()), float(broken[control].mean()) if control.any() else 0.0)
+    if float(broken[inside].mean()) > usual + ERRORS_MIN:
+        count = int(np.count_nonzero(broken & inside))
+        return count, f"{count} treated calls broken"
+    took_ns, told = latency_ns(evidence, "sent"), measured(evidence, "sent")
+    if not (told & inside).any() or not (told & base).any():
+        return None
+    now_ns, base_ns = np.median(took_ns[told & inside]), np.median(took_ns[told & base])
+    beside, before = told & control, told & evidence.control & (evidence.phase == BASELINE)
+    drift = 1.0
+    if beside.any() and before.any():
+        drift = max(1.0, float(np.median(took_ns[beside]) / np.median(took_ns[before])))
+    if now_ns > base_ns * drift * SHIFT_MIN + SHIFT_SLACK_NS:
+        count = int(np.count_nonzero(told & inside))
+        words = f"{count} treated calls, {now_ns / 1e6:.1f} ms at p50 instead of"
+        return count, f"{words} {base_ns / 1e6:.1f}"
+    return None

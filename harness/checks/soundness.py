@@ -1,0 +1,303 @@
+"""Is the evidence itself sound? Asked before any number is believed; if not, nothing is concluded.
+
+`fail` is proof that the evidence is not sound, `unknown` that its soundness could not be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checks import agreement
+from harness.checks.bite import bite
+from harness.journal import HealthEntry, RunEntry, WorkerEntry
+from harness.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
+from harness.phases import BASELINE, Evidence, fault_code, recovery_code
+from harness.verdict import Soundness
+
+# Of the generator, from measurements beside a server that stamps its own times.
+LAG_P50_MAX_MS: Final = 2.0
+LAG_P99_SUSPECT_MS: Final = 5.0
+RUN_DELAY_SUSPECT: Final = 0.05
+RUN_DELAY_MAX: Final = 0.20
+CPU_SUSPECT: Final = 0.85
+SLIP_P99_MAX_MS: Final = 20.0
+SLIP_P50_MAX_MS: Final = 2.0
+SLIP_P50_MAX_SHARE: Final = 0.25  # of the reported p50
+CALLS_MIN: Final = SAMPLES_MIN[90.0]
+SESSIONS_MIN: Final = 3
+
+Check = Callable[[Evidence], tuple[Soundness, ...]]
+
+
+def generator(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether squall itself was the bottleneck.
+
+    What counts is how late calls left that nothing held back: lateness is in every latency from
+    due, so a machine that is merely busy harms nobody while it stays small beside the reported
+    p50. Not sound: the typical free call left later than 2 ms and a quarter of p50; or the loop
+    lagged 2 ms at its median, or the process waited for a processor a fifth of the time, *and*
+    p99 of free calls was later than 20 ms and p50. Busy but harmless is said and passes. Needs the
+    health record.
+    """
+    start_ns, end_ns = evidence.phases.baseline.start_ns, evidence.phases.end_ns
+    health = [h for h in evidence.journal.of(HealthEntry) if start_ns <= h.at_ns <= end_ns]
+    if not health:
+        return (_unknown("generator", "no process of the generator recorded how it fared"),)
+    lag_p50_ms = float(np.median([h.lag_p50_ms for h in health]))
+    lag_p99_ms = float(np.median([h.lag_p99_ms for h in health]))
+    cpu = float(np.median([h.cpu_share for h in health]))
+    delays = [h.run_delay_share for h in health if h.run_delay_share is not None]
+    delay = float(np.median(delays)) if delays else 0.0
+    slips_ms = _free_slips_ms(evidence)
+    slip_p50_ms = float(np.quantile(slips_ms, 0.5)) if len(slips_ms) else 0.0
+    slip_p99_ms = float(np.quantile(slips_ms, 0.99)) if len(slips_ms) else 0.0
+    p50_ms = _reported_p50_ms(evidence)
+    busy = lag_p50_ms > LAG_P50_MAX_MS or delay > RUN_DELAY_MAX
+    harmed = slip_p99_ms > max(SLIP_P99_MAX_MS, p50_ms)
+    late = slip_p50_ms > max(SLIP_P50_MAX_MS, SLIP_P50_MAX_SHARE * p50_ms)
+    words = (
+        f"calls that nothing held left {slip_p50_ms:.1f} ms late at p50, {slip_p99_ms:.1f} at p99; "
+        f"loop lag {lag_p50_ms:.1f} / {lag_p99_ms:.1f} ms, CPU {cpu:.0%}, "
+        f"waiting for a processor {delay:.0%}"
+    )
+    suspect = (
+        lag_p99_ms > LAG_P99_SUSPECT_MS or delay > RUN_DELAY_SUSPECT or cpu > CPU_SUSPECT or busy
+    )
+    unsound = late or (busy and harmed)
+    prefix = "squall was the bottleneck: " if unsound else "busy, and harmless: " if suspect else ""
+    return (
+        Soundness(
+            name="generator",
+            ruling="fail" if unsound else "pass",
+            why=prefix + words,
+            observed=round(slip_p99_ms, 3),
+            limit=round(max(SLIP_P99_MAX_MS, p50_ms), 3),
+            unit="ms",
+        ),
+    )
+
+
+def _free_slips_ms(evidence: Evidence) -> NDArray[np.float64]:
+    """Give the lateness of baseline calls whose session was idle when they were due."""
+    settled = evidence.settled
+    if len(settled) < 2:  # noqa: PLR2004  a predecessor takes two
+        return np.zeros(0)
+    same = settled["session"][1:] == settled["session"][:-1]
+    idle = same & (settled["done_ns"][:-1] <= settled["due_ns"][1:])
+    free = idle & (evidence.phase[1:] == BASELINE)
+    free &= (settled["attempt"][1:] == 1) & (settled["sent_ns"][1:] >= 0)
+    slips_ns = settled["sent_ns"][1:][free] - settled["due_ns"][1:][free]
+    return np.asarray(np.maximum(0, slips_ns) / 1e6, dtype=np.float64)
+
+
+def _reported_p50_ms(evidence: Evidence) -> float:
+    calm = (evidence.phase == BASELINE) & measured(evidence, "due")
+    values = latency_ns(evidence, "due")[calm]
+    return float(np.median(values)) / 1e6 if len(values) else 0.0
+
+
+def fault_bit(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask of every window whether its fault hit anything; a fault that did not proves nothing."""
+    return tuple(
+        Soundness(
+            name="fault-bit",
+            ruling={True: "pass", False: "fail", None: "unknown"}[found.bit],  # type: ignore[arg-type]
+            why=f"{window.id}: {found.exposure}",
+            observed=float(found.count),
+            limit=1.0,
+            unit=found.unit,
+        )
+        for window in evidence.phases.windows
+        for found in (bite(evidence, window),)
+    )
+
+
+def healed(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether every fault is proven undone; without faults there is nothing to ask."""
+    windows = evidence.phases.windows
+    if not windows:
+        return ()
+    left = [
+        f"{window.id}{f' ({window.error})' if window.error else ''}"
+        for window in windows
+        if not window.healed
+    ]
+    why = f"not proven undone: {', '.join(left)}" if left else f"all {len(windows)} faults undone"
+    return (
+        Soundness(
+            name="healed",
+            ruling="fail" if left else "pass",
+            why=why,
+            observed=float(len(left)),
+            limit=0.0,
+            unit="faults",
+        ),
+    )
+
+
+def conservation(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether every planned step has exactly one settling attempt, and no other has any.
+
+    A run that broke off can only be asked for duplicates and strangers.
+    """
+    settled, plan = evidence.settled, evidence.plan
+    count = evidence.session_count
+    planned = np.zeros(count, dtype=np.int64)
+    for who in plan.sessions:
+        planned[who.session] = plan.count(who.session)
+    session, index = settled["session"], settled["index"]
+    stranger = index >= planned[session]
+    twice = np.zeros(len(settled), dtype=np.bool_)
+    twice[1:] = (session[1:] == session[:-1]) & (index[1:] == index[:-1])
+    distinct = np.bincount(session[~twice & ~stranger], minlength=count)
+    missing = int((planned - distinct).sum())
+    unsettled = 0
+    if len(evidence.group):
+        unsettled = int(evidence.group[-1]) + 1 - len(np.unique(evidence.group[evidence.logical]))
+    duplicates, strangers = int(twice.sum()), int(stranger.sum())
+    wrong = duplicates + strangers + missing
+    words = (
+        f"{int(planned.sum())} steps planned, {len(settled)} settled: {missing} missing, "
+        f"{duplicates} settled twice, {strangers} never planned, {unsettled} begun and not settled"
+    )
+    ruling = "pass" if wrong == 0 else "fail"
+    if wrong and not duplicates and not strangers and _ending(evidence) is None:
+        ruling = "unknown"
+        words = f"the record breaks off; {words}"
+    return (
+        Soundness(
+            name="conservation",
+            ruling=ruling,  # type: ignore[arg-type]  # one of the three literals above
+            why=words,
+            observed=float(wrong),
+            limit=0.0,
+            unit="steps",
+        ),
+    )
+
+
+def _ending(evidence: Evidence) -> RunEntry | None:
+    ended = [entry for entry in evidence.journal.of(RunEntry) if entry.edge == "ended"]
+    return ended[-1] if ended else None
+
+
+def workers(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether every worker process stayed, and all that it recorded is here."""
+    entries = evidence.journal.of(WorkerEntry)
+    if not entries:
+        return ()
+    joined = {entry.worker for entry in entries if entry.edge == "joined"}
+    done = {entry.worker: entry for entry in entries if entry.edge == "done"}
+    lost = {entry.worker: entry.why for entry in entries if entry.edge == "lost"}
+    for worker in sorted(joined - done.keys() - lost.keys()):
+        lost[worker] = "it never said that it was done"
+    records = np.bincount(evidence.calls["worker"], minlength=256)
+    short = [
+        f"worker {worker} wrote {entry.calls} calls, {int(records[worker])} are here"
+        for worker, entry in sorted(done.items())
+        if entry.calls and entry.calls != int(records[worker])
+    ]
+    faults = [f"worker {worker} was lost: {why}" for worker, why in sorted(lost.items())] + short
+    return (
+        Soundness(
+            name="workers",
+            ruling="fail" if faults else "pass",
+            why="; ".join(faults) or f"all {len(joined | done.keys())} workers finished",
+            observed=float(len(lost)),
+            limit=0.0,
+            unit="workers",
+        ),
+    )
+
+
+def samples(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether every phase that is compared holds enough calls, and the arms enough sessions."""
+    return (
+        min(
+            _counts(evidence),
+            key=lambda one: (one.ruling == "pass", (one.observed or 0) / (one.limit or 1)),
+        ),
+    )
+
+
+def _counts(evidence: Evidence) -> Iterator[Soundness]:
+    arms = {who.arm for who in evidence.plan.sessions}
+    for arm, mask in (("treated", evidence.treated), ("control", evidence.control)):
+        if arm not in arms:
+            continue
+        spoke = len(np.unique(evidence.settled["session"][mask & evidence.counted]))
+        yield _enough(f"{arm} sessions that made calls", spoke, SESSIONS_MIN, "sessions")
+        phases: list[tuple[tuple[int, ...], str]] = [((BASELINE,), "baseline")]
+        for window in evidence.phases.windows if arm == "treated" else ():
+            # A fault that expires every credential may leave no fair call inside its window.
+            both = (fault_code(window.window), recovery_code(window.window))
+            phases.append((both, f"{window.id} and its recovery"))
+            phases.append(((recovery_code(window.window),), f"{window.window}:recovery"))
+        for codes, name in phases:
+            mine = mask & evidence.counted & np.isin(evidence.phase, codes)
+            count = int(np.count_nonzero(mine))
+            yield _enough(f"{arm} calls in {name}", count, CALLS_MIN, "calls")
+    if not arms:
+        yield _unknown("samples", "the plan has no sessions")
+
+
+def _enough(what: str, count: int, least: int, unit: str) -> Soundness:
+    return Soundness(
+        name="samples",
+        ruling="pass" if count >= least else "unknown",
+        why=f"{count} {what}, at least {least} are needed",
+        observed=float(count),
+        limit=float(least),
+        unit=unit,
+    )
+
+
+def histogram_range(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether every latency fits the histograms; one below zero means that a clock jumped."""
+    count = out_of_range(evidence)
+    return (
+        Soundness(
+            name="histogram-range",
+            ruling="fail" if count else "pass",
+            why=f"{count} latencies were below zero or above {HIGHEST_US // 60_000_000} minutes",
+            observed=float(count),
+            limit=0.0,
+            unit="latencies",
+        ),
+    )
+
+
+def run_complete(evidence: Evidence) -> tuple[Soundness, ...]:
+    """Ask whether the run came to its planned end, and its record is whole."""
+    ending = _ending(evidence)
+    damaged = evidence.journal.damaged_lines
+    if ending is None:
+        return (_unknown("run-complete", "the record breaks off before the run's end"),)
+    if ending.how != "completed":
+        why = f"the run was {ending.how or 'ended'}{f': {ending.why}' if ending.why else ''}"
+        return (_unknown("run-complete", why),)
+    if damaged:
+        return (_unknown("run-complete", f"{damaged} lines of the journal cannot be read"),)
+    return (Soundness(name="run-complete", ruling="pass", why="the run came to its planned end"),)
+
+
+def _unknown(name: str, why: str) -> Soundness:
+    return Soundness(name=name, ruling="unknown", why=why)
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    run_complete,
+    healed,
+    workers,
+    conservation,
+    samples,
+    generator,
+    agreement.arms_agree,
+    agreement.baseline_steady,
+    fault_bit,
+    histogram_range,
+)

@@ -1,0 +1,99 @@
+"""The verdict in one line, which is the last that a run prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.errors import Exit
+from harness.verdict import FaultVerdict, Finding, Limit, Score, Soundness
+
+_WORDS = {
+    Exit.PASS: "PASS",
+    Exit.FAIL: "FAIL",
+    Exit.UNKNOWN: "UNKNOWN",
+    Exit.ABORTED: "ABORTED",
+    Exit.NOT_HEALED: "NOT HEALED",
+    Exit.INTERRUPTED: "INTERRUPTED",
+}
+
+
+def headline(
+    code: Exit,
+    *,
+    name: str,
+    score: Score | None,
+    faults: Sequence[FaultVerdict],
+    findings: Sequence[Finding],
+    limits: Sequence[Limit],
+    soundness: Sequence[Soundness],
+    sessions: Mapping[str, int],
+    calls: Mapping[str, int],
+    effects: Mapping[str, int],
+) -> str:
+    """Give the ruling, then the score, then what to know first."""
+    parts = [_WORDS[code]]
+    if score is not None:
+        parts.append(f"score {score.points:.0f} ({score.low:.0f}-{score.high:.0f})")
+    match code:
+        case Exit.PASS:
+            told = _tally(faults, sessions, calls, effects)
+        case Exit.FAIL:
+            told = _failure(findings, limits)
+        case _:
+            told = _doubt(code, faults, findings, limits, soundness)
+    parts.append(f"{name}: {told}" if name else told)
+    return "  ".join(parts)
+
+
+def _tally(
+    faults: Sequence[FaultVerdict],
+    sessions: Mapping[str, int],
+    calls: Mapping[str, int],
+    effects: Mapping[str, int],
+) -> str:
+    losses = [
+        f"{count:,} {what}"
+        for what, count in (
+            ("sessions lost", sessions["lost"]),
+            ("sessions reopened", sessions["reopened"]),
+            ("effects doubled", effects["doubled"]),
+        )
+        if count
+    ]
+    struck = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
+    return f"{struck}, {sum(calls.values()):,} calls, {', '.join(losses) or 'nothing lost'}"
+
+
+def _failure(findings: Sequence[Finding], limits: Sequence[Limit]) -> str:
+    """Name the gravest: hard rules first, causes before what follows from them."""
+    failed = [finding for finding in findings if finding.ruling == "fail"]
+    if failed:
+        first = min(failed, key=lambda finding: (not finding.hard, finding.cause != ""))
+        under = f" under {first.fault}" if first.fault else ""
+        others = len({(finding.verdict, finding.fault) for finding in failed}) - 1
+        more = f" (and {others} more)" if others else ""
+        return f"{first.verdict}{under}: {first.why}{more}"
+    missed = [limit for limit in limits if limit.ruling == "fail"]
+    return "; ".join(f"{limit.name} wanted {limit.wanted}: {limit.why}" for limit in missed)
+
+
+def _doubt(
+    code: Exit,
+    faults: Sequence[FaultVerdict],
+    findings: Sequence[Finding],
+    limits: Sequence[Limit],
+    soundness: Sequence[Soundness],
+) -> str:
+    """Say why nothing is concluded: of several reasons the first in the checks' order."""
+    wanted = {Exit.NOT_HEALED: "healed"}.get(code, "")
+    unsound = [one for one in soundness if one.ruling != "pass" and wanted in ("", one.name)]
+    if unsound:
+        others = len(unsound) - 1
+        more = f" (and {others} more)" if others else ""
+        return f"{unsound[0].name}: {unsound[0].why}{more}"
+    open_limits = [limit for limit in limits if limit.ruling == "unknown"]
+    if open_limits:
+        return f"{open_limits[0].name} wanted {open_limits[0].wanted}: {open_limits[0].why}"
+    blind = [fault.id for fault in faults if fault.ruling == "unknown"]
+    unseen = [f.why for f in findings if f.ruling == "unknown" and f.why]
+    return f"nothing could be said of {', '.join(blind)}: {'; '.join(unseen[:1])}"
