@@ -18,12 +18,34 @@ Chart = dict[str, Any]  # plotly's own JSON
 _ROWS: Final = (
     ("answered", "answered, calls/s"),
     ("failed", "failed, share of due"),
-    ("latency", "latency from due, ms"),
+    ("latency", "latency from due"),
     ("alive", "sessions alive"),
 )
-_ROW_GAP: Final = 0.045
-_TICKS: Final = tuple(10.0**power for power in range(8))
-_TICK_NAMES: Final = ("0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%", "99.99999%")
+_ROW_GAP: Final = 0.07
+# Where 1 / (1 - quantile) gets a tick, and what it is called.
+_TICKS: Final = {
+    1: "0%",
+    2: "50%",
+    4: "75%",
+    10: "90%",
+    20: "95%",
+    100: "99%",
+    1000: "99.9%",
+    10_000: "99.99%",
+    100_000: "99.999%",
+    1_000_000: "99.9999%",
+}
+_TIMES: Final = {
+    0.01: "10 µs",
+    0.1: "0.1 ms",
+    1.0: "1 ms",
+    10.0: "10 ms",
+    100.0: "100 ms",
+    1e3: "1 s",
+    1e4: "10 s",
+    1e5: "100 s",
+    1e6: "1000 s",
+}
 
 
 def charts(report: Report) -> dict[str, Chart]:
@@ -67,8 +89,9 @@ def timeline_chart(report: Report) -> Chart:
     """Draw rate, failures, latency and sessions of both arms on one time axis."""
     height = (1 - _ROW_GAP * (len(_ROWS) - 1)) / len(_ROWS)
     layout = _layout(
-        height=680,
+        height=720,
         hovermode="x",
+        margin={"l": 62, "r": 14, "t": 46, "b": 44},
         xaxis=_axis(
             title={"text": "seconds since the run began", "standoff": 8},
             range=[0, report.length_s],
@@ -77,7 +100,7 @@ def timeline_chart(report: Report) -> Chart:
             ticksuffix=" s",
         ),
         shapes=_bands(report),
-        annotations=[*_row_titles(height), *_band_names(report)],
+        annotations=[*_row_titles(height), *_band_names(report, shift=18)],
     )
     for row in range(len(_ROWS)):
         top = 1 - row * (height + _ROW_GAP)
@@ -93,7 +116,7 @@ def timeline_chart(report: Report) -> Chart:
 
 
 def _log_ms() -> Chart:
-    return {"type": "log", "dtick": 1, "tickformat": "~r", "exponentformat": "none"}
+    return {"type": "log", "tickvals": list(_TIMES), "ticktext": list(_TIMES.values())}
 
 
 def _yaxis(row: int) -> str:
@@ -153,7 +176,7 @@ def _bands(report: Report) -> list[Chart]:
     return [*shapes, *edges]
 
 
-def _band_names(report: Report) -> list[Chart]:
+def _band_names(report: Report, *, shift: int = 2) -> list[Chart]:
     named = [
         ((band.verdict.start_s + band.verdict.end_s) / 2, clean(band.verdict.id))
         for band in report.bands
@@ -171,7 +194,7 @@ def _band_names(report: Report) -> list[Chart]:
             "name": "band",
             "showarrow": False,
             "yanchor": "bottom",
-            "yshift": 2,
+            "yshift": shift,
             "font": {"size": 11, "color": "$faint"},
         }
         for at_s, name in named
@@ -186,12 +209,9 @@ def _row_titles(height: float) -> list[Chart]:
             "xref": "paper",
             "yref": "paper",
             "xanchor": "left",
-            "yanchor": "top",
-            "xshift": 4,
+            "yanchor": "bottom",
             "text": title,
             "showarrow": False,
-            "bgcolor": "$paper",
-            "borderpad": 2,
             "font": {"size": 12, "color": "$ink"},
         }
         for row, (_, title) in enumerate(_ROWS)
@@ -224,11 +244,17 @@ def spectrum_chart(report: Report) -> Chart:
                 "dash": "solid" if spectrum.origin == "due" else "dot",
             },
             "hovertemplate": (
-                f"{spectrum.arm} from {spectrum.origin}, {spectrum.count:,} calls: "
+                f"{spectrum.arm} {_text(clean(spectrum.phase))} from {spectrum.origin}, "
+                f"{spectrum.count:,} calls: "
                 "p%{customdata} %{y:.3s} ms<extra></extra>"
             ),
         }
         for spectrum in report.spectra
+    ]
+    traces += [
+        trace | {"meta": "", "line": {"color": "$faint", "width": 1.3, "dash": "dash"}}
+        for trace in traces
+        if trace["meta"] == "baseline" and trace["name"] == "treated from due"
     ]
     layout = _layout(
         height=420,
@@ -236,11 +262,11 @@ def spectrum_chart(report: Report) -> Chart:
         xaxis=_axis(
             type="log",
             range=[0, log10(deepest) * 1.02],
-            tickvals=_TICKS,
-            ticktext=_TICK_NAMES,
+            tickvals=list(_TICKS),
+            ticktext=list(_TICKS.values()),
             title={"text": "percentile", "standoff": 8},
         ),
-        yaxis=_axis(title={"text": "latency, ms"}, **_log_ms()),
+        yaxis=_axis(title={"text": "latency"}, **_log_ms()),
     )
     return {"data": traces, "layout": layout}
 
@@ -280,7 +306,7 @@ def heat_chart(report: Report) -> Chart:
         top = 1 - row * (height + 0.09)
         layout[_yaxis(row)] = _axis(
             domain=[max(top - height, 0), top],
-            title={"text": f"{heat.arm}, ms"},
+            title={"text": heat.arm},
             showgrid=False,
             **_log_ms(),
         )

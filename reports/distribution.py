@@ -13,7 +13,7 @@ from harness.latencies import SAMPLES_MIN, Origin, measured
 from harness.phases import BASELINE, Evidence, Mask
 from reports.series import Floats, arm_mask, latency_ms
 
-_POINTS_A_DECADE: Final = 12
+_POINTS_A_DECADE: Final = 20
 _TOOLS_MAX: Final = 100
 _PHASES_MAX: Final = 40
 _ORIGINS: Final[tuple[Origin, ...]] = ("due", "sent")

@@ -118,7 +118,7 @@ def facts(evidence: Evidence, call: np.void, samples: dict[str, str]) -> CallFac
         tool=evidence.plan.calls[code] if code < len(evidence.plan.calls) else f"call {code}",
         due_s=due_ns / NS,
         sent_ms=(sent_ns - due_ns) / 1e6 if sent_ns >= 0 else None,
-        done_ms=(done_ns - due_ns) / 1e6 if done_ns >= 0 else None,
+        done_ms=(done_ns - due_ns) / 1e6 if done_ns >= 0 <= sent_ns else None,
         status=int(call["status"]),
         outcome=spell(Outcome(int(call["outcome"])).name),
         reason="" if reason is Reason.NONE else spell(reason.name),
@@ -138,8 +138,9 @@ def _remarks(call: np.void) -> Iterator[str]:
         yield f"{int(call['rows'])} rows"
     if call["resumed"]:
         yield "stream resumed"
-    yield f"{int(call['request_bytes'])} B sent, {int(call['reply_bytes'])} B received"
-    if (by := EndedBy(int(call["ended_by"]))) is not EndedBy.REPLY:
+    if call["sent_ns"] >= 0:
+        yield f"{int(call['request_bytes'])} B sent, {int(call['reply_bytes'])} B received"
+    if (by := EndedBy(int(call["ended_by"]))) not in {EndedBy.REPLY, EndedBy.NEVER_SENT}:
         yield f"ended by {spell(by.name)}"
 
 

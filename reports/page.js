@@ -27,14 +27,14 @@
       layout.width = width || place.clientWidth;
       if (narrow()) {
         layout.dragmode = false;
-        layout.margin.l = 46;
+        layout.margin.l = 54;
         layout.margin.r = 6;
         for (const note of layout.annotations || []) {
           if (note.name === "band") note.text = note.text.split(":")[0].replace("baseline", "base");
         }
       }
       let data = figure.data;
-      if (name === "spectrum" && phase) data = data.filter((trace) => trace.meta === phase.value);
+      if (name === "spectrum" && phase) data = data.filter((trace) => trace.meta === (trace.meta || phase.value === "baseline" ? phase.value : ""));
       Plotly.react(place, data.map((trace) => ({ ...trace, line: paint(trace.line, color) })), layout, {
         displayModeBar: false, displaylogo: false, showTips: false, scrollZoom: false,
       });

@@ -143,12 +143,19 @@ def _asked(scenario: Scenario) -> tuple[tuple[str, str], ...]:
         for agent in scenario.agents
     )
     auth = scenario.auth
+    attempts = scenario.client.retry.attempts
+    phases = scenario.phases
+    lengths = (
+        f"ramp {scenario.load.ramp_s:g} s, warm-up {phases.warmup_s:g} s, "
+        f"baseline {phases.baseline_s:g} s, recovery {phases.recovery_s:g} s"
+    )
     return (
         ("target", target),
         ("sessions", f"{scenario.load.sessions}, {scenario.load.treated:.0%} of them treated"),
         ("agents", agents),
         ("deadline", f"{scenario.client.deadline_s:g} s a call"),
-        ("retries", f"at most {scenario.client.retry.attempts} attempts a call"),
+        ("retries", "none" if attempts == 1 else f"at most {attempts} attempts a call"),
+        ("phases", lengths),
         ("tokens", "none" if auth is None else f"{auth.grant}, refresh {auth.refresh}"),
     )
 

@@ -35,7 +35,7 @@ class ArmSeries:
     failed_share: Values  # of the calls due in the bin
     p50_ms: Values  # from due, of the calls due in the bin; failures at their deadline
     p99_ms: Values  # the slowest call where a bin holds fewer than 100
-    alive: Values  # sessions, at the end of the bin
+    alive: Values  # sessions, at the middle of the bin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +89,22 @@ def bin_width_s(length_s: float, bins_max: int) -> float:
 def timeline(evidence: Evidence, arms: Sequence[str], length_s: float) -> Timeline:
     """Bin the settled calls and the sessions' lives."""
     width_s = bin_width_s(length_s, _BINS_MAX)
-    bins = max(1, ceil(length_s / width_s))
+    # A last bin that is mostly past the run's end would show a fall that never was.
+    bins = max(1, floor(length_s / width_s + 0.5))
     return Timeline(
         width_s=width_s,
         middles_s=tuple((index + 0.5) * width_s for index in range(bins)),
-        arms=tuple(_arm_series(evidence, arm, width_s, bins) for arm in arms),
+        arms=tuple(_arm_series(evidence, arm, width_s, bins, length_s) for arm in arms),
     )
 
 
-def _arm_series(evidence: Evidence, arm: str, width_s: float, bins: int) -> ArmSeries:
+def _arm_series(
+    evidence: Evidence, arm: str, width_s: float, bins: int, length_s: float
+) -> ArmSeries:
     mine = arm_mask(evidence, arm)
     calls = evidence.settled
+    widths_s = np.full(bins, width_s)
+    widths_s[-1] = max(length_s - (bins - 1) * width_s, width_s / 2)
     due = _bin_of(calls["due_ns"], width_s, bins)
     answered = np.bincount(
         _bin_of(calls["done_ns"][mine & evidence.ok], width_s, bins), minlength=bins
@@ -117,8 +122,8 @@ def _arm_series(evidence: Evidence, arm: str, width_s: float, bins: int) -> ArmS
     ]
     return ArmSeries(
         arm=arm,
-        offered_per_s=tuple(round(float(count) / width_s, 3) for count in offered),
-        answered_per_s=tuple(round(float(count) / width_s, 3) for count in answered),
+        offered_per_s=tuple(np.round(offered / widths_s, 3).tolist()),
+        answered_per_s=tuple(np.round(answered / widths_s, 3).tolist()),
         failed_share=tuple(
             round(float(bad) / float(count), 5) if count else None
             for bad, count in zip(lost, offered, strict=True)
@@ -159,7 +164,7 @@ def _alive(sessions: Sequence[SessionEntry], width_s: float, bins: int) -> Value
     entries = iter(sorted(sessions, key=lambda entry: entry.at_ns))
     entry = next(entries, None)
     for index in range(bins):
-        while entry is not None and entry.at_ns < (index + 1) * width_s * NS:
+        while entry is not None and entry.at_ns < (index + 0.5) * width_s * NS:
             if entry.edge in {"opened", "reopened"}:
                 alive.add(entry.session)
             else:

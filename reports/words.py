@@ -82,7 +82,7 @@ def measured(value: float | None, unit: str) -> str:
             return f"{value:,.4g}"
         case _:
             number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
-            return f"{number} {unit}"
+            return f"{number} {unit.removesuffix('s') if value == 1 and len(unit) > 1 else unit}"
 
 
 def size(value: int | None) -> str:
