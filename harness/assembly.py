@@ -1,0 +1,310 @@
+"""Builds around the target what a scenario needs, and nothing more; takes it all down again."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from faults import levers
+from faults.levers import FaultError
+from harness.errors import RigError, TargetError, UsageError
+from harness.guard import check_target
+from harness.rig import server, toxiproxy
+from harness.rig.issuer import control as issuers
+from harness.rig.issuer.control import Issuer
+from harness.scenario.records import Auth, LaunchTarget, ReferenceTarget, Scenario, UrlTarget
+from harness.session.access import Access, Doors
+from harness.session.authority import Authority, discover
+from harness.session.tokens import TokenPolicy
+
+ARMS = ("control", "treated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rig:
+    """What stands around the target while a run lasts."""
+
+    doors: Doors
+    access: Access
+    pid: int | None  # of a target that squall launched
+    network: levers.NetworkLever
+    identity: levers.IdentityLever | None
+    ledger: Path | None
+    toxiproxy_kind: str
+    toxiproxy_version: str
+
+
+class Network:
+    """The treated arm's proxy as faults see it."""
+
+    def __init__(self, proxy: toxiproxy.Proxy) -> None:
+        """Pull on this proxy."""
+        self._proxy = proxy
+
+    async def add_toxic(
+        self,
+        name: str,
+        *,
+        type: str,  # noqa: A002  the proxy's own word
+        stream: Literal["upstream", "downstream"],
+        attributes: Mapping[str, int],
+    ) -> None:
+        """Put a toxic on every connection."""
+        try:
+            await self._proxy.add_toxic(name, type=type, stream=stream, attributes=attributes)
+        except RigError as error:
+            raise FaultError(str(error)) from error
+
+    async def remove_toxic(self, name: str) -> None:
+        """Take it off again."""
+        try:
+            await self._proxy.remove_toxic(name)
+        except RigError as error:
+            raise FaultError(str(error)) from error
+
+    async def set_enabled(self, enabled: bool) -> None:
+        """Close the listener and every connection, or open it again."""
+        try:
+            await self._proxy.set_enabled(enabled)
+        except RigError as error:
+            raise FaultError(str(error)) from error
+
+    async def exposure(self, toxic: str | None) -> levers.Exposure:
+        """Count the connections hit; a server that keeps no such count says so."""
+        try:
+            seen = await self._proxy.exposure(toxic)
+        except RigError as error:
+            raise FaultError(str(error)) from error
+        if seen.source != "injector":
+            return levers.Exposure(count=0, unit="connections", source="proxy")
+        count = seen.hits if toxic is None else seen.connections
+        return levers.Exposure(
+            count=count,
+            unit="connections",
+            source="injector",
+            connections=seen.connections,
+            bytes=seen.bytes,
+        )
+
+
+class Identity:
+    """The embedded issuer as faults see it: only the treated sessions' tokens."""
+
+    def __init__(self, issuer: Issuer, *, ttl_s: float) -> None:
+        """Pull on this issuer; `ttl_s` is the scenario's own lifetime."""
+        self._issuer = issuer
+        self._ttl_s = ttl_s
+
+    async def set_ttl(self, ttl_s: float | None) -> None:
+        """Mint with this lifetime from now on; None restores the scenario's."""
+        try:
+            await self._issuer.set_ttl("treated", self._ttl_s if ttl_s is None else ttl_s)
+        except RigError as error:
+            raise FaultError(str(error)) from error
+
+    async def revoke(self) -> levers.Exposure:
+        """Revoke every live token of the treated sessions."""
+        try:
+            count = await self._issuer.revoke_all("treated")
+        except RigError as error:
+            raise FaultError(str(error)) from error
+        return levers.Exposure(count=count, unit="tokens", source="issuer")
+
+
+@asynccontextmanager
+async def build(
+    scenario: Scenario,
+    *,
+    run_id: str,
+    toxiproxy_url: str | None,
+    allowed: tuple[str, ...],
+    folder: Path,
+) -> AsyncIterator[Rig]:
+    """Stand everything up for as long as the block lasts.
+
+    Raises:
+        TargetError: when the target is not there, not allowed, or not an MCP server.
+        RigError: when a part does not start.
+        NotHealedError: on the way out, when a proxy cannot be shown to be gone.
+    """
+    logs = folder / "logs"
+    async with AsyncExitStack() as stack:
+        issuer = await _issuer(stack, scenario, logs)
+        ledger = folder / "ledger.sqlite" if isinstance(scenario.target, ReferenceTarget) else None
+        target = await _target(stack, scenario, issuer, ledger=ledger, logs=logs)
+        check_target(target.url, allowed)
+        bearer = _bearer(scenario.auth)
+        await server.probe(target.url, headers=bearer)
+        upstream = _upstream(target.url)
+        proxies = await stack.enter_async_context(toxiproxy.serve(url=toxiproxy_url, log_dir=logs))
+        doors = [
+            await proxies.create_proxy(f"squall-{run_id}-{arm}", upstream=upstream) for arm in ARMS
+        ]
+        control, treated = doors
+        yield Rig(
+            doors=Doors(
+                url=target.url,
+                control=(control.host, control.port),
+                treated=(treated.host, treated.port),
+            ),
+            access=await _access(scenario.auth, target.url, issuer),
+            pid=target.pid,
+            network=Network(treated),
+            identity=Identity(issuer, ttl_s=_ttl_s(scenario.auth)) if issuer else None,
+            ledger=ledger,
+            toxiproxy_kind=proxies.server.kind,
+            toxiproxy_version=proxies.server.version,
+        )
+
+
+async def _issuer(stack: AsyncExitStack, scenario: Scenario, logs: Path) -> Issuer | None:
+    auth = scenario.auth
+    if auth is None or auth.issuer != "embedded" or auth.grant == "bearer":
+        return None
+    return await stack.enter_async_context(issuers.serve(log_dir=logs))
+
+
+async def _target(
+    stack: AsyncExitStack,
+    scenario: Scenario,
+    issuer: Issuer | None,
+    *,
+    ledger: Path | None,
+    logs: Path,
+) -> server.Target:
+    match scenario.target:
+        case UrlTarget(url=url):
+            return server.Target(url=url)
+        case ReferenceTarget() as wanted:
+            assert ledger is not None
+            return await stack.enter_async_context(
+                server.reference(
+                    issuer=issuer.url if issuer else None,
+                    ledger=ledger,
+                    flaws=wanted.flaws,
+                    log=logs / "reference.log",
+                )
+            )
+        case LaunchTarget() as wanted:
+            given = {"port": str(_free_port()), "issuer": issuer.url if issuer else ""}
+            fill = _filler(given)
+            return await stack.enter_async_context(
+                server.launch(
+                    [fill(word) for word in wanted.launch],
+                    url=fill(wanted.url),
+                    env={name: fill(value) for name, value in wanted.environment.items()},
+                    log=logs / "target.log",
+                    ready_s=wanted.ready_s,
+                )
+            )
+
+
+def _filler(given: Mapping[str, str]) -> Callable[[str], str]:
+    def fill(text: str) -> str:
+        for name, value in given.items():
+            text = text.replace("${" + name + "}", value)
+        return text
+
+    return fill
+
+
+def _free_port() -> int:
+    """Ask the kernel for a port that is free now; the target binds it a moment later."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _upstream(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port or 80}"
+
+
+def _bearer(auth: Auth | None) -> dict[str, str]:
+    if auth is None or auth.grant != "bearer":
+        return {}
+    token = os.environ.get(auth.token_variable, "").strip()
+    if not token:
+        raise UsageError(
+            f"expected a bearer token in the environment variable {auth.token_variable}, "
+            f"found it empty; export {auth.token_variable} and run again"
+        )
+    return {"authorization": f"Bearer {token}"}
+
+
+def _ttl_s(auth: Auth | None) -> float:
+    assert auth is not None
+    return auth.ttl_s
+
+
+async def _access(auth: Auth | None, url: str, issuer: Issuer | None) -> Access:
+    """Find out how tokens are had: by the target's own metadata, as any client would."""
+    if auth is None:
+        return Access()
+    if auth.grant == "bearer":
+        return Access(bearer_variable=auth.token_variable)
+    async with httpx.AsyncClient(trust_env=False, timeout=10.0) as http:
+        status, challenge = await _challenge(http, url)
+        if status != httpx.codes.UNAUTHORIZED:
+            return Access()  # it serves anybody; `no-token` has nothing to withhold there
+        authority = await discover(http, url, challenge)
+    return Access(
+        authority=authority,
+        clients=await _clients(auth, authority, issuer),
+        grant=auth.grant,
+        policy=TokenPolicy(refresh=auth.refresh, refresh_before_s=auth.refresh_before_s),
+    )
+
+
+async def _clients(
+    auth: Auth, authority: Authority, issuer: Issuer | None
+) -> tuple[tuple[str, str, str], ...]:
+    if issuer is not None:
+        if authority.issuer.rstrip("/") != issuer.url.rstrip("/"):
+            raise TargetError(
+                f"the target trusts the issuer {authority.issuer}, not squall's own; "
+                "say auth: {issuer: target} and give a client of that issuer"
+            )
+        names = {arm: f"squall-{arm}" for arm in ARMS}
+        return tuple(
+            [
+                (
+                    arm,
+                    name,
+                    await issuer.register(
+                        client_id=name, group=arm, scopes=auth.scopes, ttl_s=auth.ttl_s
+                    ),
+                )
+                for arm, name in names.items()
+            ]
+        )
+    identity = os.environ.get(auth.client_id_variable, "")
+    secret = os.environ.get(auth.client_secret_variable, "")
+    if not identity:
+        raise UsageError(
+            f"expected a client of {authority.issuer} in {auth.client_id_variable} and "
+            f"{auth.client_secret_variable}; export both and run again"
+        )
+    return tuple((arm, identity, secret) for arm in ARMS)
+
+
+async def _challenge(http: httpx.AsyncClient, url: str) -> tuple[int, str | None]:
+    """Ask without a token; give the status and the challenge that come back."""
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": {}}
+    try:
+        async with http.stream(
+            "POST", url, json=body, headers={"accept": "application/json, text/event-stream"}
+        ) as reply:
+            return reply.status_code, reply.headers.get("www-authenticate")
+    except httpx.HTTPError as error:
+        raise TargetError(f"{url} ended the connection: {type(error).__name__}") from error

@@ -1,0 +1,82 @@
+"""What must be true before any load: the target may be hit, and the machine can do it."""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+import socket
+import sys
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from harness.errors import RigError, TargetError, UsageError
+from harness.scenario.records import ParallelStep, Scenario
+
+FILES_SPARE = 256  # listeners, logs, the journal, Locust
+
+
+def check_platform() -> None:
+    """Refuse to run where nothing of this has been tried.
+
+    Raises:
+        UsageError: on anything but Linux and macOS.
+    """
+    if sys.platform not in {"linux", "darwin"}:
+        raise UsageError(f"squall runs on Linux and macOS, not on {sys.platform}; use a container")
+
+
+def check_target(url: str, allowed: Collection[str]) -> None:
+    """Refuse a target outside loopback that nobody allowed.
+
+    Raises:
+        TargetError: naming the flag that allows it.
+    """
+    host = urlsplit(url).hostname or ""
+    if host in allowed or is_loopback(host):
+        return
+    raise TargetError(
+        f"{url} is not on this machine, and a storm must not hit it by mistake; "
+        f"to allow it, say --allow-target {host}"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: every address its name has is a loopback one."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(
+        ipaddress.ip_address(str(address).split("%")[0]).is_loopback for address in found
+    )
+
+
+def files_needed(scenario: Scenario, workers: int) -> int:
+    """Count the descriptors that one process of the run may need at once."""
+    widest = max(
+        len(step.parallel) if isinstance(step, ParallelStep) else 1
+        for agent in scenario.agents
+        for step in agent.steps
+    )
+    per_session = widest + (1 if scenario.client.listen else 0)
+    sessions = -(-scenario.load.sessions // max(1, workers))
+    # The embedded proxy inherits the limit and holds two descriptors a connection, both arms.
+    proxied = scenario.load.sessions * per_session * 2
+    return max(sessions * per_session, proxied) + FILES_SPARE
+
+
+def raise_file_limit(needed: int) -> None:
+    """Raise the soft limit of open files to the hard one, and see that it suffices.
+
+    Raises:
+        RigError: with the number that is needed and the number there is.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise RigError(
+            f"this run needs up to {needed} open files in one process and the system allows "
+            f"{hard}; raise it (ulimit -Hn) or ask for fewer sessions"
+        )
+    wanted = max(soft, needed) if hard == resource.RLIM_INFINITY else hard
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

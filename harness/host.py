@@ -1,0 +1,192 @@
+"""All sessions of one process: starts and ends them, and keeps the books once a second.
+
+Locust says which session lives when; this is where it lives. The hot path only packs records into
+a buffer; everything else about finished calls is computed here from whole batches of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+import anyio
+import httpx
+import numpy as np
+from anyio.abc import TaskGroup
+
+from harness.clock import RunClock
+from harness.health import HealthMeter
+from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry
+from harness.plan import Plan, PlannedSession
+from harness.scenario.records import Scenario
+from harness.session.access import Access, Doors
+from harness.session.conduct import Conduct
+from harness.session.credential import Credential
+from harness.session.life import Session, Stage
+from harness.session.record import Recorder
+from harness.session.steps import compile_agent
+from harness.session.tokens import StaticBearer, TokenSource
+from harness.wire.client import WireClient
+from harness.wire.endpoint import Endpoint
+from harness.wire.schemas import SchemaBook
+
+FLUSH_S = 1.0
+LAST_WORDS_S = 3.0  # how long a cancelled session may take to account for its steps and leave
+
+
+class Host:
+    """The sessions of one process, as an async context manager around their whole time."""
+
+    def __init__(
+        self,
+        *,
+        scenario: Scenario,
+        plan: Plan,
+        clock: RunClock,
+        writer: JournalWriter,
+        doors: Doors,
+        access: Access,
+        schemas: SchemaBook,
+        on_batch: Callable[[Calls], None],
+    ) -> None:
+        """Compile what all sessions share; nothing is connected yet."""
+        self.clock = clock
+        self.conduct = Conduct()
+        self._plan = plan
+        self._writer = writer
+        self._on_batch = on_batch
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._http = httpx.AsyncClient(
+            trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
+        )
+        self._meter = HealthMeter(worker=writer.worker, clock=clock)
+        self._group: TaskGroup | None = None
+        self._left = anyio.Event()  # set whenever a session leaves
+        self._stage = Stage(
+            scenario=scenario,
+            plan=plan,
+            clock=clock,
+            conduct=self.conduct,
+            recorder=Recorder(writer),
+            writer=writer,
+            steps=tuple(
+                compile_agent(scenario, plan, number) for number in range(len(scenario.agents))
+            ),
+            connect=self._connector(scenario, doors, schemas),
+            credential=self._creditor(access),
+            schemas=schemas,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._meter.watch)
+        self._group.start_soon(self._keep_books)
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        assert self._group is not None
+        self.cancel_all()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S + 2):
+            await self._empty()
+        self._group.cancel_scope.cancel()
+        await self._group.__aexit__(None, None, None)
+        self._book()
+        with anyio.CancelScope(shield=True):
+            await self._http.aclose()
+
+    async def _empty(self) -> None:
+        """Wait until the last session has left."""
+        while self._scopes:
+            self._left = anyio.Event()
+            await self._left.wait()
+
+    @property
+    def living(self) -> int:
+        """How many sessions live now."""
+        return len(self._scopes)
+
+    def begin(self, number: int, done: Callable[[], None]) -> None:
+        """Start session `number`; `done` is called when its life is over."""
+        assert self._group is not None
+        scope = anyio.CancelScope()
+        self._scopes[number] = scope
+        self._group.start_soon(self._live, number, scope, done)
+
+    def end(self, number: int) -> None:
+        """Cut session `number` short; it still accounts for its steps."""
+        if number in self._scopes:
+            self._scopes[number].cancel()
+
+    def cancel_all(self) -> None:
+        """Cut every session short."""
+        for scope in list(self._scopes.values()):
+            scope.cancel()
+
+    async def _live(self, number: int, scope: anyio.CancelScope, done: Callable[[], None]) -> None:
+        try:
+            with scope:
+                await Session(stage=self._stage, planned=self._plan.sessions[number]).run()
+        finally:
+            self._scopes.pop(number, None)
+            self._left.set()
+            done()
+
+    async def _keep_books(self) -> None:
+        while True:
+            await anyio.sleep(FLUSH_S)
+            self._book()
+
+    def _book(self) -> None:
+        """Hand the finished calls of the last second to the file, the meter and the listener."""
+        batch: Calls = np.frombuffer(bytes(self._writer.buffer), dtype=CALL_DTYPE)
+        self._writer.append(self._meter.entry(batch, sessions=self.living))
+        self._writer.flush()
+        self._on_batch(batch)
+
+    def note(self, text: str) -> None:
+        """Write a remark for the report's reader."""
+        self._writer.append(NoteEntry(at_ns=self.clock.now_ns(), text=text))
+
+    # --- what a session is made of ----------------------------------------------------------
+
+    def _connector(
+        self, scenario: Scenario, doors: Doors, schemas: SchemaBook
+    ) -> Callable[[PlannedSession], WireClient]:
+        ends = {
+            "control": Endpoint.from_url(doors.url, via=doors.control),
+            "treated": Endpoint.from_url(doors.url, via=doors.treated),
+        }
+
+        def connect(planned: PlannedSession) -> WireClient:
+            return WireClient(
+                ends[planned.arm],
+                era=scenario.era,
+                now_ns=self.clock.now_ns,
+                schemas=schemas,
+                listen=scenario.client.listen,
+                resume=scenario.client.resume,
+            )
+
+        return connect
+
+    def _creditor(self, access: Access) -> Callable[[PlannedSession], Credential | None]:
+        secrets = {arm: (identity, secret) for arm, identity, secret in access.clients}
+
+        def credential(planned: PlannedSession) -> Credential | None:
+            if access.bearer_variable:
+                return StaticBearer(access.bearer_variable, self.clock.now_ns)
+            if access.authority is None:
+                return None
+            identity, secret = secrets[planned.arm]
+            return TokenSource(
+                access.authority,
+                identity,
+                secret,
+                access.policy,
+                self._http,
+                self.clock.now_ns,
+                grant=access.grant,
+            )
+
+        return credential

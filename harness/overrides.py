@@ -1,0 +1,85 @@
+"""What the command line changes in a scenario, and how a run folder remembers it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import JournalError, UsageError
+from harness.scenario.load import Loaded, load_text
+from harness.scenario.records import (
+    FLAWS,
+    HARDENED,
+    LaunchTarget,
+    ReferenceTarget,
+    Target,
+    UrlTarget,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """Flags of `squall run` that change the scenario; None keeps what the file says."""
+
+    target_url: str | None = None
+    launch: tuple[str, ...] | None = None
+    reference: tuple[str, ...] | None = None
+    era: str | None = None
+    seed: int | None = None
+
+    def target(self) -> Target | None:
+        """Give the target that the flags ask for.
+
+        Raises:
+            UsageError: when a flaw is not one of the reference server's.
+        """
+        if self.target_url is not None and self.launch is not None:
+            return LaunchTarget(launch=self.launch, url=self.target_url)
+        if self.target_url is not None:
+            return UrlTarget(url=self.target_url)
+        if self.reference is not None:
+            unknown = [name for name in self.reference if name not in (*FLAWS, HARDENED)]
+            if unknown:
+                raise UsageError(
+                    f"expected {HARDENED} or flaws of the reference server, got {unknown[0]!r}; "
+                    f"there are: {', '.join(FLAWS)}"
+                )
+            return ReferenceTarget(reference=self.reference)
+        return None
+
+    def load(self, text: str, file: str) -> Loaded:
+        """Read a scenario's text, with these changes.
+
+        Raises:
+            ScenarioError: with every mistake in the text.
+        """
+        loaded = load_text(text, file, target=self.target())
+        changes: dict[str, Any] = {}
+        if self.era is not None:
+            changes["era"] = self.era
+        if self.seed is not None:
+            changes["seed"] = self.seed
+        return replace(loaded, scenario=loaded.scenario.model_copy(update=changes))
+
+
+_ADAPTER: TypeAdapter[Overrides] = TypeAdapter(Overrides)
+
+
+def dump(overrides: Overrides) -> dict[str, Any]:
+    """Make overrides fit for `facts.json`."""
+    return {key: value for key, value in asdict(overrides).items() if value is not None}
+
+
+def restore(data: dict[str, Any], folder: Path) -> Overrides:
+    """Read what `dump` made.
+
+    Raises:
+        JournalError: when it is not that.
+    """
+    try:
+        return _ADAPTER.validate_python(data)
+    except ValidationError as error:
+        raise JournalError(f"{folder} was written by another version of squall: {error}") from error

@@ -1,0 +1,124 @@
+"""Before any load: one session through each arm's door, and a look at what the target offers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import httpx
+from pydantic_core import to_json
+
+from harness.clock import NS_PER_S, RunClock
+from harness.errors import TargetError
+from harness.outcome import Outcome
+from harness.scenario.records import CallStep, ParallelStep, Scenario
+from harness.session.access import Access, Doors
+from harness.session.tokens import StaticBearer, TokenSource
+from harness.wire.client import WireClient
+from harness.wire.endpoint import Endpoint
+from harness.wire.reply import Reply
+from harness.wire.schemas import SchemaBook
+
+PAGES_MAX = 50
+CHECK_S = 15.0
+
+
+async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[str, Any], ...]:
+    """Give the pages of the target's `tools/list`.
+
+    Raises:
+        TargetError: when a session cannot be opened through one of the proxies, or the target
+            lacks a tool that the scenario calls.
+    """
+    clock = RunClock()
+    pages: tuple[dict[str, Any], ...] = ()
+    for arm, place in (("treated", doors.treated), ("control", doors.control)):
+        async with httpx.AsyncClient(trust_env=False, timeout=10.0) as http:
+            token = await _token(access, arm, http, clock)
+        client = WireClient(
+            Endpoint.from_url(doors.url, via=place),
+            era=scenario.era,
+            now_ns=clock.now_ns,
+            schemas=SchemaBook(),
+        )
+        if token:
+            client.authorization = b"Bearer " + token.encode()
+        try:
+            deadline_ns = clock.now_ns() + round(CHECK_S * NS_PER_S)
+            opened = await client.open(deadline_ns=deadline_ns)
+            if opened.outcome is not Outcome.OK:
+                raise TargetError(f"no session through the proxy to {doors.url}: {words(opened)}")
+            if arm == "control":
+                pages = await _tools(client, deadline_ns)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await client.close(deadline_ns=clock.now_ns() + 2 * NS_PER_S)
+            client.drop_connections()
+    _check_tools(scenario, pages, doors.url)
+    return pages
+
+
+async def _token(access: Access, arm: str, http: httpx.AsyncClient, clock: RunClock) -> str:
+    if access.bearer_variable:
+        return StaticBearer(access.bearer_variable, clock.now_ns).token
+    if access.authority is None:
+        return ""
+    identity, secret = next((i, s) for name, i, s in access.clients if name == arm)
+    source = TokenSource(
+        access.authority, identity, secret, access.policy, http, clock.now_ns, grant=access.grant
+    )
+    await source.obtain()
+    return source.token
+
+
+async def _tools(client: WireClient, deadline_ns: int) -> tuple[dict[str, Any], ...]:
+    pages: list[dict[str, Any]] = []
+    cursor: str | None = None
+    for _ in range(PAGES_MAX):
+        params = to_json({"cursor": cursor} if cursor else {})
+        reply = await client.request("tools/list", params, deadline_ns=deadline_ns)
+        if reply.outcome is Outcome.PROTOCOL_ERROR and not pages:
+            return ()  # a server without tools
+        if reply.outcome is not Outcome.OK or not isinstance(reply.result, dict):
+            raise TargetError(f"the target does not list its tools: {words(reply)}")
+        pages.append(reply.result)
+        cursor = reply.result.get("nextCursor")
+        if not isinstance(cursor, str) or not cursor:
+            break
+    return tuple(pages)
+
+
+def _check_tools(scenario: Scenario, pages: tuple[Mapping[str, Any], ...], url: str) -> None:
+    offered = [
+        str(tool.get("name"))
+        for page in pages
+        for tool in page.get("tools", ())
+        if isinstance(tool, dict)
+    ]
+    wanted = [
+        single.call
+        for agent in scenario.agents
+        for step in agent.steps
+        for single in (step.parallel if isinstance(step, ParallelStep) else (step,))
+        if isinstance(single, CallStep)
+    ]
+    for name in dict.fromkeys(wanted):
+        if name in offered:
+            continue
+        close = difflib.get_close_matches(name, offered, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        few = ", ".join(offered[:12]) or "none"
+        raise TargetError(
+            f"the scenario calls the tool {name!r}, which {url} does not offer{hint}; "
+            f"it offers: {few}"
+        )
+
+
+def words(reply: Reply) -> str:
+    """Say what came of a request, for an error's sentence."""
+    status = f"HTTP {reply.status}, " if reply.status else ""
+    error = f" ({reply.error.get('message')})" if reply.error else ""
+    detail = f" {reply.detail}" if reply.detail else ""
+    return f"{status}{reply.reason.name.lower().replace('_', ' ')}{detail}{error}"[:300]

@@ -1,0 +1,62 @@
+"""What a session asks of its credential, whatever grants it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Credential(Protocol):
+    """A bearer token and the way to a new one. Times are run nanoseconds, -1 for never."""
+
+    @property
+    def token(self) -> str:
+        """The access token, or "" before there is one."""
+        ...
+
+    @property
+    def expires_ns(self) -> int:
+        """When it expires, as far as the issuer said; -1 when it did not say."""
+        ...
+
+    @property
+    def minted_ns(self) -> int:
+        """When it was received."""
+        ...
+
+    @property
+    def serial(self) -> int:
+        """How many tokens there have been, this one included."""
+        ...
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a new one can be had at all."""
+        ...
+
+    def renews_on_refusal(self) -> bool:
+        """Whether the policy answers a 401 with a renewal."""
+        ...
+
+    def due(self, now_ns: int) -> bool:
+        """Whether the policy wants it renewed before the next call."""
+        ...
+
+    def damaged(self) -> str:
+        """The token with its signature spoiled."""
+        ...
+
+    async def obtain(self) -> None:
+        """Get a first token from a grant; nothing when there is one.
+
+        Raises:
+            TargetError: when the issuer refuses or cannot be reached.
+        """
+        ...
+
+    async def renew(self) -> None:
+        """Get the next one: by the refresh token where there is one, else from a grant.
+
+        Raises:
+            TargetError: when the issuer refuses or cannot be reached.
+        """
+        ...

@@ -1,0 +1,130 @@
+"""Packs finished attempts into the journal's buffer: the only bookkeeping on the hot path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.journal import (
+    BEHAVIOUR_CODES,
+    CALL_STRUCT,
+    NEVER_NS,
+    ROWS_UNKNOWN,
+    JournalWriter,
+    SampleEntry,
+)
+from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
+from harness.wire.reply import Reply
+
+UINT32_MAX = 2**32 - 1
+SAMPLES_MAX = 400  # per process; evidence, not a log
+SAMPLES_PER_CAUSE_MAX = 12
+SAMPLE_TEXT_MAX = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Who:
+    """Whose call it was."""
+
+    session: int
+    treated: bool
+
+
+class Recorder:
+    """Writes call records and a bounded number of samples."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        """Write into this journal segment."""
+        self._writer = writer
+        self._buffer = writer.buffer
+        self._worker = writer.worker
+        self._samples: dict[tuple[int, int, int, int], int] = {}
+        self._sampled = 0
+
+    def attempt(
+        self,
+        who: Who,
+        *,
+        index: int,
+        call: int,
+        due_ns: int,
+        reply: Reply,
+        attempt: int,
+        last: bool,
+        effect: Effect = Effect.NONE,
+        auth: Auth = Auth.NONE_NEEDED,
+        rows: int = ROWS_UNKNOWN,
+        behaviour: str = "",
+        window: int = 0,
+    ) -> None:
+        """Record one attempt as it ended."""
+        self._buffer += CALL_STRUCT.pack(
+            due_ns,
+            reply.sent_ns,
+            reply.first_ns,
+            reply.done_ns,
+            who.session,
+            index,
+            min(reply.request_bytes, UINT32_MAX),
+            min(reply.reply_bytes, UINT32_MAX),
+            rows,
+            reply.status,
+            call,
+            min(attempt, 255),
+            last,
+            who.treated,
+            BEHAVIOUR_CODES[behaviour],
+            window,
+            reply.outcome,
+            reply.reason,
+            effect,
+            auth,
+            reply.ended_by,
+            min(reply.resumed, 255),
+            self._worker,
+        )
+        if reply.outcome is not Outcome.OK or auth > Auth.VALID:
+            self._sample(who, index=index, attempt=attempt, reply=reply, auth=auth, call=call)
+
+    def unsent(
+        self, who: Who, *, index: int, call: int, due_ns: int, reason: Reason, effect: Effect
+    ) -> None:
+        """Record a step that could not start."""
+        reply = Reply(outcome=Outcome.UNSENT, reason=reason, ended_by=EndedBy.NEVER_SENT)
+        reply.sent_ns = reply.first_ns = reply.done_ns = NEVER_NS
+        self.attempt(
+            who,
+            index=index,
+            call=call,
+            due_ns=due_ns,
+            reply=reply,
+            attempt=1,
+            last=True,
+            effect=effect,
+        )
+
+    def _sample(
+        self, who: Who, *, index: int, attempt: int, reply: Reply, auth: Auth, call: int
+    ) -> None:
+        """Keep the words of a few calls per cause, so that a finding can show them."""
+        cause = (call, reply.outcome, reply.status, auth)
+        seen = self._samples.get(cause, 0)
+        if seen >= SAMPLES_PER_CAUSE_MAX or self._sampled >= SAMPLES_MAX:
+            return
+        self._samples[cause] = seen + 1
+        self._sampled += 1
+        words = [reply.detail] if reply.detail else []
+        if reply.challenge:
+            words.append(f"challenge: {reply.challenge}")
+        if reply.error is not None:
+            words.append(f"error {reply.error.get('code')}: {reply.error.get('message')}")
+        if not words:
+            return
+        self._writer.append(
+            SampleEntry(
+                at_ns=max(reply.done_ns, reply.sent_ns, 0),
+                session=who.session,
+                index=index,
+                attempt=attempt,
+                text="; ".join(words)[:SAMPLE_TEXT_MAX],
+            )
+        )

@@ -1,0 +1,350 @@
+"""The storm itself: load and faults together, and one journal of it all."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+
+from faults.levers import Behaviour, Exposure, Levers
+from harness import overrides
+from harness.assembly import Rig
+from harness.assignment import Assignment
+from harness.chaos import Chaos
+from harness.clock import NS_PER_S, RunClock
+from harness.host import Host
+from harness.journal import (
+    Calls,
+    EffectEntry,
+    JournalWriter,
+    NoteEntry,
+    RunEntry,
+    VitalsEntry,
+    append_all,
+    merge,
+)
+from harness.offering import Offering, WorkerOffering, offered_here, tallied
+from harness.overrides import Overrides
+from harness.plan import Plan
+from harness.rig import ledger, vitals
+from harness.scenario.conditions import parse_abort
+from harness.scenario.load import Loaded
+from harness.scenario.records import Scenario
+from harness.recent import ArmTally, Recent
+from harness.wire.schemas import SchemaBook
+
+LIVE_S = 0.25
+VITALS_S = 1.0
+ZERO_LEAD_S = 0.3  # from the moment all stands to the plan's zero
+LATE_EFFECTS_S = 1.0  # how long work that was asked for may still reach the ledger
+How = Literal["completed", "aborted", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Everything that stands when the storm begins."""
+
+    loaded: Loaded
+    overrides: Overrides
+    plan: Plan
+    rig: Rig
+    tools: tuple[dict[str, Any], ...]
+    folder: Path
+    run_id: str
+    workers: int
+    web_port: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Where a run stands, for a live view."""
+
+    run_s: float
+    total_s: float
+    phase: str
+    faults: tuple[str, ...]
+    sessions: int
+    recent: Recent
+
+
+@dataclass(eq=False)
+class Ending:
+    """Why a run ends, set once by whoever is first."""
+
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    how: How = "completed"
+    why: str = ""
+
+    def call(self, how: How, why: str) -> None:
+        """End the run: faults first, then the load."""
+        if not self.stop.is_set():
+            self.how, self.why = how, why
+            self.stop.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A run that took place."""
+
+    folder: Path
+    how: How
+    why: str
+    not_healed: tuple[str, ...]
+    locust_totals: tuple[int, int]  # requests and failures, by Locust's own count
+
+
+class _AgentLever:
+    """Stamps behaviours with the window that asked for them."""
+
+    def __init__(self, offering: Offering, window: int) -> None:
+        self._offering = offering
+        self._window = window
+
+    async def engage(self, behaviour: Behaviour) -> None:
+        await self._offering.engage(self._stamped(behaviour))
+
+    async def disengage(self, behaviour: Behaviour) -> None:
+        await self._offering.disengage(self._stamped(behaviour))
+
+    async def exposure(self, behaviour: Behaviour) -> Exposure:
+        return await self._offering.exposure(self._stamped(behaviour))
+
+    def _stamped(self, behaviour: Behaviour) -> Behaviour:
+        return replace(behaviour, window=self._window)
+
+
+async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
+    """Offer the load and the faults; leave a closed journal behind.
+
+    Raises:
+        RigError: when the load generator does not come up.
+    """
+    scenario, plan, rig = stage.loaded.scenario, stage.plan, stage.rig
+    clock, recent, ending = RunClock(), Recent(), Ending()
+    with JournalWriter(stage.folder) as writer:
+        async with _offering(stage, clock, writer, recent) as offering:
+            clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
+            writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
+
+            def levers(window: int) -> Levers:
+                return Levers(
+                    network=rig.network,
+                    identity=rig.identity,
+                    agent=_AgentLever(offering, window),
+                    prefix=f"squall-{stage.run_id}",
+                )
+
+            chaos = Chaos(
+                scenario=scenario,
+                plan=plan,
+                levers=levers,
+                writer=writer,
+                clock=clock,
+                run_id=stage.run_id,
+            )
+
+            def status() -> Status:
+                return _status(plan, clock, chaos, offering=offering, recent=recent)
+
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(_watch_signals, ending)
+                beside.start_soon(_sample_vitals, rig.pid, clock, writer)
+                beside.start_soon(_watch_control, scenario, recent, ending)
+                beside.start_soon(_show, clock, status, on_status)
+                try:
+                    async with anyio.create_task_group() as storm:
+                        storm.start_soon(chaos.conduct, ending.stop)
+                        why = await offering.offer(ending.stop)
+                        if why:
+                            ending.call("aborted", why)
+                        elif clock.now_ns() >= plan.end_ns or not chaos.in_force:
+                            ending.stop.set()
+                finally:
+                    beside.cancel_scope.cancel()
+            if rig.ledger is not None:
+                await anyio.sleep(LATE_EFFECTS_S)
+                _copy_ledger(rig.ledger, clock, writer)
+        totals = offering.totals()
+        writer.append(
+            RunEntry(at_ns=clock.now_ns(), edge="ended", how=ending.how, why=ending.why),
+            sync=True,
+        )
+    merge(stage.folder)
+    return Ran(
+        folder=stage.folder,
+        how=ending.how,
+        why=ending.why,
+        not_healed=tuple(chaos.not_healed),
+        locust_totals=totals,
+    )
+
+
+@asynccontextmanager
+async def _offering(
+    stage: Stage, clock: RunClock, writer: JournalWriter, recent: Recent
+) -> AsyncIterator[Offering]:
+    """Stand the load up, in this process or in workers."""
+    scenario, plan, rig = stage.loaded.scenario, stage.plan, stage.rig
+    if stage.workers:
+        async with AsyncExitStack() as stack:
+            crew = WorkerOffering(
+                plan=plan,
+                clock=clock,
+                writer=writer,
+                assignment=Assignment(
+                    folder=str(stage.folder),
+                    text=stage.loaded.text,
+                    file=stage.loaded.lines.file,
+                    overrides=overrides.dump(stage.overrides),
+                    worker=0,
+                    workers=stage.workers,
+                    master_port=0,
+                    doors=rig.doors,
+                    access=rig.access,
+                    tools=stage.tools,
+                ),
+                web_port=stage.web_port,
+                on_tally=recent.add,
+                deadline_s=scenario.client.deadline_s,
+            )
+            await crew.start(stack)
+            stack.push_async_callback(crew.close)
+            yield crew
+        return
+    schemas = SchemaBook()
+    for page in stage.tools:
+        schemas.learn(page)
+    listeners: list[Callable[[Calls], None]] = [tallied(recent.add)]
+
+    def hear(batch: Calls) -> None:
+        for listen in listeners:
+            listen(batch)
+
+    async with AsyncExitStack() as stack:
+        host = Host(
+            scenario=scenario,
+            plan=plan,
+            clock=clock,
+            writer=writer,
+            doors=rig.doors,
+            access=rig.access,
+            schemas=schemas,
+            on_batch=hear,
+        )
+        local = await stack.enter_async_context(
+            offered_here(host=host, plan=plan, clock=clock, web_port=stage.web_port)
+        )
+        listeners.append(local.on_batch)
+        await stack.enter_async_context(host)
+        yield local
+
+
+# --- beside the storm -----------------------------------------------------------------------
+
+
+async def _watch_signals(ending: Ending) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        async for number in received:
+            ending.call("interrupted", signal.Signals(number).name)
+
+
+async def _sample_vitals(pid: int | None, clock: RunClock, writer: JournalWriter) -> None:
+    """Sample the target's process tree; only a target that squall launched has one."""
+    if pid is None:
+        return
+    while True:
+        seen = await vitals.sample(pid)
+        writer.append(
+            VitalsEntry(
+                at_ns=clock.now_ns(),
+                alive=seen.rss_bytes is not None or seen.threads is not None,
+                rss_bytes=seen.rss_bytes,
+                open_files=seen.open_files,
+                threads=seen.threads,
+                cpu_s=seen.cpu_s,
+                children=seen.children,
+            )
+        )
+        await anyio.sleep(VITALS_S)
+
+
+async def _watch_control(scenario: Scenario, recent: Recent, ending: Ending) -> None:
+    """End the run when the control arm suffers more than the scenario accepts."""
+    if scenario.abort.control_errors is None:
+        return
+    condition = parse_abort(scenario.abort.control_errors)
+    held_s = 0.0
+    while True:
+        await anyio.sleep(1.0)
+        last: ArmTally = recent.window("control", 1)
+        share = last.errors / last.calls if last.calls else 0.0
+        held_s = held_s + 1.0 if last.calls and condition.holds(share) else 0.0
+        if held_s >= max(1.0, condition.for_s):
+            ending.call(
+                "aborted", f"control arm: {share:.0%} errors, {condition.text} was the limit"
+            )
+            return
+
+
+async def _show(
+    clock: RunClock, status: Callable[[], Status], on_status: Callable[[Status], None]
+) -> None:
+    while True:
+        on_status(status())
+        await clock.sleep_until(clock.now_ns() + round(LIVE_S * NS_PER_S))
+
+
+def _status(
+    plan: Plan, clock: RunClock, chaos: Chaos, *, offering: Offering, recent: Recent
+) -> Status:
+    now_ns = clock.now_ns()
+    return Status(
+        run_s=max(0.0, now_ns / NS_PER_S),
+        total_s=plan.end_ns / NS_PER_S,
+        phase=phase_at(plan, now_ns),
+        faults=tuple(f"{number}:{kind}" for number, kind in chaos.in_force.items()),
+        sessions=offering.living(),
+        recent=recent,
+    )
+
+
+def phase_at(plan: Plan, now_ns: int) -> str:
+    """Name the phase that the plan has at a moment."""
+    for window in plan.windows:
+        if window.start_ns <= now_ns < window.end_ns:
+            return "fault"
+        if window.end_ns <= now_ns < window.recovery_end_ns:
+            return "recovery"
+    if now_ns < plan.ramp_end_ns:
+        return "ramp"
+    if now_ns < plan.baseline_start_ns:
+        return "warm-up"
+    if now_ns < plan.baseline_end_ns:
+        return "baseline"
+    return "ending" if now_ns >= plan.end_ns else "steady"
+
+
+def _copy_ledger(file: Path, clock: RunClock, writer: JournalWriter) -> None:
+    """Bring what the dependency saw into the journal, on the run's clock."""
+    try:
+        executions = ledger.read(file)
+    except OSError as error:
+        writer.append(NoteEntry(at_ns=clock.now_ns(), text=f"the ledger cannot be read: {error}"))
+        return
+    append_all(
+        writer,
+        [
+            EffectEntry(
+                at_ns=execution.at_ns - clock.origin_ns,
+                key=execution.key,
+                tool=execution.tool,
+                subject=execution.subject,
+            )
+            for execution in executions
+        ],
+    )
