@@ -12,6 +12,7 @@ import pytest
 from faults.catalogue import CATALOGUE
 from harness.errors import Exit
 from harness.scenario.load import load_text
+from harness.score import WEIGHTS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -47,6 +48,12 @@ def test_the_table_of_faults_is_the_catalogue() -> None:
 def test_the_table_of_exit_codes_is_complete() -> None:
     """A pipeline's author finds every code that squall can end with."""
     assert [int(row[0]) for row in rows("README.md", "code")] == [int(code) for code in Exit]
+
+
+def test_the_table_of_the_score_has_the_weights_that_are_used() -> None:
+    """What a reader is told about the score's parts is how it is made."""
+    table = {row[0].split()[0]: float(row[2]) for row in rows("README.md", "part")}
+    assert table == dict(WEIGHTS)
 
 
 @pytest.mark.parametrize("number", range(len(blocks("README.md", "yaml"))))
