@@ -19,7 +19,6 @@ Schema = dict[str, Any]  # JSON Schema is open by nature
 def verdict(judgement: Judgement) -> str:
     """Write a judgement as `verdict.json`: the same judgement gives the same bytes."""
     parts = asdict(judgement)
-    latency = [_latency(row) for row in parts["latency"]]
     ordered = {
         "schema": SCHEMA_VERSION,
         "scenario": parts["scenario"],
@@ -33,7 +32,8 @@ def verdict(judgement: Judgement) -> str:
         "limits": parts["limits"],
         "faults": parts["faults"],
         "findings": parts["findings"],
-        "latency": latency,
+        "latency": [_latency(row) for row in parts["latency"]],
+        "latency_answered": [_latency(row) for row in parts["latency_answered"]],
         "sessions": parts["sessions"],
         "calls": parts["calls"],
         "effects": parts["effects"],
@@ -111,14 +111,8 @@ def verdict_schema() -> Schema:
         ),
         "faults": _faults(),
         "findings": _findings(),
-        "latency": _rows(
-            arm=_TEXT,
-            phase=_TEXT,
-            tool=_TEXT | {"description": "empty for all calls together"},
-            **{"from": {"enum": ["due", "sent"]}},
-            count=_COUNT,
-            **{f"{name}_ms": _maybe(_NUMBER) for name in _PERCENTILES},
-        ),
+        "latency": _latencies() | {"description": "failed calls count at their deadline"},
+        "latency_answered": _latencies() | {"description": "over answered calls only"},
         "sessions": _COUNTS | {"description": "opened, survived, reopened, lost"},
         "calls": _COUNTS | {"description": "logical calls by outcome"},
         "effects": _COUNTS | {"description": "happened, absent, unknown, doubled, orphaned"},
@@ -145,6 +139,17 @@ def verdict_schema() -> Schema:
 
 
 _PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p999", "max")
+
+
+def _latencies() -> Schema:
+    return _rows(
+        arm=_TEXT,
+        phase=_TEXT,
+        tool=_TEXT | {"description": "empty for all calls together"},
+        **{"from": {"enum": ["due", "sent"]}},
+        count=_COUNT,
+        **{f"{name}_ms": _maybe(_NUMBER) for name in _PERCENTILES},
+    )
 
 
 def _score() -> Schema:

@@ -131,9 +131,9 @@ def _ended(evidence: Evidence) -> str:
 
 def _asked(scenario: Scenario) -> tuple[tuple[str, str], ...]:
     match scenario.target:
-        case ReferenceTarget(reference=reference):
-            named = reference if isinstance(reference, str) else ", ".join(reference)
-            target = f"the bundled reference server ({named})"
+        case ReferenceTarget(flaws=flaws):
+            named = f"with {', '.join(flaws)}" if flaws else "hardened"
+            target = f"the bundled reference server, {named}"
         case UrlTarget(url=url):
             target = url
         case LaunchTarget(url=url, launch=launch):
@@ -225,7 +225,8 @@ def _notes(evidence: Evidence, judgement: Judgement) -> tuple[str, ...]:
     noted = [f"{entry.at_ns / NS:.1f} s: {entry.text}" for entry in evidence.journal.of(NoteEntry)]
     if evidence.journal.damaged_lines:
         noted.append(f"{evidence.journal.damaged_lines} lines of the journal could not be read")
-    notes = [*judgement.notes, *noted]
+    entries = {entry.text for entry in evidence.journal.of(NoteEntry)}
+    notes = [*(note for note in judgement.notes if note not in entries), *noted]
     if len(notes) > _NOTES_MAX:
         notes = [*notes[:_NOTES_MAX], f"{len(notes) - _NOTES_MAX} more notes in journal.jsonl"]
     return tuple(notes)

@@ -44,7 +44,7 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
         "heading": _heading(report, width),
         "losses": list(_losses(report, width)),
         "limits": list(_limits(judgement.limits)),
-        "arms": list(_arms(report, width)),
+        "arms": [*_arms(report, width), *_kept(report)],
         "faults": [],
         "score": list(_score(report, width)),
         "doubts": list(_doubts(report, width)),
@@ -190,6 +190,15 @@ def _arms(report: Report, width: int) -> Iterator[Text]:
         )
 
 
+def _kept(report: Report) -> list[Text]:
+    """Say what the users would have lost, beyond single answers."""
+    sessions, effects = report.judgement.sessions, report.judgement.effects
+    told = [f"{sessions.get('survived', 0):,} of {sessions.get('opened', 0):,} sessions survived"]
+    told += [f"{count:,} {name}" for name, count in sessions.items() if name not in _TOLD]
+    told += [f"{effects[name]:,} effects {name}" for name in _ILL if effects.get(name)]
+    return [_line(f"{'kept':<{_LABEL}}", ", ".join(told))]
+
+
 def _answered(row: ArmRow) -> str:
     return share(row.summary.answered_share)
 
@@ -202,6 +211,8 @@ def _p99(row: ArmRow) -> str:
     return milliseconds(row.summary.p99_ms)
 
 
+_TOLD: Final = ("opened", "survived")
+_ILL: Final = ("doubled", "orphaned", "unknown")
 _MEASURES: Final = (("answered", _answered), ("p50 from due", _p50), ("p99 from due", _p99))
 
 
@@ -252,8 +263,8 @@ def _doubts(report: Report, width: int) -> Iterator[Text]:
     asked = report.judgement.soundness
     doubts = [question for question in asked if question.ruling != "pass"]
     if asked and not doubts:
-        names = ", ".join(question.name for question in asked)
-        yield from _wrapped(f"{mark('pass')} evidence sound: {names}", _STYLES["pass"], width)
+        told = f"evidence sound: {len(asked)} of {len(asked)} questions"
+        yield _line((f"{mark('pass')} ", _STYLES["pass"]), told)
     for question in sorted(doubts, key=lambda q: _RANK[q.ruling])[:_UNKNOWNS_SHOWN]:
         told = f"{mark(question.ruling)} evidence, {question.name}: {question.why}"
         yield from _wrapped(told, _STYLES[question.ruling], width)
