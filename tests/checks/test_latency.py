@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faults.network import TcpLatency
+from harness.checks import latency
+from harness.journal import Calls
+from harness.outcome import Outcome, Reason
+from harness.phases import Evidence
+from tests.checks import cases
+from tests.journals import MS, NOTE, SEARCH, Spoil, end
+
+SLOW = {"call": "slow", "with": {"seconds": 0.5}}
+SLOW_MS = 500.0
+SLOW_CALL = 2  # after search and append_note
+
+
+def serve(
+    *,
+    fast_ms: float,
+    slow_ms: float = SLOW_MS,
+    workers: int | None,
+    share: bool,
+    early_ms: float = 0,
+) -> Spoil:
+    """Let a server answer in the order of arrival.
+
+    `workers` is how many calls it can work on at once, None for any number; with `share` a slow
+    call takes one of them, without it waits aside. `early_ms` answers queued fast calls that much
+    before the slow one that held them.
+    """
+
+    def spoil(made: Calls) -> None:
+        random = np.random.default_rng(3)
+        slow = made["call"] == SLOW_CALL
+        took_ns = np.where(slow, slow_ms, fast_ms * random.lognormal(0, 0.6, len(made))) * MS
+        free = [0.0] * (workers or 1)
+        for at in np.argsort(made["sent_ns"], kind="stable"):
+            begin = float(made["sent_ns"][at])
+            if workers is not None and (share or not slow[at]):
+                begin = max(begin, heapq.heappop(free))
+                heapq.heappush(free, begin + took_ns[at])
+            waited = begin > made["sent_ns"][at] + early_ms * MS
+            made["done_ns"][at] = begin + took_ns[at] - (early_ms * MS if waited else 0)
+            made["first_ns"][at] = made["done_ns"][at]
+
+    return spoil
+
+
+def serving(*faults: Any, slow: Any = SLOW, **how: Any) -> Evidence:
+    """Make a run of sessions of which a fifth does nothing but slow calls, one every 2 s."""
+    agents = [
+        {"name": "quick", "share": "80%", "pace": "2/s", "steps": [SEARCH, NOTE]},
+        {"name": "patient", "share": "20%", "pace": "1/2s", "steps": [slow]},
+    ]
+    phases = {"warmup": "1s", "baseline": f"{how.pop('baseline_s', 40)}s", "recovery": "10s"}
+    load = {"sessions": how.pop("sessions", 10), "ramp": "1s"}
+    return cases.run(*faults, spoil=serve(**how), agents=agents, phases=phases, load=load)
+
+
+@pytest.mark.parametrize("early_ms", [0.0, 8.0])
+def test_one_slow_call_that_holds_all_others_is_found(early_ms: float) -> None:
+    """A loop that works on one call at a time; its answers may leave a little before the slow."""
+    of = serving(fast_ms=5, workers=1, share=True, early_ms=early_ms)
+    finding = cases.one(latency.hol_block(of))
+    assert finding.ruling == "fail"
+    assert finding.observed is not None
+    assert finding.observed > 0.8
+    assert "slow" in finding.why
+    assert finding.evidence
+    assert cases.failed(of) == {("hol-block", "")}
+
+
+def test_slow_calls_beside_fast_ones_pass() -> None:
+    """A server that lets them run side by side."""
+    finding = cases.one(latency.hol_block(serving(fast_ms=5, workers=None, share=False)))
+    assert (finding.ruling, finding.observed) == ("pass", 0.0)
+
+
+def test_a_merely_busy_server_is_not_accused() -> None:
+    """Calls wait in its queue, and it goes on answering."""
+    of = serving(fast_ms=16, workers=2, share=False, sessions=60)
+    busy = of.calls[of.calls["call"] == 0]
+    assert np.quantile(busy["done_ns"] - busy["sent_ns"], 0.9) > 2 * 16 * MS
+    assert cases.one(latency.hol_block(of)).ruling == "pass"
+
+
+def test_an_overloaded_server_is_not_accused() -> None:
+    """Its queue only grows: that is no single call's doing."""
+    of = serving(fast_ms=60, workers=2, share=False, sessions=60)
+    assert {finding.ruling for finding in latency.hol_block(of)} <= {"pass", "unknown"}
+
+
+def test_a_pool_that_a_few_slow_calls_share_is_not_accused() -> None:
+    """Four workers, some of them taken: the others go on."""
+    of = serving(fast_ms=5, workers=4, share=True)
+    assert cases.one(latency.hol_block(of)).ruling == "pass"
+
+
+def test_a_server_that_is_slow_in_everything_is_asked_nothing() -> None:
+    """No call is slower than the others, so none can be in their way."""
+    assert latency.hol_block(serving(fast_ms=600, slow_ms=700, workers=None, share=False)) == ()
+    assert latency.hol_block(serving(slow=SEARCH, fast_ms=5, workers=None, share=False)) == ()
+
+
+def test_too_few_meetings_are_unknown() -> None:
+    """A few seconds do not show it, either way."""
+    of = serving(fast_ms=5, workers=1, share=True, sessions=5, baseline_s=2)
+    finding = cases.one(latency.hol_block(of))
+    assert finding.ruling == "unknown"
+    assert "20 are needed" in finding.why
+
+
+def test_a_session_waits_for_itself_without_blame() -> None:
+    """Only the calls of other sessions can be held by a slow one."""
+    steps = [{"parallel": [SLOW, SEARCH]}]
+    agents = [{"name": "alone", "pace": "1/2s", "steps": steps}]
+
+    def spoil(made: Calls) -> None:
+        made["done_ns"] = made["sent_ns"] + 500 * MS
+        made["done_ns"][made["call"] == 1] = made["sent_ns"][made["call"] == 1] + 20 * MS
+
+    of = cases.run(spoil=spoil, agents=agents, load={"sessions": 1, "ramp": "1s"})
+    assert {finding.ruling for finding in latency.hol_block(of)} == {"unknown"}
+
+
+def test_nothing_answered_is_unknown() -> None:
+    """No answer, no service time."""
+
+    def silence(made: Calls) -> None:
+        end(made, slice(None), Outcome.TRANSPORT_ERROR, Reason.RESET)
+
+    assert cases.one(latency.hol_block(cases.run(spoil=silence))).ruling == "unknown"
+
+
+def test_a_delay_on_the_wire_is_not_the_servers() -> None:
+    """Treated calls under a network fault are left out."""
+    of = serving(TcpLatency(delay="2s"), fast_ms=5, workers=None, share=False)
+    assert cases.one(latency.hol_block(of)).ruling == "pass"
