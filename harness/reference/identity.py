@@ -188,6 +188,8 @@ class Verifier:
         try:
             claims = jwt.decode(token, key, algorithms=ALGORITHMS, options={"verify_aud": False})
             packed = str(claims["status_list"]["lst"])
+            if claims["sub"] != f"{self._issuer}/status":
+                raise TokenRefusedError("the list of revoked tokens is another issuer's")
         except (jwt.InvalidTokenError, KeyError, TypeError):
             raise TokenRefusedError("the list of revoked tokens is not valid") from None
         raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 from anyio import to_thread
+from typing_extensions import TypedDict
 
 from harness.reference.flaws import Flaw, Flaws
 from harness.rig import ledger
@@ -17,10 +18,20 @@ CREATE TABLE IF NOT EXISTS stored (
     client TEXT NOT NULL,
     subject TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
+    note_key TEXT NOT NULL,
+    text TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     PRIMARY KEY (client, subject, idempotency_key)
 ) WITHOUT ROWID
 """
+
+
+class Note(TypedDict):
+    """A note as it was written, and its number in the ledger."""
+
+    key: str
+    text: str
+    sequence: int
 
 
 class Notes:
@@ -43,34 +54,36 @@ class Notes:
         """Close the ledger; every effect is already in it."""
         self._connection.close()
 
-    async def append(self, *, text: str, client: str, subject: str, idempotency_key: str) -> int:
-        """Write a note and return its number; a key that is known returns the first one's."""
-        return await to_thread.run_sync(
-            self._append, text, client, subject, idempotency_key, limiter=self._turn
-        )
-
-    def _append(self, text: str, client: str, subject: str, idempotency_key: str) -> int:
+    async def append(
+        self, *, key: str, text: str, client: str, subject: str, idempotency_key: str
+    ) -> Note:
+        """Write a note and return it; a known idempotency key returns the first one as it was."""
         identity = (client, subject, idempotency_key)
+        return await to_thread.run_sync(self._append, key, text, identity, limiter=self._turn)
+
+    def _append(self, key: str, text: str, identity: tuple[str, str, str]) -> Note:
+        client, subject, idempotency_key = identity
         keyed = self._deduplicate and idempotency_key != ""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             if keyed:
                 row = self._connection.execute(
-                    "SELECT sequence FROM stored "
+                    "SELECT note_key, text, sequence FROM stored "
                     "WHERE client = ? AND subject = ? AND idempotency_key = ?",
                     identity,
                 ).fetchone()
                 if row is not None:
-                    return int(row[0])
+                    return Note(key=row[0], text=row[1], sequence=row[2])
             cursor = self._connection.execute(
                 "INSERT INTO executions (at_ns, tool, key, subject, client) VALUES (?, ?, ?, ?, ?)",
                 (time.monotonic_ns(), "append_note", text, subject, client),
             )
-            sequence = cursor.lastrowid or 0
+            note = Note(key=key, text=text, sequence=cursor.lastrowid or 0)
             if keyed:
                 self._connection.execute(
-                    "INSERT INTO stored VALUES (?, ?, ?, ?)", (*identity, sequence)
+                    "INSERT INTO stored VALUES (?, ?, ?, ?, ?, ?)",
+                    (*identity, key, text, note["sequence"]),
                 )
-            return sequence
+            return note
         finally:
             self._connection.execute("COMMIT")

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from harness.reference.documents import ROWS_MAX, DatabaseError, Document, Documents, Row
 from harness.reference.flaws import Flaw, Flaws
-from harness.reference.notes import Notes
+from harness.reference.notes import Note, Notes
 
 SLOW_MAX_S = 120.0
 PROGRESS_STEPS = 10
@@ -38,14 +38,6 @@ REMEMBERS = ToolAnnotations(
 )
 
 Limit = Annotated[int, Field(ge=1, le=ROWS_MAX)]
-
-
-class Note(TypedDict):
-    """A note as it was written, and its number in the ledger."""
-
-    key: str
-    text: str
-    sequence: int
 
 
 class Memory(TypedDict):
@@ -143,15 +135,15 @@ def _add_writing(server: MCPServer, notes: Notes) -> None:
     async def append_note(
         key: str, text: str, ctx: Context[Any, Any], idempotency_key: str = ""
     ) -> Note:
-        """Write a note; a repeated `idempotency_key` returns the first note's number again."""
+        """Write a note; a repeated `idempotency_key` returns the first note again."""
         caller = _caller(ctx)
-        sequence = await notes.append(
+        return await notes.append(
+            key=key,
             text=text,
             client=caller.client,
             subject=caller.subject,
             idempotency_key=idempotency_key,
         )
-        return Note(key=key, text=text, sequence=sequence)
 
 
 def _add_memory(server: MCPServer, contexts: Contexts) -> None:

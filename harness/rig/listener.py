@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -102,8 +103,9 @@ def serve(app: Application, listener: socket.socket, *, url: str, stdin_lease: b
 
 def _end_with_parent(server: uvicorn.Server) -> None:
     """Wait for the end of standard input, then end cleanly, and surely soon after."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass  # the lease carries no words
+    with suppress(OSError):  # no standard input at all is an end, too
+        while os.read(0, 4096):
+            pass  # the lease carries no words
     server.should_exit = True
     time.sleep(LEASE_GRACE_S)
     # A blocked loop never looks at `should_exit`; the port must come free all the same.

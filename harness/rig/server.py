@@ -1,40 +1,45 @@
-"""The server under test: starts the one that squall launches, and looks whether it speaks MCP."""
+"""The server under test: starts the one that squall launches, and ends it with all it started."""
 
 from __future__ import annotations
 
 import os
-import socket
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import httpx
-from pydantic_core import from_json
+import psutil
 
-from harness.errors import RigError, TargetError
+from harness.errors import RigError
+from harness.rig.probe import probe
 from harness.rig.process import Child, child
+
+__all__ = ["Target", "launch", "probe", "reference"]
 
 READY = "listening "
 READY_S = 20.0
 POLL_S = 0.05
-PROBE_S = 10.0
-PROBE_LIMIT_BYTES = 256 * 1024
-LEGACY_VERSION = "2025-11-25"
-MODERN_VERSION = "2026-07-28"
-CLIENT = {"name": "squall", "version": "0.1"}
+GONE_S = 2.0  # how long the processes of a killed group may take to vanish
 
 
-# Ends the program when our pipe ends, as `process.leashed` does, and ends itself when the program
-# does: the death of a target has to be seen at once.
-_LEASH = (
-    'exec 3<&0; "$@" 3<&- </dev/null & child=$!; '
-    '{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null & exec 3<&-; wait "$child"'
-)
+# Ends the program when our pipe ends, as `process.leashed` does. And ends itself when the program
+# does, with its status, for the death of a target has to be seen at once; and hands SIGTERM on and
+# waits, for a target that is told to end may have something to put away.
+_LEASH = """
+exec 3<&0
+"$@" 3<&- </dev/null & child=$!
+trap 'kill "$child" 2>/dev/null' TERM
+{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null &
+exec 3<&-
+wait "$child"; status=$?
+while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
+exit "$status"
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +65,20 @@ async def launch(
     `listening URL` itself; otherwise it is ready when something answers HTTP there.
 
     Raises:
-        RigError: it cannot be started, ends early, is not ready in time, or `url` is taken.
+        RigError: there is no such program, it ends early, is not ready in time, or `url` is taken.
     """
     merged = {**os.environ, **(env or {})}
+    if shutil.which(argv[0], path=merged.get("PATH")) is None:
+        raise RigError(
+            f"expected a program to launch, but {argv[0]!r} is none; give its path, or install it"
+        )
     held = ("sh", "-c", _LEASH, "leash", *argv)
     if url is None:
-        async with child(held, env=merged, ready=READY, log=log, ready_s=ready_s) as process:
+        async with (
+            _whole_group() as group,
+            child(held, env=merged, ready=READY, log=log, ready_s=ready_s) as process,
+        ):
+            group.append(process.pid)
             yield Target(url=process.ready_line.removeprefix(READY).strip(), pid=process.pid)
         return
     if await _accepts(url):
@@ -73,9 +86,45 @@ async def launch(
             f"expected nothing at {url} before the target is launched, but something listens "
             "there; end it, or give the target another port"
         )
-    async with child(held, env=merged, ready=None, log=log) as process:
+    async with (
+        _whole_group() as group,
+        child(held, env=merged, ready=None, log=log) as process,
+    ):
+        group.append(process.pid)
         await _await_http(url, process, argv=argv, log=log, ready_s=ready_s)
         yield Target(url=url, pid=process.pid)
+
+
+@asynccontextmanager
+async def _whole_group() -> AsyncIterator[list[int]]:
+    """A list for the id of a process group; returns when no process of it is left.
+
+    The leash is our child and is reaped, the program under it is not: killed, it still needs a
+    moment to let go of its port, and the next run may want that.
+    """
+    group: list[int] = []
+    try:
+        yield group
+    finally:
+        with anyio.move_on_after(GONE_S, shield=True):
+            # Not our children: there is nothing to wait for but their absence.
+            while group and _is_alive(group[0]):
+                await anyio.sleep(POLL_S / 5)
+
+
+def _is_alive(group: int) -> bool:
+    """Whether a process of this group still runs; one that nobody has reaped does not."""
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+        except (OSError, psutil.Error):
+            continue
+    return False
 
 
 @asynccontextmanager
@@ -99,167 +148,6 @@ async def reference(
         argv += ["--flaw", flaw]
     async with child(argv, env=dict(os.environ), ready=READY, log=log, ready_s=READY_S) as process:
         yield Target(url=process.ready_line.removeprefix(READY), pid=process.pid)
-
-
-async def probe(url: str, *, headers: Mapping[str, str] | None = None) -> None:
-    """Return when an MCP server answers at `url`; one that asks for a token counts as one.
-
-    Leaves no session behind where the server lets one be ended.
-
-    Raises:
-        TargetError: one sentence on what is there instead.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise TargetError(
-            f"expected a target such as http://127.0.0.1:8000/mcp, got {url!r}; "
-            "give the address with its scheme and path"
-        )
-    try:
-        with anyio.fail_after(PROBE_S):
-            async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S) as http:
-                await _probe(http, url, headers or {})
-    except (TimeoutError, httpx.TimeoutException):
-        raise TargetError(
-            f"expected an answer from {url}, got none within {PROBE_S:g} s; is the server busy, "
-            "or is something else listening there?"
-        ) from None
-    except httpx.ConnectError as error:
-        raise TargetError(_unreachable(url, error)) from error
-    except httpx.HTTPError as error:
-        raise TargetError(
-            f"expected HTTP from {url}, got something else ({type(error).__name__}); "
-            "is this the port of an MCP server?"
-        ) from error
-
-
-async def _probe(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
-    base = {"accept": "application/json, text/event-stream", **headers}
-    opening = {
-        "protocolVersion": LEGACY_VERSION,
-        "capabilities": {},
-        "clientInfo": CLIENT,
-    }
-    legacy = await _ask(http, url, base, "initialize", opening)
-    if legacy.session_id:
-        await _end_session(http, url, {**base, "mcp-session-id": legacy.session_id})
-    if legacy.speaks_mcp:
-        return
-    meta = {
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": MODERN_VERSION,
-            "io.modelcontextprotocol/clientCapabilities": {},
-            "io.modelcontextprotocol/clientInfo": CLIENT,
-        }
-    }
-    lines = {"mcp-protocol-version": MODERN_VERSION, "mcp-method": "server/discover"}
-    modern = await _ask(http, url, {**base, **lines}, "server/discover", meta)
-    if not modern.speaks_mcp:
-        raise TargetError(_not_mcp(url, legacy))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Answer:
-    """What came back to one JSON-RPC request."""
-
-    status: int
-    content_type: str
-    location: str
-    session_id: str
-    speaks_mcp: bool
-
-
-async def _ask(
-    http: httpx.AsyncClient,
-    url: str,
-    headers: Mapping[str, str],
-    method: str,
-    params: Mapping[str, Any],
-) -> _Answer:
-    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    async with http.stream("POST", url, headers=headers, json=message) as reply:
-        content_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        speaks = _is_challenge(reply) or await _is_jsonrpc(reply, content_type)
-        return _Answer(
-            status=reply.status_code,
-            content_type=content_type,
-            location=reply.headers.get("location", ""),
-            session_id=reply.headers.get("mcp-session-id", ""),
-            speaks_mcp=speaks,
-        )
-
-
-def _is_challenge(reply: httpx.Response) -> bool:
-    """A 401 that wants a bearer token, or does not say what it wants."""
-    challenge = reply.headers.get("www-authenticate", "bearer")
-    return reply.status_code == httpx.codes.UNAUTHORIZED and "bearer" in challenge.lower()
-
-
-async def _is_jsonrpc(reply: httpx.Response, content_type: str) -> bool:
-    """Whether a JSON-RPC message comes back, as JSON or as the first event of a stream."""
-    received = bytearray()
-    async for piece in reply.aiter_bytes():
-        received += piece
-        if content_type == "text/event-stream":
-            for line in bytes(received).splitlines():
-                if line.startswith(b"data:") and _speaks_jsonrpc(line[5:]):
-                    return True
-        if len(received) > PROBE_LIMIT_BYTES:
-            return False
-    return _speaks_jsonrpc(bytes(received))
-
-
-def _speaks_jsonrpc(text: bytes) -> bool:
-    try:
-        message = from_json(text)
-    except ValueError:
-        return False
-    return (
-        isinstance(message, dict)
-        and message.get("jsonrpc") == "2.0"
-        and ("result" in message or "error" in message)
-    )
-
-
-async def _end_session(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
-    """End what the probe began; a server may refuse, and then it forgets in its own time."""
-    version = {"mcp-protocol-version": LEGACY_VERSION}
-    try:
-        await http.delete(url, headers={**headers, **version})
-    except httpx.HTTPError:
-        return
-
-
-def _unreachable(url: str, error: httpx.ConnectError) -> str:
-    """Why no connection came about, in one sentence."""
-    parts = urlsplit(url)
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, socket.gaierror):
-            return f"expected the host of {url}, but the name {parts.hostname!r} does not resolve"
-        if isinstance(cause, ConnectionRefusedError):
-            break
-        cause = cause.__cause__ or cause.__context__
-    if cause is None and "name" in str(error).lower():
-        return f"expected the host of {url}, but the name {parts.hostname!r} does not resolve"
-    if cause is None and parts.scheme == "https":
-        return f"expected TLS at {url}, got: {error}; does the server speak plain HTTP?"
-    return f"expected a server at {url}, but nothing listens there; start it, or correct the port"
-
-
-def _not_mcp(url: str, answer: _Answer) -> str:
-    """What is there instead of an MCP server, in one sentence."""
-    if answer.status == httpx.codes.NOT_FOUND:
-        path = urlsplit(url).path or "/"
-        return f"expected an MCP endpoint at {url}, got HTTP 404; is {path!r} the right path?"
-    if answer.location:
-        place = answer.location[:200]
-        return f"expected an MCP endpoint at {url}, got a redirect to {place}; use that address"
-    kind = f" ({answer.content_type})" if answer.content_type else ""
-    return (
-        f"expected an MCP server at {url}, got HTTP {answer.status}{kind} without a JSON-RPC "
-        "message; is this the address of an MCP endpoint?"
-    )
 
 
 async def _accepts(url: str) -> bool:

@@ -20,9 +20,9 @@ async def test_a_ledger_is_read_while_it_is_written_and_after(tmp_path: Path) ->
     path = tmp_path / "ledger.db"
     notes = Notes(path, flaws=frozenset())
     started_ns = time.monotonic_ns()
-    await notes.append(text="a", client="c", subject="s", idempotency_key="")
+    await notes.append(key="k", text="a", client="c", subject="s", idempotency_key="")
     during = read(path)
-    await notes.append(text="b", client="c", subject="s", idempotency_key="")
+    await notes.append(key="k", text="b", client="c", subject="s", idempotency_key="")
     notes.close()
     after = read(path)
     assert during == after[:1]
@@ -36,14 +36,15 @@ async def test_a_ledger_is_read_while_it_is_written_and_after(tmp_path: Path) ->
 @pytest.mark.anyio
 async def test_a_restarted_server_remembers_its_idempotency_keys(tmp_path: Path) -> None:
     """A repeat after a crash takes no effect again."""
-    numbers = []
-    for _ in range(2):
+    kept = []
+    for text in ("a", "changed"):
         notes = Notes(tmp_path / "ledger.db", flaws=frozenset())
-        numbers.append(
-            await notes.append(text="a", client="c", subject="s", idempotency_key="once")
+        note = await notes.append(
+            key="k", text=text, client="c", subject="s", idempotency_key="once"
         )
+        kept.append(note)
         notes.close()
-    assert numbers[0] == numbers[1]
+    assert kept[0] == kept[1] == {"key": "k", "text": "a", "sequence": 1}
     assert len(read(tmp_path / "ledger.db")) == 1
 
 

@@ -1,24 +1,20 @@
-"""Starting the server under test, and telling an MCP server from everything else."""
+"""Starting the server under test."""
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 import httpx
-import psutil
 import pytest
 
-from harness.errors import RigError, TargetError
+from harness.errors import RigError
 from harness.rig import server
-from harness.rig.issuer import control
 
 pytestmark = pytest.mark.anyio
 
@@ -51,139 +47,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[str]:
-    """A URL whose server answers every request with these bytes and closes."""
-
-    async def serve(stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            await stream.receive()
-            if answer:
-                await stream.send(answer)
-            else:
-                await anyio.sleep_forever()
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    # S610 takes this for a query set of a web framework.
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610
-    async with listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, serve)
-        yield f"http://127.0.0.1:{port}/mcp"
-        group.cancel_scope.cancel()
-
-
-def http(status: str, body: str = "", *headers: str) -> bytes:
-    """A response as it goes over the wire."""
-    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", "connection: close", *headers]
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
-
-
-def gone(pid: int) -> bool:
-    """Whether no process of this group is left, zombies aside."""
-    for process in psutil.process_iter(["pid"]):
-        try:
-            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
-                return False
-        except (OSError, psutil.Error):
-            continue
-    return True
-
-
-# --- what is there --------------------------------------------------------------------------
-
-
-async def test_an_open_mcp_server_is_recognised_and_left_as_it_was(
-    open_target: server.Target,
-) -> None:
-    """No error, and no session is left behind."""
-    with anyio.fail_after(20):
-        await server.probe(open_target.url)
-
-
-async def test_a_server_that_wants_a_token_is_an_mcp_server(tmp_path: Path) -> None:
-    """A challenge is answer enough; with a token in the headers it is asked properly."""
-    with anyio.fail_after(30):
-        async with (
-            control.serve(log_dir=None) as issuer,
-            server.reference(issuer=issuer.url, ledger=tmp_path / "l.db") as target,
-        ):
-            await server.probe(target.url)
-            await server.probe(target.url, headers={"authorization": "Bearer wrong"})
-
-
-MODERN_ONLY = http(
-    "400 Bad Request", '{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"x"}}'
-)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        MODERN_ONLY,
-        http("200 OK", '{"jsonrpc":"2.0","id":1,"result":{}}', "content-type: application/json"),
-        http(
-            "200 OK",
-            ': hello\n\nevent: message\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n',
-            "content-type: text/event-stream",
-        ),
-        http("401 Unauthorized", "", 'www-authenticate: Bearer realm="x"'),
-    ],
-)
-async def test_every_way_of_speaking_mcp_is_recognised(answer: bytes) -> None:
-    """Errors of another era, plain JSON, an event stream, a challenge."""
-    with anyio.fail_after(10):
-        async with answering(answer) as url:
-            await server.probe(url)
-
-
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        (http("404 Not Found", "no"), "got HTTP 404; is '/mcp' the right path"),
-        (
-            http("200 OK", "<html></html>", "content-type: text/html"),
-            r"got HTTP 200 \(text/html\) without a JSON-RPC message",
-        ),
-        (http("200 OK", '{"hello": 1}', "content-type: application/json"), "without a JSON-RPC"),
-        (http("307 Temporary Redirect", "", "location: http://x.test/mcp/"), "use that address"),
-        (http("401 Unauthorized", "", 'www-authenticate: Basic realm="x"'), "got HTTP 401"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "expected HTTP from"),
-    ],
-)
-async def test_anything_else_is_named_in_one_sentence(answer: bytes, sentence: str) -> None:
-    """Wrong path, web page, other API, redirect, other login, other protocol."""
-    with anyio.fail_after(10):
-        async with answering(answer) as url:
-            with pytest.raises(TargetError, match=sentence) as caught:
-                await server.probe(url)
-    assert url in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "sentence"),
-    [
-        (lambda: f"http://127.0.0.1:{free_port()}/mcp", "but nothing listens there"),
-        (lambda: "http://no-such-host.invalid/mcp", "'no-such-host.invalid' does not resolve"),
-        (lambda: "127.0.0.1:8000/mcp", "give the address with its scheme"),
-        (lambda: "ftp://127.0.0.1/mcp", "give the address with its scheme"),
-    ],
-)
-async def test_an_unreachable_target_says_why(url: Callable[[], str], sentence: str) -> None:
-    """Refused, unknown host, no URL."""
-    with anyio.fail_after(15), pytest.raises(TargetError, match=sentence):
-        await server.probe(url())
-
-
-async def test_a_silent_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something accepts and never answers."""
-    monkeypatch.setattr(server, "PROBE_S", 0.2)
-    with anyio.fail_after(10):
-        async with answering(b"") as url:
-            with pytest.raises(TargetError, match=r"got none within 0\.2 s"):
-                await server.probe(url)
-
-
 # --- starting it ----------------------------------------------------------------------------
 
 
@@ -198,8 +61,27 @@ async def test_a_launched_program_answers_and_is_gone_afterwards(tmp_path: Path)
             async with httpx.AsyncClient(trust_env=False) as client:
                 assert (await client.get(url)).status_code == 404
             assert target.pid is not None
-        assert gone(target.pid)
+        assert not server._is_alive(target.pid)
     assert "GET /mcp" in log.read_text()
+
+
+async def test_a_launched_program_is_told_to_end_and_waited_for(tmp_path: Path) -> None:
+    """What it does on SIGTERM is done before it is gone."""
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_):\n"
+        "    time.sleep(0.2)\n"
+        "    pathlib.Path(sys.argv[1]).write_text('put away')\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('listening http://127.0.0.1:1/', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    argv = (sys.executable, "-c", program, str(tmp_path / "file"))
+    with anyio.fail_after(30):
+        async with server.launch(argv, url=None):
+            assert not (tmp_path / "file").exists()
+    assert (tmp_path / "file").read_text() == "put away"
 
 
 async def test_a_program_that_says_where_it_listens_needs_no_url(tmp_path: Path) -> None:
@@ -226,7 +108,7 @@ async def test_a_taken_address_is_refused_before_anything_starts(
     [
         ((sys.executable, "-c", "raise SystemExit(7)"), "ended with status"),
         ((sys.executable, "-c", "import time; time.sleep(60)"), r"did not answer at .* within 1 s"),
-        (("no-such-program",), "ended with status"),
+        (("no-such-program",), "'no-such-program' is none"),
     ],
 )
 async def test_a_program_that_does_not_come_up_says_so(
@@ -270,5 +152,5 @@ async def test_the_reference_server_ends_with_its_parent(tmp_path: Path) -> None
             parent.kill()
             await parent.wait()
         # Not our child, so there is nothing to wait for but its absence.
-        while not gone(pid):
+        while server._is_alive(pid):
             await anyio.lowlevel.checkpoint()
