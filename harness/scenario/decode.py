@@ -94,7 +94,10 @@ def _build(
             place = mistakes.resolve(trail, each["loc"])
             extra = each["type"] == "extra_forbidden"
             spot = mistakes.key_spot((*trail, *each["loc"])) if extra else None
-            mistakes.add(place, *word(each, record), spot)
+            given = _given(data, each["loc"], each["input"])
+            if each["loc"][:1] == ("environment",):  # what stands there may be a secret
+                given = "…"
+            mistakes.add(place, *word(each, record, given), spot)
         heads = {str(each["loc"][0]) for each in wrong if each["loc"]}
         absent = heads - members.keys()
         members = {key: member for key, member in members.items() if key not in heads}
@@ -103,12 +106,21 @@ def _build(
             return None
 
 
+def _given(data: Mapping[str, object], loc: tuple[str | int, ...], read: object) -> object:
+    """Give a value as the file has it, not as far as it had been read when it was refused."""
+    value: object = data
+    for part in loc:
+        members = dict(enumerate(value)) if isinstance(value, list) else value
+        if not isinstance(members, dict) or part not in members:
+            return read
+        value = members[part]
+    return value
+
+
 def _target(value: object, trail: Trail, mistakes: Mistakes) -> Target | None:
     """Give the target, or None where it cannot be told."""
     if isinstance(value, dict):
-        if "launch" in value:
-            return _build(LaunchTarget, value, trail, mistakes)
-        if "url" in value:
+        if "launch" in value or "url" in value:
             return _url_target(value, trail, mistakes)
         if "reference" in value:
             return _reference(value, trail, mistakes)
@@ -117,8 +129,14 @@ def _target(value: object, trail: Trail, mistakes: Mistakes) -> Target | None:
     return None
 
 
-def _url_target(value: dict[str, object], trail: Trail, mistakes: Mistakes) -> UrlTarget | None:
-    target = _build(UrlTarget, value, trail, mistakes)
+def _url_target(
+    value: dict[str, object], trail: Trail, mistakes: Mistakes
+) -> UrlTarget | LaunchTarget | None:
+    target: UrlTarget | LaunchTarget | None
+    if "launch" in value:
+        target = _build(LaunchTarget, value, trail, mistakes)
+    else:
+        target = _build(UrlTarget, value, trail, mistakes)
     if target is not None and not target.url.startswith(("http://", "https://")):
         came = shown(target.url)
         mend = "write for example http://127.0.0.1:8001/mcp"

@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 from harness.errors import ScenarioError
 from harness.scenario.mistakes import Mistakes, Spot, Trail, shown
 
-SIZE_MAX_BYTES: Final = 256 * 1024
+SIZE_MAX_BYTES: Final = 64 * 1024  # read within about a second, whatever stands in it
 DEPTH_MAX: Final = 24
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"true", "True", "TRUE"})

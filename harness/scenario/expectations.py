@@ -1,8 +1,8 @@
 """What a successful reply must show, compiled once per step and asked of every reply.
 
-A call's nonce looks like `n` + three hexadecimal digits of the run + thirteen of the call (see
-`harness.scenario.marks`), so a reply that carries another call's nonce can be told from one that carries
-none: the first is someone else's answer, the second an empty one.
+A call's nonce looks like `n`, three hexadecimal digits of the run and thirteen of the call (see
+`harness.scenario.marks`). So a reply that carries another call's nonce can be told from one that
+carries none: the first is someone else's answer, the second an empty one.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from harness.errors import Mistake
@@ -79,6 +79,11 @@ class Mistakes:
             for trail in trails
         )
 
+    def inside(self, trail: Trail) -> Iterator[Trail]:
+        """Yield the way from a value to each mistake at it or inside it."""
+        size = len(trail)
+        return (wrong[size:] for wrong in self._trails if wrong[:size] == trail)
+
     def in_order(self) -> tuple[Mistake, ...]:
         """Give every mistake, first line first."""
         return tuple(sorted(self._found, key=lambda each: (each.line, each.column, each.path)))
@@ -87,9 +92,9 @@ class Mistakes:
 def shown(value: object) -> str:
     """Show a value as its author wrote it, cut to a line's share."""
     if isinstance(value, dict):
-        return f"a mapping of {len(value)} keys" if value else "an empty mapping"
+        return f"a mapping with {', '.join(map(str, value))}"[:SHOWN_MAX] if value else "{}"
     if isinstance(value, list):
-        return f"a list of {len(value)}" if value else "an empty list"
+        return f"a list of {len(value)}"
     if value is None:
         return "nothing"
     text = json.dumps(value, ensure_ascii=False)
@@ -101,7 +106,7 @@ def nearest(word: object, known: Iterable[str], *, what: str) -> str:
     names = sorted(known)
     folded = str(word).lower().replace("_", "-")
     by_folded = {name.lower().replace("_", "-"): name for name in names}
-    close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.65)
     if close:
         return f"did you mean {by_folded[close[0]]}?"
     return f"{what}: {', '.join(names)}" if names else f"no {what} is known here"

@@ -260,6 +260,6 @@ class Scenario(Record):
     client: Client = Client()
     load: Load = Load()
     phases: Phases = Phases()
-    faults: tuple[Window, ...] = ()
+    faults: tuple[Window, ...] = Field((), max_length=255)  # a journal counts them in one byte
     limits: Limits = Limits()
     abort: Abort = Abort()

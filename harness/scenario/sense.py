@@ -212,13 +212,13 @@ def _identity(scenario: Scenario) -> Iterator[Objection]:
     auth = scenario.auth
     embedded = auth is not None and auth.issuer == "embedded" and auth.grant != "bearer"
     if embedded and isinstance(scenario.target, UrlTarget):
-        embedded = False
         yield Objection(
             trail=("auth", "issuer"),
             expected="issuer: target, as a server that runs already trusts an issuer of its own",
             came="embedded",
             mend="write issuer: target, or grant: bearer with a token in the environment",
         )
+        return
     for number, window in enumerate(scenario.faults):
         fault = window.fault
         trail: Trail = ("faults", number, fault.kind)

@@ -36,18 +36,26 @@ def _agent(agent: Agent, trail: Trail, mistakes: Mistakes) -> None:
     everything = {name for step in agent.steps for single in singles(step) for name in kept(single)}
     known: set[str] = set(BUILTINS)
     kept_before: set[str] = set()
+    complete = True
     for number, step in enumerate(agent.steps):
         place: Trail = (*trail, "steps", number)
+        unread = any(_may_keep(way) for way in mistakes.inside(place))
         # Steps in flight together do not see what their neighbours keep.
         fresh: set[str] = set()
         for member, single in enumerate(singles(step)):
             where = (*place, "parallel", member) if isinstance(step, ParallelStep) else place
-            _step(single, where, _Known(known, everything), mistakes)
+            _step(single, where, _Known(known, everything, complete=complete), mistakes)
             for name, path in kept(single).items():
                 _keep(name, path, (*where, "keep", name), kept_before | fresh, mistakes)
                 fresh.add(name)
         kept_before |= fresh
         known |= fresh
+        complete = complete and not unread
+
+
+def _may_keep(way: Trail) -> bool:
+    """Whether a mistake may have hidden what a step keeps; then no later name is missed."""
+    return way[:1] not in {(key,) for key in ("with", "expect", "effect", "deadline")}
 
 
 def singles(step: AnyStep) -> tuple[SingleStep, ...]:
@@ -63,9 +71,13 @@ def kept(step: SingleStep) -> Mapping[str, str]:
 class _Known:
     """The names that are there by now, and those that some other step keeps."""
 
-    def __init__(self, now: set[str], ever: set[str]) -> None:
+    def __init__(self, now: set[str], ever: set[str], *, complete: bool) -> None:
         self.now = frozenset(now)
         self.ever = frozenset(ever)
+        self.complete = complete
+
+    def missing(self, needs: frozenset[str]) -> list[str]:
+        return sorted(needs - self.now) if self.complete else []
 
     def mend(self, name: str) -> str:
         if name in self.ever:
@@ -157,7 +169,7 @@ def _text(text: str, trail: Trail, known: _Known, mistakes: Mistakes) -> None:
         mend = "write $${ for a plain ${"
         mistakes.add(trail, "${name}, closed", f'"{error}"', mend)
         return
-    for name in sorted(needs - known.now):
+    for name in known.missing(needs):
         mistakes.add(trail, "a value that an earlier step keeps", f"${{{name}}}", known.mend(name))
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from faults.quantities import DURATION_UNITS_S, SIZE_UNITS_BYTES
+from harness.scenario import units
 from harness.scenario.mistakes import nearest, shown
 
 _KINDS: Final = {
@@ -41,11 +42,11 @@ class Words(NamedTuple):
     mend: str
 
 
-def word(error: ErrorDetails, record: type[BaseModel]) -> Words:
-    """Put one refusal into words."""
+def word(error: ErrorDetails, record: type[BaseModel], given: object) -> Words:
+    """Put one refusal into words; `given` is the value as it stands in the file."""
     kind = error["type"]
     context: dict[str, Any] = error.get("ctx") or {}
-    came = shown(error["input"])
+    came = shown(given)
     key = error["loc"][-1] if error["loc"] else ""
     match kind:
         case "quantity":
@@ -63,11 +64,12 @@ def word(error: ErrorDetails, record: type[BaseModel]) -> Words:
                 came,
                 nearest(error["input"], choices, what="one of"),
             )
-    return _plain(error, came)
+    return _plain(error, given)
 
 
-def _plain(error: ErrorDetails, came: str) -> Words:
+def _plain(error: ErrorDetails, given: object) -> Words:
     """Word the refusals that need no knowledge of the record."""
+    came = shown(given)
     kind = error["type"]
     context: dict[str, Any] = error.get("ctx") or {}
     if kind == "string_pattern_mismatch":
@@ -76,7 +78,7 @@ def _plain(error: ErrorDetails, came: str) -> Words:
     if kind in {"too_short", "too_long", "string_too_short"}:
         return _length(kind, context, came)
     if "_than" in kind:
-        return _bound(kind, context, came)
+        return _bound(kind, context, given)
     expected, mend = _KINDS.get(kind.partition("_")[0], (error["msg"], "see squall schema"))
     return Words(expected, came, mend)
 
@@ -120,13 +122,14 @@ def _length(kind: str, context: dict[str, Any], came: str) -> Words:
     return Words(f"at most {context.get('max_length')} entries", came, "split it in two")
 
 
-def _bound(kind: str, context: dict[str, Any], came: str) -> Words:
+def _bound(kind: str, context: dict[str, Any], given: object) -> Words:
     bound = context.get("ge", context.get("gt", context.get("le", context.get("lt"))))
-    low = kind.startswith("greater")
+    if isinstance(given, str) and isinstance(bound, int | float):
+        bound = units.size(round(bound)) if given.endswith("B") else units.duration(bound)
     edge = "" if kind.endswith("equal") else ", that itself not included"
-    relation = "at least" if low else "at most"
-    mend = "write a larger value" if low else "write a smaller value"
-    return Words(f"a value of {relation} {bound}{edge}", came, mend)
+    relation, way = ("at least", "larger") if kind.startswith("greater") else ("at most", "smaller")
+    came = given if isinstance(given, str) else shown(given)
+    return Words(f"{relation} {bound}{edge}", came, f"write a {way} value")
 
 
 def _unit_mend(value: object) -> str:
