@@ -108,7 +108,7 @@ async def _whole_group() -> AsyncIterator[list[int]]:
     finally:
         with anyio.move_on_after(GONE_S, shield=True):
             # Not our children: there is nothing to wait for but their absence.
-            while group and _is_alive(group[0]):
+            while group and _is_alive(group[0]):  # noqa: ASYNC110 - nothing tells us
                 await anyio.sleep(POLL_S / 5)
 
 
