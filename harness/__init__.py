@@ -2,7 +2,9 @@
 
 The pipe, which can be read from `ls`:
 
-    scenario -> plan -> run (load, session, wire | chaos, faults, rig) -> journal -> judge -> score -> reports
+    scenario -> plan -> run -> journal -> judge -> score -> reports
+
+    run: load, session, wire | chaos, faults, rig
 
 Everything left of the run and right of the journal is pure and synchronous.
 """

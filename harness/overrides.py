@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import JournalError, UsageError
-from harness.scenario.load import Loaded, load_text
+from harness.scenario.load import Loaded, load, load_text
 from harness.scenario.records import (
     FLAWS,
     HARDENED,
@@ -56,7 +56,17 @@ class Overrides:
         Raises:
             ScenarioError: with every mistake in the text.
         """
-        loaded = load_text(text, file, target=self.target())
+        return self._changed(load_text(text, file, target=self.target()))
+
+    def load_file(self, path: Path) -> Loaded:
+        """Read a scenario file, with these changes.
+
+        Raises:
+            ScenarioError: with every mistake in the file.
+        """
+        return self._changed(load(path, target=self.target()))
+
+    def _changed(self, loaded: Loaded) -> Loaded:
         changes: dict[str, Any] = {}
         if self.era is not None:
             changes["era"] = self.era

@@ -31,17 +31,18 @@ from harness.journal import (
 from harness.offering import Offering, WorkerOffering, offered_here, tallied
 from harness.overrides import Overrides
 from harness.plan import Plan
+from harness.recent import ArmTally, Recent
 from harness.rig import ledger, vitals
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
 from harness.scenario.records import Scenario
-from harness.recent import ArmTally, Recent
 from harness.wire.schemas import SchemaBook
 
 LIVE_S = 0.25
 VITALS_S = 1.0
 ZERO_LEAD_S = 0.3  # from the moment all stands to the plan's zero
 LATE_EFFECTS_S = 1.0  # how long work that was asked for may still reach the ledger
+KEY_MAX = 128  # an inflated argument may have been the key; its nonce stands at the front
 How = Literal["completed", "aborted", "interrupted", "failed"]
 
 
@@ -341,7 +342,7 @@ def _copy_ledger(file: Path, clock: RunClock, writer: JournalWriter) -> None:
         [
             EffectEntry(
                 at_ns=execution.at_ns - clock.origin_ns,
-                key=execution.key,
+                key=execution.key[:KEY_MAX],
                 tool=execution.tool,
                 subject=execution.subject,
             )

@@ -239,14 +239,17 @@ class Session:
         overdue = self.stage.conduct.get("overdue_token")
         return overdue is not None and self._drawn(overdue, 0)
 
-    def _auth(self) -> tuple[Auth, str, int]:
-        """Judge the credential at this moment: its state, and the behaviour and window behind."""
+    def _auth(self, *, leeway: bool = True) -> tuple[Auth, str, int]:
+        """Judge the credential at this moment: its state, and the behaviour and window behind.
+
+        With `leeway`, it counts as invalid only once nobody may trust it any longer.
+        """
         credential = self.credential
         if credential is None:
             return Auth.NONE_NEEDED, "", 0
         conduct, now_ns = self.stage.conduct, self.stage.clock.now_ns()
         overdue = conduct.get("overdue_token") if self.treated else None
-        leeway_s = overdue.after_s if overdue else DEFAULT_LEEWAY_S
+        leeway_s = (overdue.after_s if overdue else DEFAULT_LEEWAY_S) if leeway else 0.0
         if 0 <= credential.expires_ns < now_ns - leeway_s * NS_PER_S:
             return (
                 Auth.EXPIRED,
@@ -254,11 +257,22 @@ class Session:
                 overdue.window if overdue else 0,
             )
         revoked = conduct.get("revoked_token") if self.treated else None
-        if revoked is not None:
-            since_ns = conduct.since_ns("revoked_token")
-            if credential.minted_ns < since_ns and now_ns > since_ns + revoked.after_s * NS_PER_S:
+        if revoked is not None and credential.minted_ns < conduct.since_ns("revoked_token"):
+            grace_s = revoked.after_s if leeway else 0.0
+            if now_ns > conduct.since_ns("revoked_token") + grace_s * NS_PER_S:
                 return Auth.REVOKED, "revoked_token", revoked.window
         return Auth.VALID, "", 0
+
+    def _after(self, reply: Reply, before: tuple[Auth, str, int]) -> tuple[Auth, str, int]:
+        """Judge the credential again in the light of the reply.
+
+        Within the leeway a server may accept a token that has just run out and may refuse it, and
+        a refusal then is one of an invalid token.
+        """
+        if before[0] is not Auth.VALID or reply.outcome is Outcome.OK or not reply.status:
+            return before
+        strict = self._auth(leeway=False)
+        return before if strict[0] is Auth.VALID else strict
 
     # --- steps ------------------------------------------------------------------------------
 
@@ -302,6 +316,7 @@ class Session:
                 lose_reply=losing is not None,
                 headers=headers,
             )
+            auth, behaviour, window = self._after(reply, (auth, behaviour, window))
             rows = self._look_into(reply, step, values)
             follow = decide(
                 reply,

@@ -1,0 +1,121 @@
+"""The command line: arguments in, exit code out. The only package that prints.
+
+Commands are imported when they are asked for, so that `squall --help` does not load Locust.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+import harness
+from harness.errors import Exit, SquallError
+
+# command -> the module that holds it, in the order in which help lists them
+COMMANDS: Final[dict[str, str]] = {
+    "demo": "running",
+    "run": "running",
+    "check": "listing",
+    "judge": "reading",
+    "report": "reading",
+    "faults": "listing",
+    "scenarios": "listing",
+    "schema": "listing",
+    "toxiproxy": "parts",
+    "issuer": "parts",
+    "reference": "parts",
+}
+
+
+class _Lazy(click.Group):
+    """A group that imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command, in a useful order."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give a command by name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Start with: squall demo",
+)
+@click.version_option(harness.__version__, "-V", "--version", prog_name="squall")
+def cli() -> None:
+    """Find out what an MCP server's users would lose when things break.
+
+    squall puts many concurrent agent sessions on a server, breaks things while
+    they run, and says what was lost, with evidence and a score.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with one of `harness.errors.Exit`."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and give its exit code."""
+    try:
+        code: Any = cli.main(arguments, prog_name="squall", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001  the last boundary: everything gets a code here
+        return int(_exit_of(error))
+    return int(code or 0)
+
+
+def _exit_of(error: BaseException) -> Exit | int:  # noqa: PLR0911  a table of returns
+    """Say what went wrong, and give the exit code for it."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.ctx.get_help() if error.ctx else "")
+            return Exit.NOT_RUN
+        case click.ClickException():
+            error.show()
+            return Exit.NOT_RUN
+        case click.exceptions.Abort() | KeyboardInterrupt():
+            return Exit.INTERRUPTED
+        case SquallError():
+            click.echo(f"squall: {error}", err=True)
+            return error.exit_code
+        case BrokenPipeError():  # whoever read our output has gone
+            return Exit.NOT_RUN
+        case BaseExceptionGroup():
+            return _report_group(error)
+    traceback.print_exception(error)
+    click.echo("squall: this is a defect of squall itself; please report it", err=True)
+    return Exit.BUG
+
+
+def _report_group(group: BaseExceptionGroup[BaseException]) -> int:
+    """Find the reason for a failed run among what was cancelled with it."""
+    ours, rest = group.split(SquallError)
+    if ours is not None and rest is None:
+        leaves = _leaves(ours)
+        for error in leaves:
+            click.echo(f"squall: {error}", err=True)
+        return max(int(error.exit_code) for error in leaves)
+    traceback.print_exception(group)
+    click.echo("squall: this is a defect of squall itself; please report it", err=True)
+    return int(Exit.BUG)
+
+
+def _leaves(group: BaseException) -> list[SquallError]:
+    if isinstance(group, BaseExceptionGroup):
+        return [leaf for error in group.exceptions for leaf in _leaves(error)]
+    assert isinstance(group, SquallError)
+    return [group]

@@ -1,0 +1,70 @@
+"""From a run folder to its verdict, reports and exit code: what run, judge and report share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import journal, phases, plan
+from harness.errors import Exit, JournalError
+from harness.judge import judge
+from harness.overrides import restore
+from harness.phases import Evidence
+from harness.run import FACTS, SCENARIO
+from harness.verdict import Judgement
+from reports.folder import write_all
+from reports.report import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """A judged run."""
+
+    folder: Path
+    judgement: Judgement
+    report: Report
+
+
+def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
+    """Judge a run folder and write its reports.
+
+    Raises:
+        JournalError: when the folder holds no run, or one of another version.
+        ScenarioError: when its copy of the scenario was damaged.
+    """
+    evidence, facts = read(folder)
+    judgement = judge(evidence)
+    if not_healed:
+        judgement = replace(
+            judgement,
+            ruling="unknown" if judgement.ruling == "pass" else judgement.ruling,
+            exit_code=int(Exit.NOT_HEALED),
+            notes=(*judgement.notes, *not_healed),
+            headline=f"NOT HEALED  {not_healed[0]}",
+        )
+    report = write_all(folder, evidence, judgement, facts)
+    return Conclusion(folder=folder, judgement=judgement, report=report)
+
+
+def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
+    """Read a run folder back: its scenario as it ran, its plan, its journal.
+
+    Raises:
+        JournalError: when the folder holds no run.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        text = (folder / SCENARIO).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise JournalError(
+            f"expected a run folder at {folder}, found no {Path(error.filename).name} in it; "
+            "name a folder that squall run wrote"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise JournalError(f"{folder / FACTS} cannot be read: {error}") from error
+    overrides = restore(facts.get("overrides", {}), folder)
+    loaded = overrides.load(text, str(facts.get("file", folder / SCENARIO)))
+    scenario = loaded.scenario
+    return phases.evidence(scenario, plan.make(scenario), journal.read(folder)), facts

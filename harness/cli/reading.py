@@ -1,0 +1,50 @@
+"""`squall judge` and `squall report`: from a stored run, without any traffic."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.conclusion import conclude, read
+from harness.judge import judge as judge_evidence
+from reports.document import verdict
+from reports.folder import PAGE
+from reports.terminal import summary, wants_color
+
+RUN = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command(epilog="Example: squall judge runs/first_storm-20260101T120000Z-1a2b3c4d")
+@click.argument("folder", type=RUN, metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print verdict.json and nothing else.")
+def judge(folder: Path, *, as_json: bool) -> int:
+    """Judge a run again from its journal; the same journal gives the same bytes."""
+    evidence, _ = read(folder)
+    judgement = judge_evidence(evidence)
+    if as_json:
+        click.echo(verdict(judgement), nl=False)
+    else:
+        click.echo(judgement.headline)
+    return judgement.exit_code
+
+
+@click.command(epilog="Example: squall report runs/first_storm-20260101T120000Z-1a2b3c4d")
+@click.argument("folder", type=RUN, metavar="RUN")
+def report(folder: Path) -> int:
+    """Write a run's reports again, and show its result."""
+    conclusion = conclude(folder)
+    click.echo(
+        summary(
+            conclusion.report,
+            width=min(100, shutil.get_terminal_size((80, 24)).columns),
+            color=wants_color(sys.stdout, os.environ),
+            folder=str(folder),
+        ),
+        nl=False,
+    )
+    click.echo(f"wrote {folder / PAGE}", err=True)
+    return conclusion.judgement.exit_code

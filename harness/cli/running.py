@@ -1,0 +1,246 @@
+"""`squall run` and `squall demo`: offer a storm, show it while it lasts, judge it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from harness.cli.conclusion import Conclusion, conclude
+from harness.errors import Exit, UsageError
+from harness.overrides import Overrides
+from harness.run import Order, conduct
+from harness.scenario.load import Loaded
+from harness.storm import Ran, Status
+from reports.document import verdict
+from reports.junit import junit
+from reports.live import ArmSnapshot, Live, LiveSnapshot
+from reports.terminal import summary, wants_color
+from scenarios import shipped
+
+DEMO = "first_storm"
+RECENT_S = 5
+F = TypeVar("F", bound=Callable[..., Any])
+
+# The worst code of several runs, by DESIGN's order: not healed first, then what says the most.
+_WORST_FIRST = (
+    Exit.NOT_HEALED,
+    Exit.BUG,
+    Exit.INTERRUPTED,
+    Exit.ABORTED,
+    Exit.FAIL,
+    Exit.UNKNOWN,
+    Exit.NOT_RUN,
+    Exit.PASS,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The flags that `run` and `demo` share."""
+
+    out: Path
+    toxiproxy: str | None
+    workers: int
+    web: int | None
+    allow_target: tuple[str, ...]
+    quiet: bool
+    json: str | None
+    junit: str | None
+
+
+def _shared(command: F) -> F:
+    """Add the flags that both commands take."""
+    decorators = (
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("runs"),
+            show_default=True,
+            help="Where run folders are made.",
+        ),
+        click.option(
+            "--toxiproxy",
+            metavar="URL",
+            help="Use this Toxiproxy server, e.g. http://127.0.0.1:8474; default: toxiproxy-server "
+            "from PATH, else squall's own.",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(0, 64),
+            default=0,
+            metavar="N",
+            help="Spread the sessions over N worker processes.",
+        ),
+        click.option(
+            "--web",
+            type=click.IntRange(1, 65535),
+            metavar="PORT",
+            help="Show Locust's own page on 127.0.0.1:PORT while the storm lasts.",
+        ),
+        click.option("--seed", type=click.IntRange(0), help="Instead of the scenario's own."),
+        click.option(
+            "--era",
+            type=click.Choice(["auto", "legacy", "modern"]),
+            help="Speak this protocol era, instead of what the scenario says.",
+        ),
+        click.option(
+            "--reference",
+            metavar="FLAW,...",
+            help="Run against the bundled server: hardened, or flaws to switch on.",
+        ),
+        click.option("--quiet", is_flag=True, help="No progress; only the result."),
+        click.option("--json", metavar="FILE", help="Also write verdict.json here; - is stdout."),
+        click.option("--junit", metavar="FILE", help="Also write a JUnit file here."),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+@click.command(epilog="Example: squall run first_storm --target http://127.0.0.1:8001/mcp")
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+@click.option("--target", metavar="URL", help="The MCP endpoint, instead of the scenario's.")
+@click.option(
+    "--launch",
+    metavar="CMD",
+    help="Start the target with this command; needs --target for its URL.",
+)
+@click.option(
+    "--allow-target",
+    multiple=True,
+    metavar="HOST",
+    help="Permit a target that is not on this machine.",
+)
+@_shared
+def run(scenarios: tuple[str, ...], **flags: Any) -> int:
+    """Run scenarios: files, or names of shipped ones.
+
+    Exit code: 0 pass, 1 fail, 2 not run, 3 unknown (the evidence is not sound),
+    4 aborted by a stop condition, 5 not proven healed, 130 interrupted and clean.
+    """
+    overrides = _overrides(flags)
+    options = _options(flags)
+    loaded = [_load(name, overrides) for name in scenarios]
+    if len(loaded) > 1 and (options.json or options.junit):
+        raise UsageError("--json and --junit take one scenario; every run folder has its own")
+    codes = [_one(each, overrides, options) for each in loaded]
+    return int(next(code for code in _WORST_FIRST if code in codes))
+
+
+@click.command(epilog="Example: squall demo --reference no-dedup")
+@_shared
+def demo(**flags: Any) -> int:
+    """Show what squall does, on embedded parts, within a minute.
+
+    Runs the shipped scenario first_storm against the bundled hardened server;
+    with --reference FLAW against one with a flaw that the storm can find.
+    """
+    flags |= {"target": None, "launch": None, "allow_target": ()}
+    overrides = _overrides(flags)
+    return int(_one(_load(DEMO, overrides), overrides, _options(flags)))
+
+
+def _overrides(flags: dict[str, Any]) -> Overrides:
+    if flags["target"] and flags["reference"]:
+        raise UsageError("--target and --reference name two targets; give one of them")
+    if flags["launch"] and not flags["target"]:
+        raise UsageError("--launch needs --target URL: where the started server will answer")
+    reference = flags["reference"]
+    return Overrides(
+        target_url=flags["target"],
+        launch=tuple(shlex.split(flags["launch"])) if flags["launch"] else None,
+        reference=tuple(reference.split(",")) if reference else None,
+        era=flags["era"],
+        seed=flags["seed"],
+    )
+
+
+def _options(flags: dict[str, Any]) -> Options:
+    names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "json", "junit")
+    return Options(**{name: flags[name] for name in names})
+
+
+def _load(name: str, overrides: Overrides) -> Loaded:
+    """Read a scenario file, or a shipped scenario by its name."""
+    path = Path(name)
+    if not path.exists() and name in shipped():
+        path = shipped()[name]
+    return overrides.load_file(path)
+
+
+def _one(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
+    """Run one scenario to its verdict line."""
+    order = Order(
+        loaded=loaded,
+        overrides=overrides,
+        command=("squall", *sys.argv[1:]),
+        out=options.out,
+        toxiproxy_url=options.toxiproxy,
+        workers=options.workers,
+        web_port=options.web,
+        allowed=options.allow_target,
+    )
+    with Live(loaded.name, sys.stderr, environment=os.environ, quiet=options.quiet) as live:
+        ran: Ran = anyio.run(
+            partial(conduct, order, lambda status: live.update(_snapshot(status))),
+            backend_options={"use_uvloop": True},
+        )
+    conclusion = conclude(ran.folder, not_healed=ran.not_healed)
+    _write_copies(conclusion, options)
+    click.echo(
+        summary(
+            conclusion.report,
+            width=min(100, shutil.get_terminal_size((80, 24)).columns),
+            color=wants_color(sys.stdout, os.environ),
+            folder=_shown(ran.folder),
+        ),
+        nl=False,
+    )
+    return Exit(conclusion.judgement.exit_code)
+
+
+def _write_copies(conclusion: Conclusion, options: Options) -> None:
+    if options.json == "-":
+        click.echo(verdict(conclusion.judgement), nl=False)
+    elif options.json:
+        Path(options.json).write_text(verdict(conclusion.judgement), encoding="utf-8")
+    if options.junit:
+        Path(options.junit).write_text(junit(conclusion.report), encoding="utf-8")
+
+
+def _shown(folder: Path) -> str:
+    with suppress(ValueError):
+        return str(folder.resolve().relative_to(Path.cwd()))
+    return str(folder)
+
+
+def _snapshot(status: Status) -> LiveSnapshot:
+    """Make what the live view shows of a run's status."""
+    recent = {arm: status.recent.window(arm, RECENT_S) for arm in ("control", "treated")}
+    total = status.recent.total.values()
+    last = [status.recent.window(arm, 1) for arm in ("control", "treated")]
+    return LiveSnapshot(
+        run_s=status.run_s,
+        total_s=status.total_s,
+        phase=status.phase,
+        fault=", ".join(status.faults),
+        calls=sum(part.calls for part in total),
+        errors=sum(part.errors for part in total),
+        rate_per_s=float(sum(part.calls for part in last)),
+        sessions=status.sessions,
+        arms=tuple(
+            ArmSnapshot(arm=arm, p50_ms=part.quantile_ms(0.5), p99_ms=part.quantile_ms(0.99))
+            for arm, part in recent.items()
+        ),
+    )
