@@ -157,7 +157,8 @@ def conservation(evidence: Evidence) -> tuple[Soundness, ...]:
     missing = int((planned - distinct).sum())
     unsettled = 0
     if len(evidence.group):
-        unsettled = int(evidence.group[-1]) + 1 - len(np.unique(evidence.group[evidence.logical]))
+        settling = np.bincount(evidence.group[evidence.logical], minlength=evidence.group[-1] + 1)
+        unsettled = int(np.count_nonzero(settling == 0))
     duplicates, strangers = int(twice.sum()), int(stranger.sum())
     wrong = duplicates + strangers + missing
     words = (
