@@ -172,8 +172,13 @@ class _Reader:
     def _scalar(self, event: ScalarEvent, trail: Trail) -> object:
         text: str = event.value
         if any("\ud800" <= sign <= "\udfff" for sign in text):
-            self._mistakes.add(trail, "Unicode text", "half a surrogate pair", "write the sign")
-            return ""
+            # JSON writes signs beyond the first plane as two escapes, which belong together.
+            try:
+                text = text.encode("utf-16", "surrogatepass").decode("utf-16")
+            except UnicodeDecodeError:
+                mend = "write the whole sign"
+                self._mistakes.add(trail, "Unicode text", "half a surrogate pair", mend)
+                return ""
         if event.style is not None:  # quoted or a block: text, whatever it looks like
             return text
         value = resolve(text)

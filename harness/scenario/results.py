@@ -36,7 +36,7 @@ def parse_path(text: str) -> Steps:
         ValueError: when it is no path.
     """
     if not _PATH.fullmatch(text):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is no path into a result")
     return tuple(name or int(number) for name, number in _STEP.findall(text))
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from faults.quantities import SIZE_UNITS_BYTES
 
-_DURATIONS: Final = (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6))
+_DURATIONS_US: Final = (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000))
 _SIZES: Final = ("GiB", "GB", "MiB", "MB", "KiB", "KB")
 
 
@@ -16,14 +16,14 @@ def _number(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Write 0.25 as `250ms`: the largest unit that leaves a whole number, minutes from 2m on."""
-    if seconds == 0:
-        return "0s"
-    for unit, unit_s in _DURATIONS:
-        count = seconds / unit_s
-        large_enough = count >= (2 if unit_s > 1 else 1)
-        if large_enough and abs(count - round(count)) < 1e-9 * count:
-            return f"{round(count)}{unit}"
-    return f"{_number(seconds)}s"
+    whole_us = round(seconds * 1e6)
+    if abs(seconds * 1e6 - whole_us) > 1e-2:  # noqa: PLR2004  finer than a file can say
+        return f"{_number(seconds)}s"
+    for unit, unit_us in _DURATIONS_US:
+        least = 2 if unit in {"h", "m"} else 1
+        if whole_us >= least * unit_us and whole_us % unit_us == 0:
+            return f"{whole_us // unit_us}{unit}"
+    return f"{whole_us}us" if whole_us else "0s"
 
 
 def size(size_bytes: int) -> str:

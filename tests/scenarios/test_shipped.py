@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+
+import jsonschema_rs
+import pytest
+
+from faults.catalogue import CATALOGUE
+from harness import plan
+from harness.scenario.document import read
+from harness.scenario.load import load
+from harness.scenario.records import ReferenceTarget
+from harness.scenario.schema import json_schema
+from scenarios import shipped
+
+SHIPPED = shipped()
+PROMISED = {
+    *("first_storm", "slow_network", "dropped_connections", "token_expires", "token_revoked"),
+    *("oversized_payloads", "lost_reply", "clients_vanish", "slow_neighbours", "steady"),
+    *("steady_echo", "sessions_die", "blackhole", "throttled"),
+}
+VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema())
+
+
+def test_the_promised_scenarios_are_there() -> None:
+    """By name, and nothing that is not a scenario."""
+    assert set(SHIPPED) == PROMISED
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_scenario_loads_and_meets_the_schema(name: str) -> None:
+    """It asks one question and is gated on something."""
+    loaded = load(SHIPPED[name])
+    assert loaded.name == name
+    assert loaded.scenario.question.endswith("?")
+    assert loaded.scenario.limits.model_dump(exclude_none=True)
+    errors = VALIDATOR.iter_errors(read(loaded.text, name).value)
+    assert [error.message for error in errors] == []
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_scenario_fits_a_small_machine(name: str) -> None:
+    """Within 50 s and 120 calls a second, server and generator share two cores."""
+    scenario = load(SHIPPED[name]).scenario
+    planned = plan.make(scenario)
+    seconds = planned.end_ns / 1e9
+    assert 20 <= seconds <= 50
+    assert 10 <= scenario.load.sessions <= 40
+    assert sum(planned.count(each.session) for each in planned.sessions) / seconds <= 120
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_scenario_begins_by_explaining_itself(name: str) -> None:
+    """Three lines of comment at least, before the question."""
+    comment = re.match(r"(?:#.*\n)+", SHIPPED[name].read_text(encoding="utf-8"))
+    assert comment is not None
+    assert comment[0].count("\n") >= 3
+
+
+def test_together_they_use_every_fault() -> None:
+    """Nobody has to guess how a fault is written."""
+    used = {window.fault.kind for file in SHIPPED.values() for window in load(file).scenario.faults}
+    assert used == set(CATALOGUE)
+
+
+def test_each_has_its_own_seed() -> None:
+    """So that no two runs share nonces by accident."""
+    seeds = [load(file).scenario.seed for file in SHIPPED.values()]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_all_but_the_echo_run_on_the_bundled_server() -> None:
+    """Without anything installed beside squall."""
+    others = {
+        name
+        for name, file in SHIPPED.items()
+        if not isinstance(load(file).scenario.target, ReferenceTarget)
+    }
+    assert others == {"steady_echo"}
