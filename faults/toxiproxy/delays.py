@@ -5,23 +5,27 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
 
 from faults.toxiproxy.stage import MS, US, Stage
 
 SOON_S = 0.0005  # the loop's timers count whole milliseconds: a shorter wait is carried as debt
 SLICE_EVERY_S = 0.1  # a bandwidth below one piece per 100 ms cuts its pieces to that
-LATENCY_PIECES_MAX = 1024
+PIECE_BYTES = 32 * 1024  # a rate is kept in pieces of at most this size, as in the original
+
+# The original holds up to 32 MiB a link, which is 6 GiB for two hundred links that flood.
+LATENCY_BYTES_MAX = 32 * 1024 * 1024
+LATENCY_BYTES_FLOOR = 256 * 1024  # a link may always hold this much, whatever the others hold
 
 
 class Latency(Stage):
     """Each piece leaves `latency` ± `jitter` ms after it arrived; order is kept."""
 
-    __slots__ = ("_due_s", "_pieces", "_random")
+    __slots__ = ("_due_s", "_held_bytes", "_pieces", "_random")
 
     def begin(self) -> None:
         """Start with nothing held."""
         self._pieces: deque[tuple[bytes, float]] = deque()
+        self._held_bytes = 0
         self._due_s = 0.0  # when the first held piece leaves
         self._random: random.Random | None = None
 
@@ -29,11 +33,15 @@ class Latency(Stage):
         """Queue the piece behind those before it."""
         self._touch(len(piece))
         self._pieces.append((piece, at_s))
-        if self._timer is None:
+        self._count(len(piece))
+        if len(self._pieces) == 1:
             self._next_due()
             self._pass_due()
-        if len(self._pieces) >= LATENCY_PIECES_MAX:
-            self._set_full(full=True)
+        held_bytes = self._held_bytes
+        if held_bytes > LATENCY_BYTES_FLOOR:
+            budget = self.host.budget
+            if held_bytes >= LATENCY_BYTES_MAX or budget.held_bytes >= budget.limit_bytes:
+                self._set_full(full=True)
 
     def finish(self) -> None:
         """Let the end follow the last piece."""
@@ -44,21 +52,27 @@ class Latency(Stage):
         """Flush without delay."""
         self._cancel()
         while self._pieces:
-            self.after.feed(*self._pieces.popleft())
+            self._pass_first(0.0)
         self._set_full(full=False)
         if self.ended:
             self.after.end()
+
+    def resume(self) -> None:
+        """Pass on what has become due in the meantime."""
+        if self._pieces and self._timer is None:
+            self._pass_due()
 
     def changed(self) -> None:
         """The waiting piece goes at once, the others under the new delay."""
         self._cancel()
         if self._pieces:
-            self.after.feed(*self._pieces.popleft())
+            self._pass_first(0.0)
             self._proceed()
 
     def drop(self) -> None:
         """Forget the queue."""
         self._pieces.clear()
+        self._count(-self._held_bytes)
         super().drop()
 
     def _next_due(self) -> None:
@@ -73,18 +87,28 @@ class Latency(Stage):
     def _pass_due(self) -> None:
         self._timer = None
         while self._pieces:
+            if self.host.stalled:  # what is late already may wait here, where it is counted
+                return
             now_s = time.monotonic()
             if now_s < self._due_s:
                 self._wait(self._due_s - now_s, self._pass_due)
                 return
-            piece, at_s = self._pieces.popleft()
-            self.after.feed(piece, max(at_s, self._due_s))
+            self._pass_first(self._due_s)
             if self._pieces:
                 self._next_due()
         self._proceed()
 
+    def _pass_first(self, at_least_s: float) -> None:
+        piece, at_s = self._pieces.popleft()
+        self._count(-len(piece))
+        self.after.feed(piece, max(at_s, at_least_s))
+
+    def _count(self, size_bytes: int) -> None:
+        self._held_bytes += size_bytes
+        self.host.budget.held_bytes += size_bytes
+
     def _proceed(self) -> None:
-        if len(self._pieces) < LATENCY_PIECES_MAX:
+        if self._held_bytes <= LATENCY_BYTES_FLOOR:
             self._set_full(full=False)
         if self._pieces:
             self._next_due()
@@ -106,9 +130,13 @@ class Bandwidth(Stage):
         self._due_s = 0.0
 
     def feed(self, piece: bytes, at_s: float) -> None:
-        """Queue the piece."""
+        """Queue the piece, in parts that keep the flow even."""
         self._touch(len(piece))
-        self._pieces.append((piece, at_s))
+        if len(piece) <= PIECE_BYTES:
+            self._pieces.append((piece, at_s))
+        else:
+            starts = range(0, len(piece), PIECE_BYTES)
+            self._pieces.extend((piece[start : start + PIECE_BYTES], at_s) for start in starts)
         if self._rest is None:
             self._advance()
 
@@ -208,82 +236,92 @@ class Bandwidth(Stage):
 class Slicer(Stage):
     """Cuts pieces to `average_size` ± `size_variation` bytes, `delay` µs after each."""
 
-    __slots__ = ("_due_s", "_random", "_slices")
+    __slots__ = ("_cut_bytes", "_due_s", "_pieces", "_random", "_spans")
 
     def begin(self) -> None:
         """Start with nothing held."""
-        self._slices: deque[tuple[bytes, float]] = deque()
+        self._pieces: deque[tuple[bytes, float]] = deque()
+        self._spans: list[tuple[int, int]] = []  # of the first piece, still to be cut; next is last
+        self._cut_bytes = 0  # how much of the first piece has gone out
         self._due_s = 0.0
         self._random: random.Random | None = None
 
     def feed(self, piece: bytes, at_s: float) -> None:
-        """Cut the piece and queue its slices."""
+        """Queue the piece for cutting."""
         self._touch(len(piece))
-        self._slices.extend((part, at_s) for part in self._cut(piece))
+        self._pieces.append((piece, at_s))
         if self._timer is None:
             self._due_s = max(self._due_s, time.monotonic())
             self._pass_due()
 
     def finish(self) -> None:
         """Let the end follow the last slice."""
-        if not self._slices:
+        if not self._pieces:
             self.after.end()
 
     def release(self) -> None:
         """Pass on the uncut rest."""
         self._cancel()
-        if self._slices:
-            at_s = self._slices[0][1]
-            rest = b"".join(part for part, _ in self._slices)
-            self._slices.clear()
-            self.after.feed(rest, at_s)
+        while self._pieces:
+            piece, at_s = self._pieces.popleft()
+            uncut = piece[self._cut_bytes :]
+            self._cut_bytes = 0
+            self._spans.clear()
+            self.after.feed(uncut, at_s)
         self._set_full(full=False)
         if self.ended:
             self.after.end()
 
     def changed(self) -> None:
-        """The rest of the piece in hand goes uncut."""
-        self._cancel()
-        if self._slices:
+        """What is held goes uncut."""
+        if self._pieces:
             self.release()
 
     def drop(self) -> None:
-        """Forget the slices."""
-        self._slices.clear()
+        """Forget what is held."""
+        self._pieces.clear()
+        self._spans.clear()
         super().drop()
 
-    def _cut(self, piece: bytes) -> Iterator[bytes]:
-        """Halve until a part is no longer than the average and its variation."""
+    def next_slice(self) -> bytes:
+        """The next slice of the first piece: halves until one is small enough."""
+        piece = self._pieces[0][0]
+        spans = self._spans or [(0, len(piece))]
         average = self.attributes["average_size"]
         variation = self.attributes["size_variation"]
-        if variation > 0 and self._random is None:
-            self._random = self.rng()
-        spans = [(0, len(piece))]
-        while spans:
-            start, stop = spans.pop()
-            if stop - start - average <= variation:
-                yield piece[start:stop]
-                continue
+        start, stop = spans.pop()
+        while stop - start - average > variation:
             middle = start + (stop - start) // 2
-            if self._random is not None and variation > 0:
+            if variation > 0:
+                if self._random is None:
+                    self._random = self.rng()
                 middle += self._random.randrange(2 * variation) - variation
             spans.append((middle, stop))
-            spans.append((start, middle))
+            stop = middle
+        self._spans = spans
+        self._cut_bytes = stop
+        if not spans:
+            self._pieces.popleft()
+            self._cut_bytes = 0
+        return piece[start:stop]
 
     def _pass_due(self) -> None:
         """Pass one slice; the next goes in a later turn of the loop, so in a write of its own."""
         self._timer = None
-        now_s = time.monotonic()
-        if self._slices and now_s + SOON_S >= self._due_s:
-            piece, at_s = self._slices.popleft()
-            self._due_s = max(self._due_s, now_s - SLICE_EVERY_S) + (
-                max(self.attributes["delay"], 0) * US
-            )
-            self.after.feed(piece, at_s)
-        if self._slices:
+        delay_s = self.attributes["delay"] * US
+        wait_s = 0.0
+        if delay_s > 0:
+            now_s = time.monotonic()
+            wait_s = self._due_s - now_s
+            if wait_s < SOON_S:
+                self._due_s = max(self._due_s, now_s - SLICE_EVERY_S) + delay_s
+        if wait_s < SOON_S and self._pieces:
+            at_s = self._pieces[0][1]
+            self.after.feed(self.next_slice(), at_s)
+        if self._pieces:
             self._set_full(full=True)
-            if self._due_s - now_s >= SOON_S:
-                self._wait(self._due_s - now_s, self._pass_due)
+            if self._due_s - time.monotonic() >= SOON_S:
+                self._wait(self._due_s - time.monotonic(), self._pass_due)
             else:
                 self._timer = self.host.loop.call_soon(self._pass_due)
             return

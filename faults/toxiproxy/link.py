@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from faults.toxiproxy.stage import Next, Stage, Toxic
+from faults.toxiproxy.stage import Budget, Next, Stage, Toxic
 from faults.toxiproxy.toxics import STAGES
 
-PIECE_BYTES = 32 * 1024  # toxics see pieces of at most this size, as in the original
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -36,14 +35,15 @@ class Link:
     """One direction of one connection: from a source side to a far side, through the toxics."""
 
     __slots__ = (
-        "_early", "_source", "bytes", "closed", "connection", "far", "head", "holds", "loop",
-        "stages", "upstream", "write",
+        "_early", "_ended_early", "_source", "budget", "bytes", "closed", "connection", "far",
+        "head", "holds", "loop", "stages", "stalled", "upstream", "write",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, *, upstream: bool) -> None:
         """Hold early bytes until the far side is there."""
         self.connection = connection
         self.loop = connection.loop
+        self.budget = connection.owner.budget
         self.upstream = upstream
         self.bytes = 0
         self.closed = False  # the far side has been told, or is gone
@@ -52,32 +52,29 @@ class Link:
         self.far: asyncio.Transport | None = None
         self._source: asyncio.Transport | None = None
         self.holds = 0
+        self.stalled = False
         self._early: list[bytes] = []
+        self._ended_early = False
         self.write: Callable[[bytes], object] = self._early.append
 
     def join(self, source: asyncio.Transport, far: asyncio.Transport, toxics: list[Toxic]) -> None:
         """Start carrying between two open transports."""
         self._source = source
         self.far = far
+        if self.closed:  # the far side has come and gone
+            return
         self.write = far.write
         for toxic in toxics:
             self.add(toxic)
         for data in self._early:
             self.carry(data)
         self._early.clear()
+        if self._ended_early:
+            self.source_ended()
 
     def carry(self, data: bytes) -> None:
-        """Send a read's bytes down the chain, in pieces."""
-        if self.head is None:
-            self.write(data)
-            return
-        now_s = time.monotonic()
-        if len(data) <= PIECE_BYTES:
-            self.head.feed(data, now_s)
-            return
-        for start in range(0, len(data), PIECE_BYTES):
-            # A stage may have ended the link, or been removed, at an earlier piece.
-            (self.head or self).feed(data[start : start + PIECE_BYTES], now_s)
+        """Send what was read down the chain."""
+        (self.head or self).feed(data, time.monotonic())
 
     def source_ended(self) -> None:
         """Pass the source's end down the chain."""
@@ -90,11 +87,12 @@ class Link:
 
     def end(self) -> None:
         """Close the far side once what was written has gone out."""
-        if not self.closed:
+        if self.far is None:
+            self._ended_early = True
+        elif not self.closed:
             self.closed = True
             self.write = _forget
-            if self.far is not None:
-                self.far.close()
+            self.far.close()
 
     def far_lost(self) -> None:
         """Nobody is left to write to."""
@@ -102,6 +100,18 @@ class Link:
         self.write = _forget
         for stage in self.stages:
             stage.drop()
+
+    def far_stalled(self) -> None:
+        """The far side has more than it can take."""
+        self.stalled = True
+        self.hold()
+
+    def far_resumed(self) -> None:
+        """The far side takes bytes again."""
+        self.stalled = False
+        self.unhold()
+        for stage in tuple(self.stages):
+            stage.resume()
 
     def hold(self) -> None:
         """Stop reading the source."""
@@ -215,11 +225,11 @@ class Side(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop whoever writes here."""
-        self.into.hold()
+        self.into.far_stalled()
 
     def resume_writing(self) -> None:
         """Let whoever writes here go on."""
-        self.into.unhold()
+        self.into.far_resumed()
 
 
 class Owner(Protocol):
@@ -227,12 +237,8 @@ class Owner(Protocol):
 
     loop: asyncio.AbstractEventLoop
     draws: Draws
-
-    def admitted(self, connection: Connection) -> int:
-        """Register a new connection, start its dial, and give its number, from 1."""
-
-    def joined(self, connection: Connection) -> tuple[list[Toxic], list[Toxic]]:
-        """The toxics in force, upstream and downstream."""
+    budget: Budget
+    toxics: tuple[list[Toxic], list[Toxic]]  # in force, upstream and downstream
 
     def finished(self, connection: Connection) -> None:
         """Forget a connection whose sides are both gone."""
@@ -245,43 +251,34 @@ class Connection:
         "_open", "client", "down", "draws", "loop", "number", "owner", "server", "up",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner) -> None:
-        """Be ready for the client's transport."""
+    def __init__(self, owner: Owner, number: int) -> None:
+        """Be ready for both transports; `number` counts the proxy's connections, from 1."""
         self.owner = owner
         self.loop = owner.loop
         self.draws = owner.draws
-        self.number = 0
+        self.number = number
         self.up = Link(self, upstream=True)
         self.down = Link(self, upstream=False)
         self.client = Side(self, out=self.up, into=self.down)
         self.server = Side(self, out=self.down, into=self.up)
         self._open = 0
 
-    def opened(self, side: Side) -> None:
-        """Client: wait for the upstream. Upstream: start carrying."""
+    def opened(self, side: Side) -> None:  # noqa: ARG002 - either may come first
+        """Start carrying once both sides are there."""
         self._open += 1
-        if side is self.client:
-            self.number = self.owner.admitted(self)
-            if side.transport is not None and self.server.transport is None:
-                side.transport.pause_reading()
+        client, server = self.client.transport, self.server.transport
+        if client is None or server is None:
             return
-        client, server = self.client.transport, side.transport
-        assert server is not None
-        if client is None or client.is_closing():
-            server.abort()
-            return
-        upstream, downstream = self.owner.joined(self)
+        upstream, downstream = self.owner.toxics
         self.up.join(client, server, upstream)
         self.down.join(server, client, downstream)
-        if not client.is_closing() and self.up.holds == 0:
-            client.resume_reading()
 
     def lost(self, side: Side) -> None:
         """One socket is gone: the bytes it sent still travel, the bytes for it do not."""
         self._open -= 1
         side.into.far_lost()
         side.out.source_ended()
-        if self._open == 0:
+        if self._open == 0 and self.client.transport is not None:
             self.up.far_lost()
             self.down.far_lost()
             self.owner.finished(self)

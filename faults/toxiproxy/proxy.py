@@ -11,10 +11,12 @@ import socket
 from dataclasses import dataclass
 
 from faults.toxiproxy.link import Connection, Draws, Link
-from faults.toxiproxy.stage import Toxic
+from faults.toxiproxy.stage import Budget, Toxic
 
 DIAL_S = 10.0  # a black-holed upstream costs its own client this long and nobody else anything
 BACKLOG = 4096
+ACCEPTS_MAX = 256  # in one turn of the loop
+ACCEPT_AGAIN_S = 0.1
 PAST_TOXICS_MAX = 1000  # removed toxics whose exposure is kept
 
 
@@ -125,8 +127,9 @@ def open_listener(resolved: str) -> socket.socket:
 class Proxy:
     """A named way to an upstream; down while it is not enabled."""
 
-    def __init__(self, name: str, listen: str, upstream: str, seed: int) -> None:
+    def __init__(self, name: str, listen: str, upstream: str, *, seed: int, budget: Budget) -> None:
         """Be known but not yet listening."""
+        self.budget = budget
         self.name = name
         self.listen = listen
         self.upstream = upstream
@@ -137,8 +140,8 @@ class Proxy:
         self.past_toxics: dict[str, Toxic] = {}
         self.traffic = Traffic()
         self.connections: set[Connection] = set()
-        self._dials: dict[Connection, asyncio.Task[None]] = {}
-        self._server: asyncio.Server | None = None
+        self._openings: dict[Connection, asyncio.Task[None]] = {}
+        self._listener: socket.socket | None = None
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one.
@@ -158,11 +161,8 @@ class Proxy:
         name = listener.getsockname()
         self.listen = format_address(str(name[0]), int(name[1]))
         self.enabled = True
-        server = await self.loop.create_server(lambda: Connection(self).client, sock=listener)
-        if self.enabled:
-            self._server = server
-        else:  # stopped in the meantime
-            server.close()
+        self._listener = listener
+        self.loop.add_reader(listener, self._accept, listener)
 
     def stop(self) -> None:
         """Refuse new connections and close those that are open, now."""
@@ -171,15 +171,33 @@ class Proxy:
         self.enabled = False
         self._close_listener()
         self.traffic.closed_by_disable += len(self.connections)
-        for dial in self._dials.values():
-            dial.cancel()
+        for opening in self._openings.values():
+            opening.cancel()
         for connection in tuple(self.connections):
             connection.abort()
 
     def _close_listener(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self.loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take every client that waits; libuv would take one in each turn of a busy loop."""
+        for _ in range(ACCEPTS_MAX):
+            try:
+                client, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # out of descriptors: let some close
+                self.loop.remove_reader(listener)
+                self.loop.call_later(ACCEPT_AGAIN_S, self._resume_accepting, listener)
+                return
+            self._admit(client)
+
+    def _resume_accepting(self, listener: socket.socket) -> None:
+        if self._listener is listener:
+            self.loop.add_reader(listener, self._accept, listener)
 
     def all_toxics(self) -> list[Toxic]:
         """Every toxic in force, upstream's first."""
@@ -224,36 +242,38 @@ class Proxy:
         down = sum(connection.down.bytes for connection in self.connections)
         return self.traffic.upstream_bytes + up, self.traffic.downstream_bytes + down
 
-    def admitted(self, connection: Connection) -> int:
+    def _admit(self, client: socket.socket) -> None:
         """Count a new connection and dial for it, beside all others."""
-        self.connections.add(connection)
         self.traffic.connections += 1
-        number = self.traffic.connections
-        if not self.enabled:  # accepted in the instant of going down
-            self.loop.call_soon(connection.abort)
-            return number
-        dial = self.loop.create_task(self._dial(connection))
-        self._dials[connection] = dial
-        dial.add_done_callback(lambda _: self._dials.pop(connection, None))
-        return number
+        connection = Connection(self, self.traffic.connections)
+        self.connections.add(connection)
+        client.setblocking(False)
+        opening = self.loop.create_task(self._open(connection, client))
+        self._openings[connection] = opening
+        opening.add_done_callback(lambda _: self._openings.pop(connection, None))
 
-    async def _dial(self, connection: Connection) -> None:
+    async def _open(self, connection: Connection, client: socket.socket) -> None:
+        """Dial, and only then read the client: uvloop may read a new transport while paused."""
         try:
             host, port = split_address(self.upstream)
             async with asyncio.timeout(DIAL_S):
                 await self.loop.create_connection(
                     lambda: connection.server, host or "localhost", int(port)
                 )
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self.loop.connect_accepted_socket(lambda: connection.client, client)
         except (OSError, TimeoutError, ListenError, ValueError, OverflowError):
-            self.traffic.failed_dials += 1
-            connection.abort()
-
-    def joined(self, connection: Connection) -> tuple[list[Toxic], list[Toxic]]:  # noqa: ARG002
-        """The toxics in force now, for a connection that starts to carry."""
-        return self.toxics
+            self.traffic.failed_dials += connection.server.transport is None
+        finally:
+            if connection.client.transport is None:
+                client.close()
+                connection.abort()
+                self.finished(connection)
 
     def finished(self, connection: Connection) -> None:
-        """Add a closed connection's bytes to the totals."""
-        self.connections.discard(connection)
+        """Add a closed connection's bytes to the totals, once."""
+        if connection not in self.connections:
+            return
+        self.connections.remove(connection)
         self.traffic.upstream_bytes += connection.up.bytes
         self.traffic.downstream_bytes += connection.down.bytes

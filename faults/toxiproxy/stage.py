@@ -40,6 +40,14 @@ class Toxic:
     exposure: Exposure = field(default_factory=Exposure)
 
 
+@dataclass(slots=True)
+class Budget:
+    """How much all links of a server may hold in all, beyond each link's own floor."""
+
+    limit_bytes: int
+    held_bytes: int = 0
+
+
 class Next(Protocol):
     """Where a stage passes its pieces: another stage, or the connection's far side."""
 
@@ -54,6 +62,8 @@ class Host(Protocol):
     """What a stage may ask of the link it works in."""
 
     loop: asyncio.AbstractEventLoop
+    budget: Budget
+    stalled: bool  # the far side takes nothing at the moment
 
     def hold(self) -> None:
         """Stop reading the source until as many `unhold` calls have followed."""
@@ -114,6 +124,9 @@ class Stage:
 
     def release(self) -> None:
         """Pass on all that is held, at once: the toxic goes away or changes."""
+
+    def resume(self) -> None:
+        """The far side takes bytes again."""
 
     def removed(self) -> None:
         """Do what the toxic's removal means for this connection."""

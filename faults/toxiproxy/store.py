@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from faults.toxiproxy.bodies import BodyError, Kind, array, decode, fields, integers, narrow
 from faults.toxiproxy.proxy import ListenError, Proxy, resolve
-from faults.toxiproxy.stage import Toxic
+from faults.toxiproxy.stage import Budget, Toxic
 from faults.toxiproxy.toxics import ATTRIBUTES, objection
 
 _PROXY: Mapping[str, Kind] = {
@@ -23,6 +23,7 @@ _TOXIC: Mapping[str, Kind] = {
     "toxicity": "float32",
     "attributes": "object",
 }
+HELD_BYTES_MAX = 128 * 1024 * 1024
 LEASE_MS_MAX = 24 * 3600 * 1000
 
 
@@ -89,6 +90,7 @@ class Store:
         """Start empty; `seed` decides every draw of every toxic."""
         self.seed = seed
         self.proxies: dict[str, Proxy] = {}
+        self._budget = Budget(limit_bytes=HELD_BYTES_MAX)
         self._leases: dict[tuple[str, str | None], asyncio.TimerHandle] = {}
 
     def get(self, name: str) -> Proxy:
@@ -290,7 +292,7 @@ class Store:
 
     def _make(self, given: Mapping[str, object]) -> Proxy:
         names = (_text(given, "name"), _text(given, "listen"), _text(given, "upstream"))
-        return Proxy(*names, seed=self.seed)
+        return Proxy(*names, seed=self.seed, budget=self._budget)
 
     async def _start(self, proxy: Proxy) -> None:
         try:

@@ -395,7 +395,8 @@ def test_clients_that_do_not_read_never_hold_up_control(ours: Server, upstream: 
         ours.remove("latency_downstream")
         assert ours.api.get("/proxies", timeout=5).status_code == 200
         assert ours.api.post("/proxies/p", json={"enabled": False}, timeout=5).status_code == 200
-        assert ours.api.get("/squall/exposure").json()["proxies"]["p"]["closed_by_disable"] == 200
+        counts = ours.api.get("/squall/exposure").json()["proxies"]["p"]
+        assert counts["closed_by_disable"] == 200, counts
 
 
 def exposure_until(server: Server, toxic: str, *, hits: int) -> dict[str, int]:
