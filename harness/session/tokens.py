@@ -227,7 +227,7 @@ class TokenSource:
         """Post a form to the token endpoint and take over what it buys."""
         url = self._authority.token_endpoint
         auth: httpx.BasicAuth | None = None
-        if self._authority.basic:
+        if self._authority.basic and self._client_secret:
             auth = httpx.BasicAuth(
                 quote(self._client_id, safe=""), quote(self._client_secret, safe="")
             )

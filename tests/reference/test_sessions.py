@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
+from harness.rig.issuer import control
 from harness.session.authority import discover
 from harness.session.tokens import Grant, TokenPolicy, TokenSource
-from tests.reference.calls import ERAS, Bench, Caller, Era
+from tests.reference.calls import ERAS, Bench, Caller, Era, bench
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ERAS)]
 
@@ -68,3 +73,26 @@ async def test_the_expiry_that_we_know_is_the_servers_own(hardened: Bench, era: 
     slack_ns = 50_000_000
     assert refused[1] >= source.expires_ns - slack_ns
     assert all(sent_ns < source.expires_ns for sent_ns, _, _ in served)
+
+
+async def _ask_for_ever(http: httpx.AsyncClient, url: str) -> None:
+    while True:
+        await http.get(url)
+
+
+async def test_an_outage_of_the_issuer_is_none_of_the_server(tmp_path: Path, era: Era) -> None:
+    """What was issued before goes on being served; and no log of either names a credential."""
+    with anyio.fail_after(30):
+        async with control.serve(log_dir=tmp_path) as issuer, bench(issuer, tmp_path) as running:
+            caller = await running.caller(era)
+            os.kill(issuer.pid, signal.SIGKILL)
+            with pytest.raises(httpx.TransportError):
+                await _ask_for_ever(running.http, f"{issuer.url}/jwks")
+            for _ in range(5):
+                assert (await caller.call("fetch", {"id": "doc-1"})).status == 200
+            renewed = caller.token
+            caller.token = f"{renewed}x"
+            assert (await caller.call("fetch", {"id": "doc-1"})).status == 401
+    logs = "".join((tmp_path / name).read_text() for name in ("issuer.log", "reference.log"))
+    assert "listening" in logs
+    assert not [secret for secret in (renewed, *running.secrets.values()) if secret in logs]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, unquote
 
-from oauthlib.oauth2 import OAuth2Error
+from oauthlib.oauth2 import FatalClientError, OAuth2Error
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -127,11 +127,12 @@ class Face:
             headers, body, status = self._grants.create_authorization_response(
                 uri, scopes=scopes, credentials=credentials
             )
-        except OAuth2Error as error:
+        except FatalClientError as error:  # nowhere that it would be safe to redirect to
             return _refusal(error.error or "invalid_request", error.description or "")
-        location = headers.pop("Location", None)
-        if location is not None:
-            headers["Location"] = f"{location}&iss={self._issuer}"
+        except OAuth2Error as error:
+            headers, body, status = {"Location": error.in_uri(error.redirect_uri or "")}, "", 302
+        if "Location" in headers:  # RFC 9207
+            headers["Location"] += f"&iss={quote(self._issuer, safe='')}"
         return Response(body or "", status_code=status, headers=headers)
 
     async def token(self, request: Request) -> Response:

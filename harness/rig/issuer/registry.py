@@ -102,11 +102,13 @@ class Registry:
         if client_id not in self.clients and len(self.clients) >= CLIENTS_MAX:
             raise FullError(f"more than {CLIENTS_MAX} clients")
         secret = secrets.token_urlsafe(32)
+        known = self.clients.get(client_id)
         self.clients[client_id] = Client(
             client_id=client_id,
             group=group,
             scopes=frozenset(scopes.split()),
             digest=digest(secret),
+            counts=known.counts if known is not None else Counter(),
         )
         self.ttl_s[group] = ttl_s
         return secret
