@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import random
+import signal
 import socket
 import threading
 import time
@@ -442,3 +443,87 @@ def test_the_lease_of_a_toxic_ends_it_alone(ours: Server, upstream: Upstream) ->
         assert take(stream, 4) == b"held"
     toxics = ours.api.get("/proxies/p/toxics").json()
     assert [toxic["name"] for toxic in toxics] == ["latency_downstream"]
+
+
+@contextmanager
+def greeter(words: bytes) -> Iterator[str]:
+    """An upstream that speaks first and leaves at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            with suppress(OSError):
+                while True:
+                    stream, _ = listener.accept()
+                    with stream:
+                        stream.sendall(words)
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(WAIT_S)
+
+
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_an_upstream_that_speaks_first_and_leaves_is_heard(server: Server, latency_ms: int) -> None:
+    """Words and end arrive, though both were there before the client's side was open."""
+    with greeter(b"hello" * 1000) as address:
+        proxy = server.proxy(address)
+        if latency_ms:
+            server.toxic("latency", latency=latency_ms)
+        for _ in range(20):
+            with client(proxy) as stream:
+                assert rest(stream) == b"hello" * 1000
+
+
+def test_a_client_that_speaks_and_leaves_is_heard(ours: Server) -> None:
+    """What was sent before the end reaches the upstream, also through toxics."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(WAIT_S)
+        address = ours.proxy(f"127.0.0.1:{listener.getsockname()[1]}")
+        ours.toxic("latency", "upstream", latency=20)
+        ours.toxic("slicer", "upstream", average_size=100)
+        for _ in range(10):
+            with client(address) as stream:
+                stream.sendall(b"last words" * 500)
+            far, _ = listener.accept()
+            with far:
+                far.settimeout(WAIT_S)
+                assert rest(far) == b"last words" * 500
+
+
+def test_nothing_is_left_of_closed_connections(ours: Server, upstream: Upstream) -> None:
+    """Whatever toxics were in force, the count of open connections returns to zero."""
+    address = ours.proxy(upstream.address)
+    for kind, attributes in {
+        "latency": {"latency": 5},
+        "limit_data": {"bytes": 3},
+        "reset_peer": {"timeout": 1},
+        "slicer": {"average_size": 2, "delay": 10},
+        "slow_close": {"delay": 10},
+        "timeout": {"timeout": 20},
+    }.items():
+        ours.toxic(kind, "downstream", 1.0, **attributes)
+        for _ in range(10):
+            with client(address) as stream, suppress(OSError):
+                stream.sendall(b"0123456789")
+        with client(address) as stream, suppress(OSError):
+            stream.sendall(b"bye")
+            rest(stream)
+        ours.remove(f"{kind}_downstream")
+    deadline = time.monotonic() + WAIT_S
+    while ours.api.get("/squall/exposure").json()["proxies"]["p"]["open"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_the_server_cleanly(name: str) -> None:
+    """Status 0, and nothing said."""
+    server = start_ours()
+    try:
+        server.proxy("127.0.0.1:9")
+        server.process.send_signal(signal.Signals[name])
+        assert server.process.wait(WAIT_S) == 0
+    finally:
+        end(server)
