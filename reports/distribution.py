@@ -12,10 +12,12 @@ import numpy as np
 from harness.latencies import SAMPLES_MIN, Origin, measured
 from harness.phases import BASELINE, Evidence, Mask
 from reports.series import Floats, arm_mask, latency_ms
+from reports.words import cut
 
 _POINTS_A_DECADE: Final = 20
 _TOOLS_MAX: Final = 100
-_PHASES_MAX: Final = 40
+_NAME_CHARS_MAX: Final = 80
+_PHASES_MAX: Final = 16
 _ORIGINS: Final[tuple[Origin, ...]] = ("due", "sent")
 
 
@@ -103,7 +105,7 @@ def _supported(ranked: Floats, percentile: float) -> float | None:
 def spectra(evidence: Evidence, arms: Sequence[str]) -> tuple[Spectrum, ...]:
     """Draw the percentile spectrum of every arm and phase, from due and from sent.
 
-    Recoveries are left out, and windows past the first forty: a page must stay readable.
+    Recoveries are left out, and windows past the first sixteen: a page must stay readable.
     """
     drawn = []
     codes = [code for code in evidence.codes if role_of(code) != "recovery"]
@@ -175,7 +177,7 @@ def tool_rows(evidence: Evidence) -> tuple[ToolRow, ...]:
         whole = summarise(evidence, took_ms, mine)
         rows.append(
             ToolRow(
-                tool=names[code],
+                tool=cut(names[code], _NAME_CHARS_MAX),
                 count=whole.count,
                 answered_share=whole.answered_share,
                 baseline=summarise(evidence, took_ms, mine & before),

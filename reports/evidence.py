@@ -14,11 +14,14 @@ from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
 from harness.phases import Evidence
 from harness.verdict import Finding
 from reports.series import NS
-from reports.words import milliseconds
+from reports.words import cut, milliseconds
 
-SAMPLE_CHARS_MAX: Final = 600
-_FINDINGS_MAX: Final = 200
-_EVIDENCE_MAX: Final = 10
+SAMPLE_CHARS_MAX: Final = 400
+NAME_CHARS_MAX: Final = 80
+_FINDINGS_MAX: Final = 120
+_EVIDENCE_MAX: Final = 10  # calls a finding
+_CALLS_MAX: Final = 300  # in a whole report; past it each finding keeps its worst call
+_SAMPLES_MAX: Final = 3  # a finding
 _ANCHOR_CHARS_MAX: Final = 80
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")  # in an anchor, which is typed and shared
 
@@ -68,14 +71,20 @@ def report_findings(evidence: Evidence, findings: tuple[Finding, ...]) -> Iterat
         for entry in evidence.journal.of(SampleEntry)
     }
     seen: dict[str, int] = {}
+    left = _CALLS_MAX
     for finding in sorted(findings, key=_badness)[:_FINDINGS_MAX]:
         named_by = (finding.verdict, finding.fault, finding.tool)
         stem = _UNFIT.sub("-", "-".join(part for part in named_by if part))[:_ANCHOR_CHARS_MAX]
         seen[stem] = seen.get(stem, 0) + 1
         anchor = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
-        named = finding.evidence[:_EVIDENCE_MAX] if finding.ruling != "pass" else ()
-        found = [find(evidence, name) for name in named]
-        calls = tuple(facts(evidence, call, samples) for call in found if call is not None)
+        shown = min(_EVIDENCE_MAX, max(left, 1)) if finding.ruling != "pass" else 0
+        named = finding.evidence[:shown]
+        left -= len(named)
+        found = [call for call in (find(evidence, name) for name in named) if call is not None]
+        calls = tuple(
+            facts(evidence, call, samples if place < _SAMPLES_MAX else {})
+            for place, call in enumerate(found)
+        )
         yield ReportedFinding(
             anchor=anchor, finding=finding, calls=calls, missing=len(named) - len(calls)
         )
@@ -106,7 +115,7 @@ def find(evidence: Evidence, name: str) -> np.void | None:
 def facts(evidence: Evidence, call: np.void, samples: dict[str, str]) -> CallFacts:
     """Put one attempt in words and figures."""
     due_ns, sent_ns, done_ns = (int(call[f"{edge}_ns"]) for edge in ("due", "sent", "done"))
-    code = int(call["call"])
+    code, names = int(call["call"]), evidence.plan.calls
     reason = Reason(int(call["reason"]))
     name = call_id(call)
     return CallFacts(
@@ -115,7 +124,7 @@ def facts(evidence: Evidence, call: np.void, samples: dict[str, str]) -> CallFac
         step=int(call["index"]),
         attempt=int(call["attempt"]),
         arm="treated" if call["treated"] else "control",
-        tool=evidence.plan.calls[code] if code < len(evidence.plan.calls) else f"call {code}",
+        tool=cut(names[code] if code < len(names) else f"call {code}", NAME_CHARS_MAX),
         due_s=due_ns / NS,
         sent_ms=(sent_ns - due_ns) / 1e6 if sent_ns >= 0 else None,
         done_ms=(done_ns - due_ns) / 1e6 if done_ns >= 0 <= sent_ns else None,
@@ -123,7 +132,7 @@ def facts(evidence: Evidence, call: np.void, samples: dict[str, str]) -> CallFac
         outcome=spell(Outcome(int(call["outcome"])).name),
         reason="" if reason is Reason.NONE else spell(reason.name),
         remarks=tuple(_remarks(call)),
-        sample=samples.get(name, "")[:SAMPLE_CHARS_MAX],
+        sample=cut(samples.get(name, ""), SAMPLE_CHARS_MAX),
     )
 
 

@@ -21,6 +21,7 @@ from reports import words
 from reports.charts import charts
 from reports.report import Report
 
+_TEXT_CHARS_MAX: Final = 1000
 # In JSON inside a script element these could end it, or a line of it.
 _UNFIT: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -87,5 +88,7 @@ def _environment() -> Environment:
 
 
 def _clean(value: object) -> object:
-    """Strip control characters from whatever text the template prints."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else words.clean(value)
+    """Bound whatever text the template prints, and strip its control characters."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return words.cut(words.clean(value), _TEXT_CHARS_MAX)

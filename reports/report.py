@@ -78,6 +78,7 @@ class Report:
     rows: tuple[ArmRow, ...]
     tools: tuple[ToolRow, ...]
     findings: tuple[ReportedFinding, ...]
+    findings_left: int  # how many more are in verdict.json
     health: Health | None
     vitals: Vitals | None
     notes: tuple[str, ...]
@@ -94,6 +95,7 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         if any(session.arm == arm for session in evidence.plan.sessions)
     )
     known = {} if facts is None else facts
+    findings = tuple(report_findings(evidence, judgement.findings))
     return Report(
         judgement=judgement,
         length_s=length_s,
@@ -113,7 +115,8 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         spectra=spectra(evidence, arms),
         rows=arm_rows(evidence, arms),
         tools=tool_rows(evidence),
-        findings=tuple(report_findings(evidence, judgement.findings)),
+        findings=findings,
+        findings_left=len(judgement.findings) - len(findings),
         health=_health(evidence.journal.of(HealthEntry)),
         vitals=_vitals(evidence.journal.of(VitalsEntry)),
         notes=_notes(evidence, judgement),

@@ -60,7 +60,7 @@ def share(value: float | None) -> str:
     return next(
         (
             text
-            for decimals in range(1, 5)
+            for decimals in range(1, 10)
             if 0 < float((text := f"{value * 100:.{decimals}f}%")[:-1]) < 100  # noqa: PLR2004
         ),
         f"{value * 100:g}%",

@@ -36,6 +36,10 @@ FACTS: dict[str, Any] = {
     "era": "legacy",
 }
 
+WHY = "an expired token was answered with 403, so agents cannot know that a refresh would help"
+HEADLINE = "FAIL  61.4 of 100 [57.0, 65.9]: expired-is-403 under 2:token-expire, 1 session lost"
+SOURCE = "MCP 2025-11-25, authorization: 401 for an invalid or expired token"
+COMPONENTS = ("availability", "latency", "correctness", "survival", "recovery", "blast")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[31m\x00\u202e"
 
 
@@ -85,10 +89,10 @@ def _fault(
     id_: str,
     lever: str,
     start_s: float,
-    ruling: Ruling,
-    score: float | None,
-    recovery_s: float | None,
     *findings: str,
+    ruling: Ruling = "pass",
+    score: float | None = None,
+    recovery_s: float | None = None,
     bit: bool = True,
 ) -> FaultVerdict:
     return FaultVerdict(
@@ -134,7 +138,7 @@ def _latency() -> tuple[LatencyRow, ...]:
 def judgement_of_a_storm(
     *,
     tool: str = "search",
-    why: str = "an expired token was answered with 403, so agents cannot know that a refresh would help",
+    why: str = WHY,
 ) -> Judgement:
     """Make the judgement of that storm by hand, with a part of every kind."""
     return Judgement(
@@ -144,7 +148,7 @@ def judgement_of_a_storm(
         era="legacy",
         ruling="fail",
         exit_code=1,
-        headline="FAIL  61.4 of 100 [57.0, 65.9]: expired-is-403 under 2:token-expire, 1 session lost",
+        headline=HEADLINE,
         score=Score(
             points=61.4,
             low=57.0,
@@ -160,19 +164,19 @@ def judgement_of_a_storm(
             caps=("at most 89: survival is below its floor of 0.6",),
         ),
         faults=(
-            _fault("1:tcp-latency", "network", 12, "pass", 97.0, 0.8),
+            _fault("1:tcp-latency", "network", 12, score=97.0, recovery_s=0.8),
             _fault(
                 "2:token-expire",
                 "identity",
                 32,
-                "fail",
-                38.0,
-                -1.0,
                 "expired-is-403",
                 "session-lost",
+                ruling="fail",
+                score=38.0,
+                recovery_s=-1.0,
             ),
-            _fault("3:tcp-reset", "network", 52, "pass", 84.0, 2.4),
-            _fault("4:response-lost", "agent", 72, "unknown", None, None, bit=False),
+            _fault("3:tcp-reset", "network", 52, score=84.0, recovery_s=2.4),
+            _fault("4:response-lost", "agent", 72, ruling="unknown", bit=False),
         ),
         findings=(
             Finding(
@@ -185,7 +189,7 @@ def judgement_of_a_storm(
                 unit="calls",
                 hard=True,
                 why=why,
-                source="MCP 2025-11-25, authorization, error handling: 401 for an invalid or expired token",
+                source=SOURCE,
                 evidence=("s1.129.1", "s1.132.1", "s5.129.1", "s99.1.1"),
             ),
             Finding(
@@ -272,19 +276,9 @@ def judgement_of_a_calm() -> Judgement:
             points=99.1,
             low=98.2,
             high=99.6,
-            components={
-                name: 1.0
-                for name in (
-                    "availability",
-                    "latency",
-                    "correctness",
-                    "survival",
-                    "recovery",
-                    "blast",
-                )
-            },
+            components=dict.fromkeys(COMPONENTS, 1.0),
         ),
-        faults=(_fault("1:tcp-latency", "network", 12, "pass", 99.1, 0.5),),
+        faults=(_fault("1:tcp-latency", "network", 12, score=99.1, recovery_s=0.5),),
         findings=(
             Finding(
                 verdict="wrong-answer",
