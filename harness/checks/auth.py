@@ -10,7 +10,7 @@ import numpy as np
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.checks import sightings
 from harness.checks.sightings import Rule
-from harness.journal import SampleEntry
+from harness.journal import NEVER_NS, SampleEntry, TokenEntry
 from harness.outcome import Auth, Outcome, Reason
 from harness.phases import UNAUTHORIZED, Evidence, Mask
 from harness.verdict import Finding
@@ -37,6 +37,14 @@ _MASKED: Final = Rule(
     source=_SOURCE,
     unseen=_UNSEEN,
 )
+_SPOKE: Final = (
+    Outcome.OK,
+    Outcome.WRONG,
+    Outcome.TOOL_ERROR,
+    Outcome.PROTOCOL_ERROR,
+    Outcome.HTTP_ERROR,
+)
+_ROUNDED_NS: Final = 1_000_000_000  # tokens count their lives in whole seconds
 # Refusals that say nothing of the credential: the session is gone, the request is too large, the
 # server is too busy, a gateway answers in its place.
 _OTHER_REFUSALS: Final = (404, 408, 413, 421, 429, 502, 503, 504)
@@ -50,19 +58,42 @@ def _tried(evidence: Evidence) -> Mask:
     calls = evidence.calls
     public = np.array([name in _PUBLIC for name in evidence.plan.calls] or [False])
     anonymous_list = public[calls["call"]] & (calls["auth"] == Auth.ABSENT)
-    spoke = np.isin(
-        calls["outcome"],
-        (
-            Outcome.OK,
-            Outcome.WRONG,
-            Outcome.TOOL_ERROR,
-            Outcome.PROTOCOL_ERROR,
-            Outcome.HTTP_ERROR,
-        ),
-    )
-    tried = ~sightings.fit(evidence) & spoke & (calls["status"] > 0)
+    tried = ~sightings.fit(evidence) & np.isin(calls["outcome"], _SPOKE) & (calls["status"] > 0)
     tried &= ~np.isin(calls["status"], _OTHER_REFUSALS)
-    return np.asarray(tried & ~(anonymous_list & (calls["status"] != UNAUTHORIZED)))
+    tried &= ~(anonymous_list & (calls["status"] != UNAUTHORIZED))
+    return np.asarray(tried | _refused_at_once(evidence))
+
+
+def _refused_at_once(evidence: Evidence) -> Mask:
+    """Mark refusals that came while the server still had leeway to accept.
+
+    The journal calls such a token valid, since serving it would have been no fault; that it was
+    dead already shows in when it expired, or in its being older than the revocation.
+    """
+    calls = evidence.calls
+    mask = np.zeros(len(calls), dtype=np.bool_)
+    refused = (calls["auth"] == Auth.VALID) & (calls["status"] == UNAUTHORIZED)
+    positions = np.flatnonzero(refused & (calls["treated"] == 1))
+    if not len(positions):
+        return mask
+    held: dict[int, list[TokenEntry]] = {}
+    for entry in evidence.journal.of(TokenEntry):
+        if entry.edge != "failed":
+            held.setdefault(entry.session, []).append(entry)
+    revoked_ns = [
+        window.start_ns
+        for window in evidence.phases.windows
+        if window.injected and isinstance(window.fault, TokenRevoke)
+    ]
+    for at in positions:
+        sent_ns = int(calls["sent_ns"][at])
+        tokens = held.get(int(calls["session"][at]), [])
+        last = next((token for token in reversed(tokens) if token.at_ns <= sent_ns), None)
+        if last is not None:
+            expired = NEVER_NS < last.expires_ns <= sent_ns + _ROUNDED_NS
+            revoked = any(last.at_ns <= edge_ns <= sent_ns for edge_ns in revoked_ns)
+            mask[at] = expired or revoked
+    return mask
 
 
 def _served(evidence: Evidence) -> Mask:

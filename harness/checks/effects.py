@@ -28,7 +28,7 @@ _DOUBLE: Final = Rule(
     unseen=_NO_LEDGER,
     hard=True,
 )
-_LOST: Final = Rule(
+_NOT_DONE: Final = Rule(
     verdict="wrong-answer",
     wrong="were answered as done, and the ledger shows no effect",
     source="scenario: effect: once",
@@ -79,17 +79,25 @@ def _reckon(evidence: Evidence) -> _Reckoning:
     return _Reckoning(declared=declared, executions=executions, strangers=strangers)
 
 
-def double_exec(evidence: Evidence) -> tuple[Finding, ...]:
-    """Ask whether a call that should take effect once did so more often; one is enough.
+def against_ledger(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether calls that should take effect once did so more often, or not at all.
 
-    Needs a ledger with an execution that a call accounts for. That a repeat is harmless is the
-    author's claim (`effect: once`), so the finding says how often the doubled calls were sent.
+    Needs a ledger with an execution that a call accounts for. One doubled execution is enough.
+    That a repeat is harmless is the author's claim (`effect: once`), so the finding says how often
+    the doubled calls were sent. An effect is lost when its call was answered as done and the
+    ledger has none; where the scenario gives several calls one idempotency key, that may be a
+    repeat which was rightly not executed, and the check says so instead of accusing.
     """
-    if not _declaring(evidence):
+    steps = _declaring(evidence)
+    if not steps:
         return ()
     reckoning = _reckon(evidence)
     if reckoning.blind:
-        return (sightings.unknown(_DOUBLE, reckoning.blind),)
+        return tuple(sightings.unknown(rule, reckoning.blind) for rule in (_DOUBLE, _NOT_DONE))
+    return (*_doubled(evidence, reckoning), *_lost(evidence, reckoning, steps))
+
+
+def _doubled(evidence: Evidence, reckoning: _Reckoning) -> tuple[Finding, ...]:
     doubled = reckoning.declared[reckoning.executions > 1]
     weight = np.zeros(len(evidence.calls), dtype=np.int64)
     weight[reckoning.declared] = reckoning.executions
@@ -103,7 +111,9 @@ def double_exec(evidence: Evidence) -> tuple[Finding, ...]:
     )
     if not len(doubled):
         return findings
-    sent = np.bincount(evidence.group, weights=sightings.sent(evidence)).astype(np.int64)
+    # A prelude is a request of its own, under a nonce of its own.
+    real = sightings.sent(evidence) & (evidence.calls["attempt"] > 0)
+    sent = np.bincount(evidence.group, weights=real).astype(np.int64)
     words = (
         f"; executed {_range(weight[doubled])} times each, "
         f"sent {_range(sent[evidence.group[doubled]])} times"
@@ -129,19 +139,9 @@ def _mask(evidence: Evidence, positions: Indices) -> Mask:
     return mask
 
 
-def lost_effect(evidence: Evidence) -> tuple[Finding, ...]:
-    """Ask whether a call was answered as done and was not.
-
-    Needs a ledger with an execution that a call accounts for. Where the scenario gives several
-    calls one idempotency key, a missing execution may be a repeat that was rightly not executed,
-    so the check says that instead of accusing.
-    """
-    steps = _declaring(evidence)
-    if not steps:
-        return ()
-    reckoning = _reckon(evidence)
-    if reckoning.blind:
-        return (sightings.unknown(_LOST, reckoning.blind),)
+def _lost(
+    evidence: Evidence, reckoning: _Reckoning, steps: tuple[CallStep, ...]
+) -> tuple[Finding, ...]:
     answered = evidence.calls["outcome"][reckoning.declared] == Outcome.OK
     lost = reckoning.declared[answered & (reckoning.executions == 0)]
     if len(lost) and any(_shares_its_key(step) for step in steps):
@@ -149,10 +149,10 @@ def lost_effect(evidence: Evidence) -> tuple[Finding, ...]:
             f"{len(lost)} answered calls left no effect, and the step gives several calls the "
             "same key; put ${nonce} into the key to tell a repeat from a loss"
         )
-        return (sightings.unknown(_LOST, why),)
+        return (sightings.unknown(_NOT_DONE, why),)
     return sightings.judge(
         evidence,
-        _LOST,
+        _NOT_DONE,
         judged=_mask(evidence, reckoning.declared[answered]),
         bad=_mask(evidence, lost),
     )
@@ -167,4 +167,4 @@ def _shares_its_key(step: CallStep) -> bool:
     return False
 
 
-CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (double_exec, lost_effect)
+CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (against_ledger,)

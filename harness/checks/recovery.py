@@ -124,8 +124,8 @@ def survives_renewal(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether sessions and what they hold outlive the renewal of their token.
 
     Needs one renewal. Fails where a fifth of the renewals is directly followed by the loss of the
-    session, and losses without a renewal are rare beside them; or where calls that else never
-    fail do so as the first of their kind after a renewal.
+    session, and losses without a renewal are rare beside them; or where calls that else hardly
+    fail do so from a renewal on.
     """
     made = renewals(evidence)
     if not len(made.session):
@@ -148,8 +148,8 @@ def survives_renewal(evidence: Evidence) -> tuple[Finding, ...]:
         at_ns = evidence.calls["sent_ns"][forgot]
         named = tuple(call_id(evidence.calls[at]) for at in forgot[: sightings.EVIDENCE_MAX])
         what = (
-            f"{len(forgot)} calls failed right after their session's token was renewed and such "
-            "calls do not fail otherwise: what the session held is bound to the token"
+            f"{len(forgot)} calls failed from the renewal of their session's token on, and such "
+            "calls hardly fail otherwise: what the session held is bound to the token"
         )
         observed = len(forgot)
     return (

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from faults.fault import Fault
 from harness.checks import sightings
 from harness.journal import NEVER_NS, SessionEntry, TokenEntry
 from harness.outcome import Outcome
@@ -21,7 +22,7 @@ from harness.phases import Evidence, Indices, Mask
 NOTICED_NS: Final = 30 * 1_000_000_000
 SHARE_MIN: Final = 0.2
 ELSEWHERE_SHARE_MAX: Final = 0.02
-FORGETFUL_MIN: Final = 3  # calls of one kind that fail right after a renewal
+FORGETFUL_MIN: Final = 3  # calls of one kind that fail since a renewal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,54 +72,72 @@ def sessions_lost(evidence: Evidence, made: Renewals) -> tuple[list[SessionEntry
 
 
 def forgotten(evidence: Evidence, made: Renewals) -> Indices:
-    """Find calls that fail right after their session's token was renewed, and else never do.
+    """Find calls that fail since their session's token was renewed, and else hardly ever do.
 
-    Of each kind of call only the first one after a renewal counts, and only kinds of which at
-    least a fifth of these fail, while of all others of the kind at most 2 % do.
+    A failure belongs to the renewal before it when no call of its kind has been answered in the
+    session since then. Only kinds count to which that happens after a fifth of the renewals or
+    more, while of all their other calls at most 2 % fail.
     """
     calls = evidence.calls
     judged = sightings.sent(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
-    judged &= (calls["last"] == 1) & ~sightings.struck(evidence, _network)
+    judged &= (calls["last"] == 1) & ~sightings.struck(evidence, _is_network)
     failed = np.isin(calls["outcome"], (Outcome.TOOL_ERROR, Outcome.WRONG)) & judged
-    first = _first_of_kind_after(evidence, made, judged)
+    stretch, first = _stretches(evidence, made, judged)
+    since = failed & first
     hits: list[Indices] = []
-    for code in np.unique(calls["call"][failed & first]):
+    for code in np.unique(calls["call"][since]):
         mine = judged & (calls["call"] == code)
-        here, elsewhere = mine & first, mine & ~first
-        bad = np.flatnonzero(here & failed)
+        bad, rest = mine & since, mine & ~since
+        renewed = len(np.unique(stretch[mine & (stretch >= 0)]))
+        struck = len(np.unique(stretch[bad]))
         if (
-            len(bad) >= FORGETFUL_MIN
-            and len(bad) >= SHARE_MIN * int(here.sum())
-            and elsewhere.any()
-            and float(failed[elsewhere].mean()) <= ELSEWHERE_SHARE_MAX
+            int(bad.sum()) >= FORGETFUL_MIN
+            and struck >= SHARE_MIN * renewed
+            and rest.any()
+            and float(failed[rest].mean()) <= ELSEWHERE_SHARE_MAX
         ):
-            hits.append(bad)
+            hits.append(np.flatnonzero(bad))
     return np.concatenate(hits) if hits else np.zeros(0, dtype=np.intp)
 
 
-def _network(fault: object) -> bool:
-    return getattr(fault, "lever", "") == "network"
+def _is_network(fault: Fault) -> bool:
+    return fault.lever == "network"
 
 
-def _first_of_kind_after(evidence: Evidence, made: Renewals, judged: Mask) -> Mask:
-    """Mark the first judged call of each kind that a session sent after each renewal."""
+def _stretches(evidence: Evidence, made: Renewals, judged: Mask) -> tuple[NDArray[np.int64], Mask]:
+    """Divide each session's calls of each kind at its renewals.
+
+    Gives each attempt its stretch's number, -1 before any renewal, and whether no call of its
+    stretch was answered before it or by it.
+    """
     calls = evidence.calls
-    mask = np.zeros(len(calls), dtype=np.bool_)
-    if not len(made.session):
-        return mask
+    stretch = np.full(len(calls), -1, dtype=np.int64)
+    first = np.zeros(len(calls), dtype=np.bool_)
     positions = np.flatnonzero(judged)
+    if not len(made.session) or not len(positions):
+        return stretch, first
     rows = calls[positions]
-    # How many renewals of its session an attempt has behind it: one number to search, made of
-    # (session, time), orders both columns at once.
-    order = np.lexsort((made.at_ns, made.session))
-    span = max(int(calls["done_ns"].max()), int(made.at_ns.max())) + 2
-    starts = made.session[order] * span + made.at_ns[order]
     session = rows["session"].astype(np.int64)
-    behind = np.searchsorted(starts, session * span + rows["sent_ns"], side="right")
-    behind -= np.searchsorted(starts, session * span, side="left")
-    sequence = np.lexsort((rows["sent_ns"], behind, rows["call"], session))
-    keys = np.stack((session, rows["call"].astype(np.int64), behind.astype(np.int64)))[:, sequence]
+    behind = _behind(made, session, rows["sent_ns"])
+    order = np.lexsort((rows["sent_ns"], behind, rows["call"], session))
+    keys = np.stack((session, rows["call"].astype(np.int64), behind))[:, order]
     fresh = np.ones(len(positions), dtype=np.bool_)
     fresh[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
-    mask[positions[sequence[fresh & (keys[2] > 0)]]] = True
-    return mask
+    number = np.cumsum(fresh) - 1
+    answered = np.cumsum(rows["outcome"][order] == Outcome.OK)
+    before = (answered - (rows["outcome"][order] == Outcome.OK))[fresh][number]
+    late = keys[2] > 0
+    stretch[positions[order[late]]] = number[late]
+    first[positions[order]] = late & (answered == before)
+    return stretch, first
+
+
+def _behind(
+    made: Renewals, session: NDArray[np.int64], sent_ns: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Count the renewals that each attempt's session had behind it when it was sent."""
+    # One number made of (session, time) orders both columns at once.
+    span = max(int(sent_ns.max()), int(made.at_ns.max())) + 2
+    edges = np.sort(made.session * span + made.at_ns)
+    behind = np.searchsorted(edges, session * span + sent_ns, side="right")
+    return np.asarray(behind - np.searchsorted(edges, session * span, side="left"), dtype=np.int64)

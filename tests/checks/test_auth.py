@@ -6,7 +6,7 @@ import pytest
 
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.checks import auth
-from harness.journal import Calls, SampleEntry
+from harness.journal import Calls, SampleEntry, TokenEntry
 from harness.outcome import Auth, Outcome, Reason
 from harness.phases import Evidence
 from tests.checks import cases
@@ -165,3 +165,33 @@ def test_a_bypass_in_an_effect_is_one_finding() -> None:
         made["auth"][chosen] = Auth.EXPIRED
 
     assert cases.failed(expired(spoil, steps=(SEARCH, NOTE))) == {("authn-bypass", EXPIRED)}
+
+
+def token(session: int, at_s: float, expires_s: float) -> TokenEntry:
+    """Say that a session got a token."""
+    return TokenEntry(
+        at_ns=round(at_s * S), session=session, edge="renewed", expires_ns=round(expires_s * S)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "expires_s", "ruling"),
+    [
+        (TokenExpire(), 14.0, "pass"),
+        (TokenExpire(), 60.0, "unknown"),
+        (TokenRevoke(), 60.0, "pass"),
+    ],
+    ids=["just-expired", "good", "revoked"],
+)
+def test_a_refusal_within_the_leeway_is_proof_enough(
+    fault: TokenExpire | TokenRevoke, expires_s: float, ruling: str
+) -> None:
+    """A strict server refuses at once; the leeway only forbids to blame one that does not."""
+
+    def refuse(made: Calls) -> None:
+        chosen = cases.some(cases.kind(made, 0, (14.1, 15.0)), 4)
+        end(made, chosen, Outcome.HTTP_ERROR, Reason.HTTP_STATUS, status=401)
+
+    tokens = [token(number, 11.0, expires_s) for number in range(20)]
+    of = cases.run(fault, auth={}, spoil=refuse, extra=tokens)
+    assert [cases.one(check(of)).ruling for check in auth.CHECKS] == [ruling] * 3

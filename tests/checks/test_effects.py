@@ -12,6 +12,7 @@ from harness.checks import effects
 from harness.journal import Calls, EffectEntry, Journal
 from harness.outcome import Effect, Outcome, Reason
 from harness.phases import Evidence
+from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import MS, SEARCH, end, storm
 
@@ -21,6 +22,16 @@ KEYED: dict[str, Any] = {
     "effect": "once",
 }
 LOST = "1:response-lost"
+
+
+def doubled(of: Evidence) -> Finding:
+    """Give the finding on doubled executions."""
+    return cases.one([f for f in effects.against_ledger(of) if f.verdict == "double-exec"])
+
+
+def lost(of: Evidence) -> Finding:
+    """Give the finding on effects that never were."""
+    return cases.one([f for f in effects.against_ledger(of) if f.verdict == "wrong-answer"])
 
 
 def again(count: int, within: tuple[float, float] = cases.BASELINE) -> Callable[[Journal], Journal]:
@@ -48,26 +59,25 @@ def without(count: int | None) -> Callable[[Journal], Journal]:
 
 def repeated(made: Calls) -> list[Calls]:
     """Let the treated writes of the window be sent once more after a lost reply."""
-    lost = cases.kind(made, 1, cases.WINDOW)
-    second = made[lost].copy()
+    struck = cases.kind(made, 1, cases.WINDOW)
+    second = made[struck].copy()
     second["attempt"] = 2
-    made["last"][lost] = 0
-    end(made, lost, Outcome.TRANSPORT_ERROR, Reason.REPLY_LOST)
-    made["effect"][lost] = Effect.UNKNOWN
+    made["last"][struck] = 0
+    end(made, struck, Outcome.TRANSPORT_ERROR, Reason.REPLY_LOST)
+    made["effect"][struck] = Effect.UNKNOWN
     return [second]
 
 
 def test_each_write_once_in_the_ledger_passes() -> None:
     """A healthy run: both questions pass on all its writes."""
-    for check in effects.CHECKS:
-        finding = cases.one(check(storm(ResponseLost())))
-        assert finding.ruling == "pass"
+    of = storm(ResponseLost())
+    assert doubled(of).ruling == lost(of).ruling == "pass"
 
 
 def test_a_write_that_took_effect_twice_is_a_doubled_execution() -> None:
     """The ledger shows it, whatever the client saw, and one is enough."""
     of = cases.run(ResponseLost(), more=repeated, ledger=again(1))
-    finding = cases.one(effects.double_exec(of))
+    finding = doubled(of)
     assert (finding.ruling, finding.observed, finding.hard) == ("fail", 1.0, True)
     assert "executed 2 times each, sent " in finding.why
 
@@ -89,7 +99,7 @@ def test_a_repeat_of_a_lost_reply_is_blamed_on_the_fault_that_lost_it() -> None:
 
     of = cases.run(ResponseLost(), more=repeated, ledger=treated_again)
     assert cases.failed(of) == {("double-exec", LOST)}
-    assert cases.one(effects.double_exec(of)).why.endswith("sent 2 times")
+    assert doubled(of).why.endswith("sent 2 times")
 
 
 def test_a_repeat_that_was_recognised_passes() -> None:
@@ -107,7 +117,7 @@ def test_a_text_around_the_nonce_is_still_its_calls_key() -> None:
         )
         return replace(made, entries=entries)
 
-    found = effects.double_exec(cases.run(ledger=wordy))
+    found = effects.against_ledger(cases.run(ledger=wordy))
     assert sum(finding.observed or 0 for finding in found) == 2
 
 
@@ -123,8 +133,8 @@ def test_the_effect_of_an_oversized_prelude_is_not_a_repeat() -> None:
 
 def test_without_a_ledger_it_is_unknown() -> None:
     """An effect was declared and nobody counted it."""
-    for check in effects.CHECKS:
-        assert cases.one(check(cases.run(ledger=without(None)))).ruling == "unknown"
+    of = cases.run(ledger=without(None))
+    assert doubled(of).ruling == lost(of).ruling == "unknown"
 
 
 def test_a_ledger_that_names_no_call_is_unknown() -> None:
@@ -136,8 +146,8 @@ def test_a_ledger_that_names_no_call_is_unknown() -> None:
         )
         return replace(made, entries=entries)
 
-    for check in effects.CHECKS:
-        finding = cases.one(check(cases.run(ledger=opaque)))
+    of = cases.run(ledger=opaque)
+    for finding in (doubled(of), lost(of)):
         assert (finding.ruling, finding.why) == (
             "unknown",
             "no key in the ledger carries a call's nonce",
@@ -147,7 +157,7 @@ def test_a_ledger_that_names_no_call_is_unknown() -> None:
 def test_a_scenario_without_effects_is_asked_nothing() -> None:
     """No step declares one: no finding, not even an unknown one."""
     of = cases.run(steps=(SEARCH,))
-    assert [check(of) for check in effects.CHECKS] == [(), ()]
+    assert effects.against_ledger(of) == ()
 
 
 def _lossy(step: dict[str, Any]) -> Evidence:
@@ -156,7 +166,7 @@ def _lossy(step: dict[str, Any]) -> Evidence:
 
 def test_a_write_answered_as_done_and_not_done_is_a_wrong_answer() -> None:
     """Three confirmations that no execution stands behind."""
-    finding = cases.one(effects.lost_effect(_lossy(KEYED)))
+    finding = lost(_lossy(KEYED))
     assert (finding.verdict, finding.ruling, finding.observed) == ("wrong-answer", "fail", 3.0)
     assert finding.hard
 
@@ -169,7 +179,7 @@ def test_a_key_that_several_calls_share_makes_a_missing_effect_unknown(key: str)
         "with": {key: "${session}", "text": "${nonce}"},
         "effect": "once",
     }
-    finding = cases.one(effects.lost_effect(_lossy(step)))
+    finding = lost(_lossy(step))
     assert finding.ruling == "unknown"
     assert "${nonce}" in finding.why
 

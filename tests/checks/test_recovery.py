@@ -202,13 +202,13 @@ def test_a_token_that_was_no_good_proves_nothing() -> None:
     assert recovery.survives_renewal(of) == ()
 
 
-def forgetting(outcome: Outcome, reason: Reason) -> Spoil:
-    """Let each treated session's first recall after 13 s fail."""
+def forgetting(outcome: Outcome, reason: Reason, count: int = 2) -> Spoil:
+    """Let the first recalls of six treated sessions after 13 s fail."""
 
     def spoil(made: Calls) -> None:
         for number in ARM[:6]:
             mine = (made["session"] == number) & (made["call"] == 1) & (made["due_ns"] > 13 * S)
-            end(made, np.flatnonzero(mine)[:1], outcome, reason, status=200)
+            end(made, np.flatnonzero(mine)[:count], outcome, reason, status=200)
 
     return spoil
 
@@ -226,8 +226,19 @@ def test_what_is_forgotten_with_the_old_token_was_bound_to_it(
     )
     assert cases.failed(of) == {("no-recovery", "1:token-expire")}
     finding = cases.one(recovery.survives_renewal(of))
-    assert finding.observed == 6
+    assert finding.observed == 12
     assert all(name.startswith("s") for name in finding.evidence)
+
+
+def test_a_tool_that_breaks_for_everybody_is_not_blamed_on_a_renewal() -> None:
+    """From some moment on it fails, renewed token or not."""
+
+    def broken(made: Calls) -> None:
+        after = (made["call"] == 1) & (made["due_ns"] > 13 * S)
+        end(made, after, Outcome.TOOL_ERROR, Reason.TOOL_ERROR, status=200)
+
+    of = expiring(renewed(*ARM), broken, era="modern", steps=(REMEMBER, RECALL))
+    assert cases.one(recovery.survives_renewal(of)).ruling == "pass"
 
 
 def test_calls_that_fail_at_any_time_are_not_blamed_on_a_renewal() -> None:
