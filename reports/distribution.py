@@ -99,7 +99,9 @@ def summarise(evidence: Evidence, took_ms: Floats, mask: Mask) -> Summary:
 def _supported(ranked: Floats, percentile: float) -> float | None:
     if len(ranked) < SAMPLES_MIN[percentile]:
         return None
-    return round(float(ranked[ceil(percentile / 100 * len(ranked)) - 1]), 3)
+    # The rank that HDR takes, so that the page and verdict.json show the same figure.
+    rank = max(1, int(percentile / 100 * len(ranked) + 0.5))
+    return round(float(ranked[rank - 1]), 3)
 
 
 def spectra(evidence: Evidence, arms: Sequence[str]) -> tuple[Spectrum, ...]:
@@ -124,7 +126,7 @@ def spectra(evidence: Evidence, arms: Sequence[str]) -> tuple[Spectrum, ...]:
 def _spectrum(arm: str, phase: str, origin: Origin, ranked: Floats) -> Spectrum:
     count = len(ranked)
     tails = _tails(count)
-    places = np.clip(np.ceil((1.0 - tails) * count).astype(np.int64) - 1, 0, count - 1)
+    places = np.clip(np.floor((1.0 - tails) * count + 0.5).astype(np.int64) - 1, 0, count - 1)
     return Spectrum(
         arm=arm,
         phase=phase,

@@ -34,7 +34,7 @@ class ArmSeries:
     answered_per_s: Values  # calls answered well, by the moment they were
     failed_share: Values  # of the calls due in the bin
     p50_ms: Values  # from due, of the calls due in the bin; failures at their deadline
-    p99_ms: Values  # the slowest call where a bin holds fewer than 100
+    p99_ms: Values  # the slowest call where a bin holds fewer than 50
     alive: Values  # sessions, at the middle of the bin
 
 
@@ -141,14 +141,14 @@ def _bin_of(at_ns: NDArray[np.int64], width_s: float, bins: int) -> NDArray[np.i
 def _binned(
     index: NDArray[np.int64], values: Floats, bins: int, quantiles: tuple[float, ...]
 ) -> tuple[Values, ...]:
-    """Take quantiles (nearest rank) of the values in every bin."""
+    """Take quantiles of the values in every bin, at the rank that HDR takes."""
     order = np.lexsort((values, index))
     ranked = values[order]
     counts = np.bincount(index, minlength=bins)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     found: list[Values] = []
     for quantile in quantiles:
-        places = starts + np.maximum(np.ceil(quantile * counts).astype(np.int64) - 1, 0)
+        places = starts + np.maximum(np.floor(quantile * counts + 0.5).astype(np.int64) - 1, 0)
         found.append(
             tuple(
                 round(float(ranked[place]), 3) if count else None

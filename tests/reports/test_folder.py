@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from io import StringIO
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def test_the_histogram_log_is_read_by_the_histogram_tools(tmp_path: Path) -> Non
     write_all(tmp_path, evidence, judgement_of_a_storm(), FACTS)
     whole = HdrHistogram(1, 600_000_000, 3)
     reader = HistogramLogReader(str(tmp_path / "latency.hlog"), whole)
-    while reader.add_next_interval_histogram(whole) is not None:
-        pass
+    with contextlib.closing(reader):
+        while reader.add_next_interval_histogram(whole) is not None:
+            pass
     assert whole.get_total_count() == int((evidence.counted & ~evidence.has_prelude).sum())
 
 
