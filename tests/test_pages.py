@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -54,6 +56,25 @@ def test_the_table_of_the_score_has_the_weights_that_are_used() -> None:
     """What a reader is told about the score's parts is how it is made."""
     table = {row[0].split()[0]: float(row[2]) for row in rows("README.md", "part")}
     assert table == dict(WEIGHTS)
+
+
+def said(*arguments: str) -> str:
+    """What the command line says of itself."""
+    command = [sys.executable, "-m", "harness", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def test_each_command_and_option_that_is_named_exists() -> None:
+    """A reader types what the README says, and it is understood."""
+    commands = set(re.findall(r"^  ([a-z]+)  ", said("--help"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)squall ([a-z]+)", page("README.md"), re.MULTILINE))
+    assert {"demo", "run"} <= named
+    assert named - commands == set()
+    options = set(
+        re.findall(r"--[a-z][a-z-]*", said("run", "--help") + said("scenarios", "--help"))
+    )
+    assert set(re.findall(r"--[a-z][a-z-]*", page("README.md"))) - options == set()
 
 
 @pytest.mark.parametrize("number", range(len(blocks("README.md", "yaml"))))

@@ -15,7 +15,12 @@ CODE: Final = ("harness", "faults", "reports", "tests")
 PLACES: Final = (*CODE, "scenarios", ".ci")
 
 LINES_MAX: Final = 400
-LONGER: Final[dict[str, str]] = {}  # path: why it is one idea all the same
+TEST_LINES_MAX: Final = 600  # a list of cases is read one case at a time
+# path: why it is one idea all the same
+LONGER: Final[dict[str, str]] = {
+    "harness/rig/toxiproxy.py": "the one typed face of an untyped library, errors and gaps and all",
+    "harness/session/life.py": "one agent's life is one state machine, and its states share it",
+}
 
 FORBIDDEN: Final = {
     *("base", "common", "core", "data", "handler", "helper", "helpers", "info"),
@@ -70,6 +75,7 @@ def name(path: Path) -> str:
 
 ALL: Final = sorted(name(path) for path in files())
 MODULES: Final = [path for path in ALL if path.endswith(".py") and path.split("/")[0] in CODE]
+TESTS_AND_AIDS: Final = [path for path in MODULES if path.startswith("tests/")]
 TESTS: Final = [path for path in MODULES if path.split("/")[-1].startswith("test_")]
 
 
@@ -116,12 +122,13 @@ def test_a_module_is_named_after_what_is_in_it(path: str) -> None:
 
 @pytest.mark.parametrize("path", MODULES)
 def test_a_module_is_short_enough_to_read_at_once(path: str) -> None:
-    """At most 400 lines, and an exception that is no longer needed is taken back."""
+    """Four hundred lines, and an exception that is no longer needed is taken back."""
     count = len(text(path).splitlines())
+    allowed = TEST_LINES_MAX if path in TESTS_AND_AIDS else LINES_MAX
     if path in LONGER:
-        assert count > LINES_MAX, f"{path} has {count} lines and needs no exception any more"
+        assert count > allowed, f"{path} has {count} lines and needs no exception any more"
     else:
-        assert count <= LINES_MAX, f"{path} has {count} lines; split it, or say in LONGER why not"
+        assert count <= allowed, f"{path} has {count} lines; split it, or say in LONGER why not"
 
 
 def test_exceptions_are_for_modules_that_exist() -> None:
@@ -156,6 +163,8 @@ def test_an_exception_to_a_rule_says_why(path: str) -> None:
             continue
         if excuse["why"].strip(" -") or lines[number - 1].strip().startswith("#"):
             explained.add(excuse["codes"].strip())
+        elif "type: ignore[" in line and path in TESTS_AND_AIDS:
+            continue  # a test may hand over what the types forbid: that is its point
         elif excuse["codes"].strip() not in explained:
             silent.append(f"{path}:{number}: {line.strip()}")
     assert silent == []
