@@ -77,6 +77,11 @@ class Arrival:
         return None if self.pieces is None else self.pieces.sse
 
     @property
+    def whole_stream(self) -> bool:
+        """Whether this is a stream that came whole in one segment."""
+        return self.pieces is None and self.head is not None and self.head.kind is _SSE
+
+    @property
     def partial(self) -> bool:
         """Whether some of a reply is here but not all; comments and bare heads do not count."""
         pieces = self.pieces

@@ -274,7 +274,11 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _read_end(self, exc: Exception | None) -> None:
-        if self.stage is _BUSY and self.arrival.message is None and not self.arrival.reason:
+        if self.stage is _IDLE:
+            # Perhaps before the first request: whoever holds the connection must learn why.
+            self.arrival = Arrival(0)
+            self.arrival.reason = Reason.CLOSED_EARLY if exc is None else Reason.RESET
+        elif self.stage is _BUSY and self.arrival.message is None and not self.arrival.reason:
             arrival, pieces = self.arrival, self.arrival.pieces
             arrival.ended_ns = self._owner.now_ns()
             if pieces is not None and pieces.until_close and exc is None:

@@ -167,10 +167,15 @@ async def dial(
             reason=Reason.CONNECT_TIMEOUT,
             detail=f"no connection to {host}:{port} in {limit_s:.1f}s",
         )
+    except UnicodeError:
+        return Unconnected(reason=Reason.CONNECT_FAILED, detail=f"{host!r} is not a host name")
     except OSError as error:
         # Two addresses for one name fail as one error whose text names both.
         refused = error.errno == errno.ECONNREFUSED or "refused" in str(error)
         reason = Reason.CONNECT_REFUSED if refused else Reason.CONNECT_FAILED
         detail = f"{host}:{port}: {error.strerror or type(error).__name__}"
         return Unconnected(reason=reason, detail=detail)
+    if not connection.usable:
+        reason = connection.arrival.reason or Reason.CLOSED_EARLY
+        return Unconnected(reason=reason, detail=f"{host}:{port}: closed as soon as it was open")
     return None

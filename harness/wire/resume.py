@@ -48,6 +48,8 @@ async def resume_stream(
         await asyncio.sleep(wait_ms / 1000)
         request = with_last_event_id(get_head(), last_id)
         next_one = await _exchange(pool, call.call_id, request, expires_ns)
+        if next_one is not None and next_one.whole_stream:
+            return next_one, resumed + 1
         if next_one is None or next_one.sse is None:
             if next_one is not None and next_one.reason is Reason.HANG:
                 return next_one, resumed

@@ -42,6 +42,17 @@ class Mode:
 
 
 MODES: Final = (
+    Mode(
+        name="squall session, legacy",
+        module="tests.benchmarks.drive_session",
+        arguments=("legacy",),
+    ),
+    Mode(
+        name="squall session, modern",
+        module="tests.benchmarks.drive_session",
+        arguments=("modern",),
+        paths=("json",),
+    ),
     Mode(name="squall wire, legacy", module="tests.benchmarks.drive_wire", arguments=("legacy",)),
     Mode(
         name="squall wire, modern",

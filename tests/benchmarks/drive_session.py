@@ -1,0 +1,106 @@
+"""Drives squall's whole hot path: planned sessions, templates, policy, checks and the journal.
+
+The plan is due faster than anyone could serve it, so every session is always late: a closed loop
+of open-loop sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final, cast
+
+import uvloop
+
+from harness import plan as plans
+from harness.clock import RunClock
+from harness.journal import JournalWriter
+from harness.plan import Plan, PlannedSession
+from harness.scenario.records import Scenario
+from harness.session.conduct import Conduct
+from harness.session.life import Session, Stage
+from harness.session.record import Recorder
+from harness.session.steps import compile_agent
+from harness.wire.client import WireClient
+from harness.wire.endpoint import Endpoint
+from harness.wire.schemas import SchemaBook
+from tests.benchmarks.rounds import SESSIONS, asked_rounds, cpu_seconds, report_round
+
+CALLS_PER_S: Final = 800  # of one session; fewer than it can do, so that a round ends in time
+FLUSH_S: Final = 1.0
+
+
+def _scenario(seconds: float) -> Scenario:
+    document: dict[str, Any] = {
+        "question": "How fast is the whole hot path?",
+        "era": sys.argv[2],
+        "target": {"url": sys.argv[1]},
+        "agents": [
+            {
+                "name": "caller",
+                "pace": f"{CALLS_PER_S * 1000}/s",
+                "steps": [{"call": "echo", "with": {"text": "${nonce}" + "y" * 183}}],
+            }
+        ],
+        "load": {"sessions": SESSIONS, "ramp": "0s"},
+        "phases": {"warmup": "0s", "baseline": f"{seconds:g}ms"},
+    }
+    return Scenario.model_validate(document)
+
+
+async def _round(seconds: float) -> tuple[int, float]:
+    """Run one plan to its end; the calls made and the CPU time of it, sessions open before."""
+    scenario = _scenario(seconds)
+    plan = plans.make(scenario)
+    clock = RunClock()
+    schemas = SchemaBook()
+    endpoint = Endpoint.from_url(sys.argv[1])
+
+    def connect(_: PlannedSession) -> WireClient:
+        era = cast("Any", sys.argv[2])
+        return WireClient(endpoint, era=era, now_ns=clock.now_ns, schemas=schemas)
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        JournalWriter(Path(folder)) as writer,
+    ):
+        stage = Stage(
+            scenario=scenario,
+            plan=plan,
+            clock=clock,
+            conduct=Conduct(),
+            recorder=Recorder(writer),
+            writer=writer,
+            steps=(compile_agent(scenario, plan, 0),),
+            connect=connect,
+            credential=lambda _: None,
+            schemas=schemas,
+        )
+        before_s = cpu_seconds()
+        keeper = asyncio.create_task(_keep(writer))
+        await asyncio.gather(*(_live(stage, plan, number) for number in range(SESSIONS)))
+        keeper.cancel()
+        writer.flush()
+        return writer.calls_written, cpu_seconds() - before_s
+
+
+async def _live(stage: Stage, plan: Plan, number: int) -> None:
+    await Session(stage=stage, planned=plan.sessions[number]).run()
+
+
+async def _keep(writer: JournalWriter) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        writer.flush()
+
+
+async def _main() -> None:
+    for seconds in asked_rounds():
+        calls, cpu_s = await _round(seconds)
+        report_round(calls, cpu_s)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main())
