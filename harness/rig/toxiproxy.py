@@ -9,14 +9,12 @@ here are ever touched.
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
@@ -28,12 +26,10 @@ import toxiproxy
 import toxiproxy.api
 from anyio.to_thread import run_sync
 
-import faults
 from harness.errors import NotHealedError, RigError
-from harness.rig.process import child, leashed
+from harness.rig.toxiproxy_server import embedded, program
 
 CALL_S = 5.0  # a control call that takes longer has failed
-UP_S = 10.0  # how long a started server may take to answer
 HEAL_S = 15.0  # how long removing our proxies may take at the end
 
 ServerKind = Literal["embedded", "shopify-process", "external"]
@@ -119,6 +115,11 @@ class _Library:
             self._server.update_api_consumer(self._host, self._port)
             return work(self._server)
 
+    def settle(self) -> None:
+        """Return once no earlier call is under way; blocking."""
+        with _LOCK:
+            return
+
     def close(self) -> None:
         """Give the connections back."""
         self._session.close()
@@ -139,7 +140,10 @@ class Toxiproxy:
         self._counts = True  # until the server says that it knows no /squall/exposure
 
     async def create_proxy(self, name: str, *, upstream: str) -> Proxy:
-        """A new proxy before `upstream` (host:port), listening on a free loopback port.
+        """A new proxy before `upstream` (host:port), listening on a free port.
+
+        It listens on loopback, unless the server is on another machine, which `upstream` must then
+        be reachable from; there it has to listen on every interface for us to reach it.
 
         Raises:
             RigError: the name is taken by a leftover, or the server refuses.
@@ -152,22 +156,22 @@ class Toxiproxy:
                 f"({existing[name].listen} to {existing[name].upstream}), left over from another "
                 f"run or in use by one; remove it with: curl -X DELETE {self._path(name)}"
             )
+        here = _is_loopback(urlsplit(self.server.url).hostname or "")
+        listen = "127.0.0.1:0" if here else "0.0.0.0:0"
         # Ours from here on: should the answer be lost, the clean-up still looks for it.
         proxy = Proxy(self, name)
         self._own[name] = proxy
         try:
             made = await self.ask(
                 f"create proxy {name}",
-                lambda server: server.create(name=name, upstream=upstream, listen="127.0.0.1:0"),
+                lambda server: server.create(name=name, upstream=upstream, listen=listen),
             )
         except _RefusalError:
             del self._own[name]
             raise
-        host, _, port = str(made.listen).rpartition(":")
-        if self.server.kind == "external":
-            # The server listens on its own loopback, which is ours when it runs on this machine.
-            host = host.strip("[]") or "127.0.0.1"
-        proxy.host, proxy.port = host.strip("[]"), int(port)
+        if not here:
+            proxy.host = urlsplit(self.server.url).hostname or proxy.host
+        proxy.port = int(str(made.listen).rpartition(":")[2])
         return proxy
 
     async def proxies(self) -> dict[str, Listing]:
@@ -250,6 +254,8 @@ class Toxiproxy:
         reasons: list[str] = []
         left: list[str] | None = None
         with anyio.move_on_after(HEAL_S):
+            # A call that was cancelled half-way may still be on its way to the server.
+            await run_sync(self._library.settle, abandon_on_cancel=True)
             for name in made:
                 try:
                     await self.delete(name)
@@ -259,7 +265,8 @@ class Toxiproxy:
                 left = sorted(set(made) & set(await self.proxies()))
             except RigError as error:
                 reasons.append(str(error))
-        if left == []:
+        # A server that we started ends with the block, and its end is proven by whoever started it.
+        if left == [] or self.server.kind != "external":
             return
         why = f" ({'; '.join(reasons)})" if reasons else ""
         state = "are still there" if left else "cannot be shown to be gone"
@@ -427,6 +434,14 @@ def _stock_proxy(server: Any, name: str) -> Any:
     return proxy
 
 
+def _is_loopback(host: str) -> bool:
+    """Whether a server at this host name runs on this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _check_name(name: str) -> None:
     """Refuse names that the API's paths cannot carry."""
     if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
@@ -481,10 +496,10 @@ async def serve(
             kind = "external"
         elif binary is not None:
             kind = "shopify-process"
-            url = await stack.enter_async_context(_binary(binary, log_dir))
+            url = await stack.enter_async_context(program(binary, log_dir))
         else:
             kind = "embedded"
-            url = await stack.enter_async_context(_embedded(log_dir))
+            url = await stack.enter_async_context(embedded(log_dir))
         server = await _connect(url.rstrip("/"), kind, stack)
         try:
             yield server
@@ -514,39 +529,3 @@ def _version(answer: httpx.Response) -> str:
         return str(answer.json()["version"])
     except (ValueError, KeyError, TypeError):
         return answer.text.strip()[:40] or "unknown"
-
-
-@asynccontextmanager
-async def _embedded(log_dir: Path | None) -> AsyncIterator[str]:
-    # -P: a module in the user's folder must not stand in for ours or Python's own.
-    argv = (sys.executable, "-P", "-m", "faults.toxiproxy", "--port", "0", "--stdin-lease")
-    root = str(Path(faults.__file__).parents[1])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    log = None if log_dir is None else log_dir / "toxiproxy.log"
-    async with child(argv, env=env, ready="listening ", log=log) as running:
-        yield f"http://{running.ready_line.split()[1]}"
-
-
-@asynccontextmanager
-async def _binary(program: str, log_dir: Path | None) -> AsyncIterator[str]:
-    """Shopify's server, which says nothing we could wait for and takes no port 0."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    argv = leashed((program, "-host", "127.0.0.1", "-port", str(port)))
-    log = None if log_dir is None else log_dir / "toxiproxy.log"
-    async with child(argv, ready=None, log=log) as running:
-        try:
-            with anyio.fail_after(UP_S):
-                # Another program's first accept is no event of ours.
-                while running.returncode is None:
-                    try:
-                        await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
-                        break
-                    except OSError:
-                        await anyio.sleep(0.02)
-        except TimeoutError:
-            raise RigError(f"{program} did not listen on port {port} within {UP_S:g} s") from None
-        if running.returncode is not None:
-            raise RigError(f"{program} ended with status {running.returncode} when started")
-        yield f"http://127.0.0.1:{port}"

@@ -242,16 +242,40 @@ async def test_own_proxies_are_removed_however_the_block_ends(which: str, ending
             assert set(await server.proxies()) == {"not-mine"}
 
 
-async def test_a_dead_server_at_the_end_is_not_healed(which: str) -> None:
+async def test_a_foreign_server_that_died_is_not_healed(which: str) -> None:
     """What cannot be proven is said, with the names and the mend."""
 
-    async def bereaved() -> None:
-        async with serving(which) as server:
+    async def bereaved(url: str) -> None:
+        async with serve(url=url, log_dir=None) as server:
             await server.create_proxy("squall-t", upstream="127.0.0.1:9")
-            kill_listener(int(server.server.url.rpartition(":")[2]))
+            kill_listener(int(url.rpartition(":")[2]))
 
-    with anyio.fail_after(WAIT_S), pytest.raises(NotHealedError, match=r"squall-t.*cannot be"):
-        await bereaved()
+    with anyio.fail_after(WAIT_S):
+        async with serving(which) as own:
+            with pytest.raises(NotHealedError, match=r"squall-t.*cannot be shown.*curl -X DELETE"):
+                await bereaved(own.server.url)
+
+
+async def test_an_own_server_that_died_has_left_nothing_broken(which: str) -> None:
+    """Proxies live in its memory alone; calls say that it is gone, the end does not complain."""
+    with anyio.fail_after(WAIT_S):
+        async with serving(which) as server:
+            proxy = await server.create_proxy("squall-t", upstream="127.0.0.1:9")
+            kill_listener(int(server.server.url.rpartition(":")[2]))
+            with pytest.raises(RigError, match="cannot be reached to disable squall-t"):
+                await proxy.set_enabled(False)
+
+
+async def test_a_creation_cancelled_half_way_leaves_nothing() -> None:
+    """The clean-up waits for the call that was under way."""
+    with anyio.fail_after(WAIT_S):
+        async with serving("embedded") as server:
+            url = server.server.url
+            for delay_s in (0.0, 0.0005, 0.001, 0.002, 0.004):
+                async with serve(url=url, log_dir=None) as mine:
+                    with anyio.move_on_after(delay_s):
+                        await mine.create_proxy("mine", upstream="127.0.0.1:9")
+                assert await server.proxies() == {}
 
 
 async def test_a_server_that_never_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +294,29 @@ async def test_an_address_that_cannot_be_one_is_refused(url: str) -> None:
     with pytest.raises(RigError, match="expected one like http://127"):
         async with serve(url=url, log_dir=None):
             pytest.fail("the block must not run")
+
+
+async def test_a_server_on_another_machine_listens_where_we_reach_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its loopback is not ours: the proxy listens on every interface, under the server's name."""
+    monkeypatch.setattr(rig, "_is_loopback", lambda _: False)
+    with anyio.fail_after(WAIT_S):
+        async with echo() as upstream, serving("embedded") as server:
+            proxy = await server.create_proxy("squall-t", upstream=upstream)
+            assert (await server.proxies())["squall-t"].listen.startswith("0.0.0.0:")
+            async with await connect(proxy) as stream:
+                await stream.send(b"x")
+                assert await stream.receive() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("toxiproxy", False), ("", False)],
+)
+async def test_loopback_is_known_by_its_names(host: str, here: bool) -> None:
+    """A name that is not known to be ours is taken for another machine's."""
+    assert rig._is_loopback(host) is here
 
 
 async def test_proxy_settings_of_the_environment_are_ignored(
