@@ -6,6 +6,8 @@ light, dark and paper.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import log10
 from typing import Any, Final
 
 from reports.report import Report
@@ -13,17 +15,7 @@ from reports.words import clean
 
 Chart = dict[str, Any]  # plotly's own JSON
 
-TIMES: Final = {
-    0.01: "10 µs",
-    0.1: "0.1 ms",
-    1.0: "1 ms",
-    10.0: "10 ms",
-    100.0: "100 ms",
-    1e3: "1 s",
-    1e4: "10 s",
-    1e5: "100 s",
-    1e6: "1000 s",
-}
+_DECADES_FINE: Final = 2.2  # up to here an axis has room for ticks at 1, 2 and 5
 
 
 def layout(**parts: Any) -> Chart:
@@ -52,9 +44,40 @@ def axis(**parts: Any) -> Chart:
     }
 
 
-def log_ms() -> Chart:
-    """Give the part of an axis that shows milliseconds on a log scale, with units."""
-    return {"type": "log", "tickvals": list(TIMES), "ticktext": list(TIMES.values())}
+def log_ms(values_ms: Iterable[float | None]) -> Chart:
+    """Give the part of an axis that shows these milliseconds on a log scale, with units."""
+    known = [value for value in values_ms if value is not None and value > 0]
+    low = log10(min(known, default=1)) - 0.06
+    high = log10(max(known, default=1000)) + 0.06
+    steps = (1, 2, 5) if high - low < _DECADES_FINE else (1,)
+    ticks = [step * 10.0**power for power in range(-3, 7) for step in steps]
+    return {
+        "type": "log",
+        "range": [low, high],
+        "tickvals": ticks,
+        "ticktext": [_duration(tick) for tick in ticks],
+    }
+
+
+def _duration(value_ms: float) -> str:
+    if value_ms < 0.1:  # noqa: PLR2004  a tenth of a millisecond
+        return f"{value_ms * 1000:g} µs"
+    return f"{value_ms:g} ms" if value_ms < 1000 else f"{value_ms / 1000:g} s"  # noqa: PLR2004
+
+
+def row_title(text: str, top: float, color: str = "$ink") -> Chart:
+    """Write what a row shows above its upper left corner; `top` is a share of the height."""
+    return {
+        "x": 0,
+        "y": top,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 12, "color": color},
+    }
 
 
 def yaxis(row: int) -> str:
@@ -89,29 +112,29 @@ def bands(report: Report) -> list[Chart]:
 def band_names(report: Report, *, shift: int = 2) -> list[Chart]:
     """Write above each band what it is; the page shortens these where it is narrow."""
     named = [
-        ((band.verdict.start_s + band.verdict.end_s) / 2, clean(band.verdict.id))
-        for band in report.bands
+        (band.verdict.start_s, band.verdict.end_s, clean(band.verdict.id)) for band in report.bands
     ]
     start_s, end_s = report.baseline_s
     if end_s > start_s:
-        named.append(((start_s + end_s) / 2, "baseline"))
+        named.append((start_s, end_s, "baseline"))
     return [
         {
-            "x": at_s,
+            "x": (from_s + to_s) / 2,
+            "width": to_s - from_s,  # in seconds here; the page's script takes it away
             "y": 1,
             "xref": "x",
             "yref": "paper",
-            "text": text(name),
+            "text": escape(name),
             "name": "band",
             "showarrow": False,
             "yanchor": "bottom",
             "yshift": shift,
             "font": {"size": 11, "color": "$faint"},
         }
-        for at_s, name in named
+        for from_s, to_s, name in named
     ]
 
 
-def text(text: str) -> str:
+def escape(text: str) -> str:
     """Escape text for plotly, which reads a little markup in what it draws."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log10
 from typing import Final
 
-from reports.axes import Chart, axis, band_names, bands, layout, log_ms, text, yaxis
+from reports.axes import Chart, axis, band_names, bands, escape, layout, log_ms, row_title, yaxis
 from reports.report import Report
 from reports.series import HeatMap
 from reports.timeline import timeline_chart
@@ -57,7 +57,7 @@ def spectrum_chart(report: Report) -> Chart:
                 "dash": "solid" if spectrum.origin == "due" else "dot",
             },
             "hovertemplate": (
-                f"{spectrum.arm} {text(clean(spectrum.phase))} from {spectrum.origin}, "
+                f"{spectrum.arm} {escape(clean(spectrum.phase))} from {spectrum.origin}, "
                 f"{spectrum.count:,} calls: "
                 "p%{customdata} %{y:,.3~r} ms<extra></extra>"
             ),
@@ -79,7 +79,8 @@ def spectrum_chart(report: Report) -> Chart:
             ticktext=list(_TICKS.values()),
             title={"text": "percentile", "standoff": 8},
         ),
-        yaxis=axis(title={"text": "latency"}, **log_ms()),
+        yaxis=axis(**log_ms(value for one in report.spectra for value in one.values_ms)),
+        annotations=[row_title("latency", 1)],
     )
     return {"data": traces, "layout": look}
 
@@ -91,6 +92,10 @@ def heat_chart(report: Report) -> Chart:
     """Draw where the calls' latencies lay over time, each arm on the same grid and scale."""
     count = len(report.heat)
     height = (1 - 0.09 * (count - 1)) / count
+    titles = [
+        row_title(f"latency, {heat.arm}", 1 - row * (height + 0.09), f"${heat.arm}")
+        for row, heat in enumerate(report.heat)
+    ]
     look = layout(
         height=130 + 230 * count,
         xaxis=axis(
@@ -112,28 +117,31 @@ def heat_chart(report: Report) -> Chart:
             },
         },
         shapes=bands(report),
-        annotations=band_names(report),
+        annotations=[*titles, *band_names(report, shift=18)],
+        margin={"l": 62, "r": 14, "t": 46, "b": 44},
     )
     traces = []
     for row, heat in enumerate(report.heat):
         top = 1 - row * (height + 0.09)
         look[yaxis(row)] = axis(
             domain=[max(top - height, 0), top],
-            title={"text": heat.arm},
             showgrid=False,
-            **log_ms(),
+            **log_ms((heat.edges_ms[0], heat.edges_ms[-1] * _step(heat))),
         )
         traces.append(_heat_trace(heat, "y" if row == 0 else f"y{row + 1}"))
     return {"data": traces, "layout": look}
 
 
+def _step(heat: HeatMap) -> float:
+    return heat.edges_ms[1] / heat.edges_ms[0] if len(heat.edges_ms) > 1 else 2.0
+
+
 def _heat_trace(heat: HeatMap, axis: str) -> Chart:
-    ratio = heat.edges_ms[1] / heat.edges_ms[0] if len(heat.edges_ms) > 1 else 2.0
     return {
         "type": "heatmap",
         "x0": heat.middles_s[0],
         "dx": heat.width_s,
-        "y": [*heat.edges_ms, heat.edges_ms[-1] * ratio],
+        "y": [*heat.edges_ms, heat.edges_ms[-1] * _step(heat)],
         "z": [[round(log10(cell), 2) if cell else None for cell in line] for line in heat.counts],
         "customdata": heat.counts,
         "yaxis": axis,

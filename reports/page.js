@@ -12,6 +12,18 @@
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, paint(part, color)]));
   };
 
+  // Give each band its whole name where there is room, else its number, else nothing.
+  const nameBands = (layout) => {
+    const pixels = (layout.width - layout.margin.l - layout.margin.r) / layout.xaxis.range[1];
+    for (const note of layout.annotations || []) {
+      if (note.name !== "band") continue;
+      const room = note.width * pixels;
+      delete note.width;
+      const names = [note.text, note.text.split(":")[0]].filter((name) => name.length * 6.5 <= room + 12);
+      note.text = names[0] || "";
+    }
+  };
+
   const draw = (width) => {
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -29,10 +41,8 @@
         layout.dragmode = false;
         layout.margin.l = 54;
         layout.margin.r = 6;
-        for (const note of layout.annotations || []) {
-          if (note.name === "band") note.text = note.text.split(":")[0].replace("baseline", "base");
-        }
       }
+      nameBands(layout);
       let data = figure.data;
       if (name === "spectrum" && phase) data = data.filter((trace) => trace.meta === (trace.meta || phase.value === "baseline" ? phase.value : ""));
       Plotly.react(place, data.map((trace) => ({ ...trace, line: paint(trace.line, color) })), layout, {

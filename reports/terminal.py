@@ -270,7 +270,8 @@ def _doubts(report: Report, width: int) -> Iterator[Text]:
         yield from _wrapped(told, _STYLES[question.ruling], width)
     open_findings = [f.finding for f in report.findings if f.finding.ruling == "unknown"]
     for finding in open_findings[:_UNKNOWNS_SHOWN]:
-        told = f"{mark('unknown')} {finding.verdict} {finding.fault}: {finding.why}"
+        where = f" {finding.fault}" if finding.fault else ""
+        told = f"{mark('unknown')} {finding.verdict}{where}: {finding.why}"
         yield from _wrapped(told, _STYLES["unknown"], width)
 
 

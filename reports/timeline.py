@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from reports.axes import Chart, axis, band_names, bands, layout, log_ms, yaxis
+from reports.axes import Chart, axis, band_names, bands, layout, log_ms, row_title, yaxis
 from reports.report import Report
 from reports.series import ArmSeries
 
@@ -40,8 +40,9 @@ def timeline_chart(report: Report) -> Chart:
     look[yaxis(1)] |= {"tickformat": ".0%"}
     if not any(value for arm in report.timeline.arms for value in arm.failed_share):
         look[yaxis(1)] |= {"range": [0, 0.05]}
-    look[yaxis(2)] |= log_ms()
-    traces = [trace for arm in report.timeline.arms for trace in _arm_traces(report, arm)]
+    arms = report.timeline.arms
+    look[yaxis(2)] |= log_ms(value for arm in arms for value in (*arm.p50_ms, *arm.p99_ms))
+    traces = [trace for arm in arms for trace in _arm_traces(report, arm)]
     return {"data": traces, "layout": look}
 
 
@@ -76,17 +77,4 @@ def _arm_traces(report: Report, arm: ArmSeries) -> list[Chart]:
 
 
 def _row_titles(height: float) -> list[Chart]:
-    return [
-        {
-            "x": 0,
-            "y": 1 - row * (height + _ROW_GAP),
-            "xref": "paper",
-            "yref": "paper",
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "text": title,
-            "showarrow": False,
-            "font": {"size": 12, "color": "$ink"},
-        }
-        for row, (_, title) in enumerate(_ROWS)
-    ]
+    return [row_title(title, 1 - row * (height + _ROW_GAP)) for row, (_, title) in enumerate(_ROWS)]

@@ -10,10 +10,17 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
+from faults.network import TcpLatency
+from harness.judge import judge
+from harness.phases import evidence as lay
 from reports.axes import Chart
 from reports.charts import charts
+from reports.junit import junit
+from reports.markdown import markdown
 from reports.page import page
 from reports.report import Report, make
+from reports.terminal import summary
+from tests.journals import healthy, plan, scenario, window
 from tests.reports.samples import (
     FACTS,
     HOSTILE,
@@ -140,6 +147,22 @@ def test_a_calm_run_and_a_withheld_score_render_too() -> None:
     """Nothing found and nothing scored are said in words."""
     judgement = judgement_of_a_calm()
     assert "Nothing was found wrong." in page(make(evidence_of_a_storm(), judgement))
+
+
+@pytest.mark.parametrize(("treated", "arm"), [("0%", "control"), ("100%", "treated")])
+def test_a_run_with_one_arm_is_shown_with_one(treated: str, arm: str) -> None:
+    """Nothing of the arm that is not there appears, in the page or elsewhere."""
+    of = scenario(window(TcpLatency()), load={"sessions": 6, "ramp": "1s", "treated": treated})
+    by = plan(of)
+    run = lay(of, by, healthy(of, by))
+    report = make(run, judge(run, name="one"))
+    assert report.arms == (arm,)
+    names = {trace["name"].split()[0] for trace in charts(report)["timeline"]["data"]}
+    assert names == {arm}
+    assert f"{arm}, 6 sessions" in page(report)
+    assert junit(report)
+    assert markdown(report)
+    assert summary(report, color=False).splitlines()[-1].startswith("PASS")
 
 
 def test_the_page_stays_small_when_everything_is_many() -> None:
