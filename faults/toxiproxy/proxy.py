@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 import random
@@ -17,6 +16,7 @@ DIAL_S = 10.0  # a black-holed upstream costs its own client this long and nobod
 BACKLOG = 4096
 ACCEPTS_MAX = 256  # in one turn of the loop
 ACCEPT_AGAIN_S = 0.1
+PORT_MAX = 65535
 PAST_TOXICS_MAX = 1000  # removed toxics whose exposure is kept
 
 
@@ -84,7 +84,9 @@ async def resolve(address: str) -> str:
     """
     host, port = split_address(address)
     loop = asyncio.get_running_loop()
-    if port and not (port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004
+    if port and not port.removeprefix("-").isdigit():
+        raise ListenError(f"lookup tcp/{port}: unknown port")
+    if port and not 0 <= int(port) <= PORT_MAX:
         raise ListenError(f"address {port}: invalid port")
     if not host:
         return f":{int(port or 0)}"
@@ -98,26 +100,25 @@ async def resolve(address: str) -> str:
 
 
 def open_listener(resolved: str) -> socket.socket:
-    """A listening socket; an empty host means every interface, both families.
+    """A listening socket; an empty host, or zeros, mean every interface in both families.
 
     Raises:
         ListenError: the system refuses the address.
     """
     host, port = split_address(resolved)
-    everywhere = not host
-    family = socket.AF_INET6 if (everywhere and socket.has_ipv6) or ":" in host else socket.AF_INET
+    everywhere = host in {"", "0.0.0.0", "::"}
+    both = everywhere and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or (":" in host and not everywhere) else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if everywhere and family == socket.AF_INET6:
+        if both:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind((host, int(port)))
+        listener.bind(("" if everywhere else host, int(port)))
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        if error.errno == errno.EAFNOSUPPORT and everywhere:
-            return open_listener(format_address("0.0.0.0", int(port)))
         reason = os.strerror(error.errno or 0)
         text = f"listen tcp {resolved}: bind: {reason[:1].lower()}{reason[1:]}"
         raise ListenError(text) from None

@@ -304,7 +304,7 @@ async def test_a_server_on_another_machine_listens_where_we_reach_it(
     with anyio.fail_after(WAIT_S):
         async with echo() as upstream, serving("embedded") as server:
             proxy = await server.create_proxy("squall-t", upstream=upstream)
-            assert (await server.proxies())["squall-t"].listen.startswith("0.0.0.0:")
+            assert (await server.proxies())["squall-t"].listen.startswith(("[::]:", "0.0.0.0:"))
             async with await connect(proxy) as stream:
                 await stream.send(b"x")
                 assert await stream.receive() == b"x"
