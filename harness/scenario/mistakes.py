@@ -44,10 +44,10 @@ class Mistakes:
                 file=self.file,
                 line=line,
                 column=column,
-                path=".".join(map(str, trail)),
+                path=_printable(".".join(map(str, trail))),
                 expected=expected,
-                came=came,
-                mend=mend,
+                came=_printable(came),
+                mend=_printable(mend),
             )
         )
 
@@ -87,6 +87,11 @@ class Mistakes:
     def in_order(self) -> tuple[Mistake, ...]:
         """Give every mistake, first line first."""
         return tuple(sorted(self._found, key=lambda each: (each.line, each.column, each.path)))
+
+
+def _printable(text: str) -> str:
+    """Keep a message on its line, and a terminal from being written to by a file's escapes."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def shown(value: object) -> str:

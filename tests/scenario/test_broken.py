@@ -87,3 +87,11 @@ def test_a_value_of_the_environment_is_not_shown() -> None:
         load_text(text, "storm.yaml")
     assert "target.environment.KEY" in str(caught.value)
     assert "48151623" not in str(caught.value)
+
+
+def test_a_file_cannot_write_to_the_terminal_through_a_message() -> None:
+    """Escapes in keys and values are shown as signs that do nothing."""
+    text = SOUND.replace("seed: 7", 'seed: 7\n"a\\e[2Jb\\nc": 1')
+    with pytest.raises(ScenarioError) as caught:
+        load_text(text, "storm.yaml")
+    assert str(caught.value).isprintable()
