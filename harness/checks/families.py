@@ -17,9 +17,10 @@ from harness.verdict import Finding
 CAUSES: Final[dict[str, tuple[str, ...]]] = {
     "hang": ("crash", "hol-block"),
     "hol-block": ("crash",),
-    "no-recovery": ("crash", "wrong-status", "auth-masked"),
-    "wrong-answer": ("no-recovery",),
-    "schema-drift": ("silent-empty",),
+    # A target that is back and answers the wrong thing holds its clients off, not the crash.
+    "no-recovery": ("wrong-status", "auth-masked", "crash"),
+    "wrong-answer": ("no-recovery", "crash"),
+    "crash": ("unbounded-size",),
 }
 
 

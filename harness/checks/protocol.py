@@ -72,6 +72,8 @@ def dead_session_status(evidence: Evidence) -> tuple[Finding, ...]:
     for session, at_ns in sorted(bad, key=lambda pair: pair[1]):
         fault = sightings.fault_at(evidence, at_ns) if _treated(evidence, session) else ""
         findings.setdefault(fault, []).append((session, at_ns))
+    if "" in findings:  # it needs no fault, so none is to blame
+        findings = {"": sorted(pair for pairs in findings.values() for pair in pairs)}
     return tuple(
         Finding(
             verdict=_DEAD_SESSION.verdict,
@@ -128,13 +130,15 @@ def _mute_sessions(evidence: Evidence) -> list[int]:
         return []
     real = sightings.sent(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
     ok = real & (calls["outcome"] == Outcome.OK)
-    refused = real & (calls["outcome"] == Outcome.HTTP_ERROR) & (calls["status"] == _BAD_REQUEST)
+    refused = real & (calls["status"] == _BAD_REQUEST) & (calls["outcome"] != Outcome.WRONG)
+    # A kind of call that is never answered is refused for what it asks, by any session.
+    telling = refused & np.isin(calls["call"], np.unique(calls["call"][ok]))
     count = int(calls["session"].max()) + 1
     last_ok_ns = np.full(count, -1, dtype=np.int64)
     np.maximum.at(last_ok_ns, calls["session"][ok], calls["sent_ns"][ok])
     after = real & (last_ok_ns[calls["session"]] >= 0)
     after &= calls["sent_ns"] > last_ok_ns[calls["session"]]
-    refusals = np.bincount(calls["session"][after & refused], minlength=count)
+    refusals = np.bincount(calls["session"][after & telling], minlength=count)
     others = np.bincount(
         calls["session"][after & ~refused & (calls["status"] > 0)], minlength=count
     )

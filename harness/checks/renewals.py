@@ -82,6 +82,7 @@ def forgotten(evidence: Evidence, made: Renewals) -> Indices:
     judged = sightings.sent(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
     judged &= (calls["last"] == 1) & ~sightings.struck(evidence, _is_network)
     failed = np.isin(calls["outcome"], (Outcome.TOOL_ERROR, Outcome.WRONG)) & judged
+    judged &= np.isin(calls["call"], np.unique(calls["call"][failed]))
     stretch, first = _stretches(evidence, made, judged)
     since = failed & first
     hits: list[Indices] = []

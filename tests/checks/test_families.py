@@ -31,9 +31,9 @@ def test_another_fault_or_a_passed_question_causes_nothing(other: Finding) -> No
 
 
 def test_the_likeliest_cause_comes_first_and_a_given_one_stays() -> None:
-    """A crash explains more than a wrong status does."""
-    linked = link([finding("no-recovery"), finding("wrong-status"), finding("crash")])
-    assert linked[0].cause == "crash"
+    """A target that came back and answers 400 holds its clients off, not the crash before."""
+    linked = link([finding("no-recovery"), finding("crash"), finding("wrong-status")])
+    assert linked[0].cause == "wrong-status"
     assert link(linked) == linked
 
 

@@ -80,6 +80,28 @@ def test_a_tool_that_is_always_refused_does_not_make_its_session_dead() -> None:
     assert protocol.dead_session_status(cases.run(spoil=refuse)) == ()
 
 
+def test_a_run_that_ends_on_refused_calls_does_not_make_its_sessions_dead() -> None:
+    """A kind of call that nobody is ever answered on says nothing about a session."""
+    names = ("good", "bad", "worse", "worst")
+    kinds: list[dict[str, Any]] = [{"call": name, "with": {}} for name in names]
+
+    def refuse(made: Calls) -> None:
+        end(made, made["call"] > 0, Outcome.HTTP_ERROR, Reason.HTTP_STATUS, status=400)
+
+    assert protocol.dead_session_status(cases.run(steps=kinds, spoil=refuse)) == ()
+
+
+def test_a_wrong_status_in_the_control_arm_as_well_blames_no_fault() -> None:
+    """Sessions of both arms died while a fault was in force on one: one finding, no fault."""
+    words = "http 400 no session"
+    arms = {who.arm: who.session for who in storm(TcpReset()).plan.sessions}
+    alone = cases.run(TcpReset(), extra=[lost(arms["treated"], 14.0, words)])
+    assert cases.one(protocol.dead_session_status(alone)).fault == "1:tcp-reset"
+    both = cases.run(TcpReset(), extra=[lost(number, 14.0, words) for number in arms.values()])
+    finding = cases.one(protocol.dead_session_status(both))
+    assert (finding.fault, finding.observed) == ("", 2.0)
+
+
 def test_a_rule_of_the_legacy_era_is_not_judged_on_a_modern_run() -> None:
     """Sessions do not exist there, whatever the server says."""
     of = cases.run(extra=[lost(1, 5.0, "http 400 bad", era="modern")], era="modern")
