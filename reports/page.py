@@ -28,7 +28,6 @@ _UNFIT: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 def page(report: Report) -> str:
     """Give the whole page; the same report gives the same bytes."""
-    figures = json.dumps(charts(report), separators=(",", ":"), allow_nan=False)
     plotly = get_plotlyjs().replace("\r", "")
     script = _resource("page.js")
     phases = list(dict.fromkeys(spectrum.phase for spectrum in report.spectra))
@@ -43,11 +42,20 @@ def page(report: Report) -> str:
             shown_phase=_worst_phase(report, phases),
             policy=_policy(plotly, script),
             style=Markup(_resource("page.css")),  # noqa: S704  ours
-            figures=Markup(figures.translate(_UNFIT)),  # noqa: S704  cannot leave its element
+            figures=Markup(embedded(charts(report))),  # noqa: S704  cannot leave its element
             plotly=Markup(plotly),  # noqa: S704  the library's own bundle
             script=Markup(script),  # noqa: S704  ours
         )
     )
+
+
+def embedded(value: object) -> str:
+    """Give JSON that a script element can hold: nothing in it can end the element.
+
+    Raises:
+        ValueError: when a figure in it is not finite.
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_UNFIT)
 
 
 def _worst_phase(report: Report, phases: list[str]) -> str:

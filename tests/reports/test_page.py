@@ -17,7 +17,7 @@ from reports.axes import Chart
 from reports.charts import charts
 from reports.junit import junit
 from reports.markdown import markdown
-from reports.page import page
+from reports.page import embedded, page
 from reports.report import Report, make
 from reports.terminal import summary
 from tests.journals import healthy, plan, scenario, window
@@ -106,6 +106,15 @@ def test_hostile_names_and_samples_stay_text() -> None:
     assert not [t for t, _ in attacked.tags if t == "img"]
     assert {t for t, _ in attacked.tags} == {t for t, _ in plain.tags}
     assert not [a for _, attributes in attacked.tags for a in attributes if a.startswith("on")]
+
+
+def test_embedded_data_cannot_end_its_element() -> None:
+    """The figures come back as they were, and hold nothing that HTML reads."""
+    text = embedded({HOSTILE: ["<!--", "\u2028&amp;"]})
+    assert not set(text) & set("<>&\u2028")
+    assert json.loads(text) == {HOSTILE: ["<!--", "\u2028&amp;"]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        embedded(float("nan"))
 
 
 def test_control_and_direction_marks_are_stripped() -> None:
