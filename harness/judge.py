@@ -24,7 +24,8 @@ from harness.checks.bite import bite
 from harness.errors import Exit
 from harness.headline import headline
 from harness.journal import NoteEntry, RunEntry
-from harness.phases import Evidence, WindowSpan
+from harness.machine import busier
+from harness.phases import Evidence, Span, WindowSpan
 from harness.score import Scored, score
 from harness.verdict import (
     FaultVerdict,
@@ -47,6 +48,8 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *latency.CHECKS,
     *lifecycle.CHECKS,
 )
+
+_BUSIER_TOLD: Final = 1.5
 
 
 def judge(evidence: Evidence, *, name: str = "") -> Judgement:
@@ -218,11 +221,11 @@ def _fault_ruling(window: WindowSpan, findings: Sequence[Finding], *, hit_nothin
 def _notes(evidence: Evidence) -> tuple[str, ...]:
     """Pass on what the run noted, and say what the figures leave out."""
     notes = [entry.text for entry in evidence.journal.of(NoteEntry)]
-    preceded = int((evidence.has_prelude & evidence.counted).sum())
+    preceded = int((evidence.self_delayed & evidence.counted).sum())
     if preceded:
         notes.append(
-            f"{preceded} calls that a misbehaving attempt of squall's own preceded are left out of "
-            "latency from due: their delay is not the target's"
+            f"{preceded} calls that misbehaved on purpose are left out of latency from due: "
+            "part of their delay is squall's own"
         )
     excused = int(((evidence.excused | evidence.rightly_refused) & (evidence.phase >= 0)).sum())
     if excused:
@@ -230,4 +233,11 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
             f"{excused} calls count neither for nor against the target: their client left, threw "
             "the reply away, or was rightly refused"
         )
+    for window in evidence.phases.windows:
+        ratio = busier(evidence, Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns))
+        if ratio >= _BUSIER_TOLD:
+            notes.append(
+                f"this machine was {ratio:.1f} times busier under {window.id} and after it than in "
+                "the baseline; the untouched sessions' slowdown is allowed for that much"
+            )
     return tuple(notes)

@@ -2,7 +2,8 @@
 
 A call that failed enters at its deadline or at its end, whichever is later: failing fast must not
 look fast. A step that never started enters at what was left of the run, or its deadline. Calls
-that a misbehaving attempt preceded are left out of from-due latency, for the delay is our own.
+that misbehaved on purpose in one of their attempts are left out of latency from due, for part of
+the delay is our own.
 Values outside the range are clamped and counted, never lost.
 """
 
@@ -54,7 +55,7 @@ def latency_ns(evidence: Evidence, origin: Origin) -> Whole:
 def measured(evidence: Evidence, origin: Origin) -> Mask:
     """Select the settled calls that latency is told of."""
     if origin == "due":
-        return np.asarray(evidence.counted & ~evidence.has_prelude)
+        return np.asarray(evidence.counted & ~evidence.self_delayed)
     return np.asarray(evidence.counted & (evidence.settled["sent_ns"] >= 0))
 
 

@@ -223,10 +223,19 @@ class Evidence:
 
     @cached_property
     def has_prelude(self) -> Mask:
-        """Calls that a misbehaving attempt preceded; their delay from due is our own doing."""
-        with_prelude = np.zeros(int(self.group[-1]) + 1 if len(self.group) else 0, dtype=np.bool_)
-        with_prelude[self.group[self.prelude]] = True
-        return np.asarray(with_prelude[self.group[self.logical]])
+        """Calls that a misbehaving attempt preceded."""
+        return self._settling(self.calls["attempt"] == 0)
+
+    @cached_property
+    def self_delayed(self) -> Mask:
+        """Calls whose time from due is partly our own doing: some attempt misbehaved on purpose."""
+        return self._settling((self.calls["attempt"] == 0) | (self.calls["behaviour"] > 0))
+
+    def _settling(self, attempts: Mask) -> Mask:
+        """Mark the settled calls that have one of these attempts among their own."""
+        marked = np.zeros(int(self.group[-1]) + 1 if len(self.group) else 0, dtype=np.bool_)
+        marked[self.group[attempts]] = True
+        return np.asarray(marked[self.group[self.logical]])
 
     @cached_property
     def deadline_ns(self) -> NDArray[np.int64]:

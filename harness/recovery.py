@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from faults.network import TcpTruncate
 from harness.latencies import latency_ns, measured
+from harness.machine import BUSIER_MAX
 from harness.outcome import Outcome
 from harness.phases import BASELINE, Evidence, Mask, WindowSpan, fault_code, recovery_code
 
@@ -105,7 +106,10 @@ class Slices:
 def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     """Slice the recovery after a window; None where baseline or recovery cannot be measured.
 
-    A slice lasts a second, or as long as it takes to hold twenty calls.
+    A slice lasts a second, or as long as it takes to hold twenty calls. A call is slow beside the
+    baseline's p95 or, if that is more, the control arm's at the same time: whoever is served like
+    the sessions that no fault touched is back. (Up to four times the baseline's: an arm that is
+    slower than that is no yardstick.)
     """
     base = (evidence.phase == BASELINE) & evidence.treated & evidence.counted
     mine = (evidence.phase == recovery_code(window.window)) & evidence.treated & evidence.counted
@@ -120,11 +124,13 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     usual = np.sort(took_ns[base & told])
     if not len(usual):
         return None
-    p95_ns = int(usual[max(0, ceil(len(usual) * (1 - _TAIL)) - 1)])
-    limit_ns = p95_ns * SLOWDOWN_MAX + SLOWDOWN_SLACK_NS
+    p95_ns = _p95_ns(usual)
     which = np.flatnonzero(mine)
     at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns
     which, at = which[at < count], at[at < count]
+    beside_ns = _beside_ns(evidence, window, length_ns=int(length_ns), count=int(count))
+    slowest_ns = np.clip(beside_ns, p95_ns, round(p95_ns * BUSIER_MAX))
+    limit_ns = slowest_ns * SLOWDOWN_MAX + SLOWDOWN_SLACK_NS
     rows = evidence.session_count
     cell = evidence.settled["session"][which].astype(np.int64) * count + at
 
@@ -136,11 +142,28 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
         length_s=length_ns / 1e9,
         calls=tally(np.ones(len(which), dtype=np.bool_)),
         answered=tally(evidence.ok[which]),
-        slow=tally((took_ns[which] > limit_ns) & told[which]),
+        slow=tally((took_ns[which] > limit_ns[at]) & told[which]),
         answered_share_min=GOODPUT_SHARE_MIN * float(np.mean(evidence.ok[base])),
         unavoidable_s=ceil(held_ns / length_ns) * length_ns / 1e9,
         watched_s=watched_ns / 1e9,
     )
+
+
+def _p95_ns(ascending: Whole) -> int:
+    return int(ascending[max(0, ceil(len(ascending) * (1 - _TAIL)) - 1)])
+
+
+def _beside_ns(evidence: Evidence, window: WindowSpan, *, length_ns: int, count: int) -> Whole:
+    """Give the control arm's p95 around each slice; 0 where it made no call."""
+    mine = (evidence.phase == recovery_code(window.window)) & evidence.control
+    which = np.flatnonzero(mine & measured(evidence, "due"))
+    at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns
+    took_ns = latency_ns(evidence, "due")[which]
+    beside = np.zeros(count, dtype=np.int64)
+    for slice_ in range(count):
+        near = np.sort(took_ns[np.abs(at - slice_) <= 1])
+        beside[slice_] = _p95_ns(near) if len(near) else 0
+    return beside
 
 
 def time_to_recover(

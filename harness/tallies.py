@@ -22,6 +22,7 @@ from harness.latencies import (
     latency_ns,
     measured,
 )
+from harness.machine import BUSIER_MAX, busier
 from harness.outcome import Outcome, Reason
 from harness.phases import (
     BASELINE,
@@ -109,11 +110,13 @@ class Tally:
     deadline_us: float = 0.0
     control: Ratio | None = None
     control_before: Ratio | None = None
+    control_beside: Bins | None = None  # at the time that the treated arm's latency is of
     control_latency: Bins | None = None
     control_latency_before: Bins | None = None
     slices: Slices | None = None
     slice_counts: tuple[Floats, Floats, Floats] | None = None
     recovery_max_s: float = 0.0
+    busier: float = 1.0  # how many times the machine itself was slower than in the baseline
 
 
 # --- counting -------------------------------------------------------------------------------
@@ -212,12 +215,14 @@ def of_window(evidence: Evidence, window: WindowSpan) -> Tally:
         latency_before=treated.bins(before & told, took_ns),
         injected_us=0.0 if stopped else window.fault.added_round_trip_s() * 1e6,
         deadline_us=float(np.median(lasting)) / 1000 if len(lasting) else 0.0,
-        control=control.ratio(evidence.ok, inside),
+        control=control.ratio(evidence.ok, inside | after),
         control_before=control.ratio(evidence.ok, before),
-        control_latency=control.bins(inside & told, took_ns),
+        control_beside=control.bins((after if stopped else inside) & told, took_ns),
+        control_latency=control.bins((inside | after) & told, took_ns),
         control_latency_before=control.bins(before & told, took_ns),
         slices=sliced,
         slice_counts=(rows[0], rows[1], rows[2]) if rows else None,
+        busier=busier(evidence, Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns)),
         recovery_max_s=watched_s if wanted is None else min(wanted.limit, watched_s),
     )
 
@@ -254,7 +259,7 @@ def components(tally: Tally, treated: Floats, control: Floats) -> dict[str, Floa
     unmeasured = np.full(len(treated), np.nan)
     return {
         "availability": _beside(tally.answered, tally.answered_before, treated),
-        "latency": _latency(tally, treated) if tally.latency is not None else unmeasured,
+        "latency": unmeasured if tally.latency is None else _latency(tally, treated, control),
         "correctness": _correctness(tally, treated),
         "survival": _beside(tally.alive, tally.alive_before, treated),
         "recovery": _recovery(tally, treated),
@@ -280,21 +285,33 @@ def _correctness(tally: Tally, weights: Floats) -> Floats:
     return 1.0 - np.minimum(1.0, share / WRONG_SHARE_MAX)
 
 
-def _latency(tally: Tally, weights: Floats) -> Floats:
-    """Take the mean over the quantiles that both phases' samples support."""
+def _latency(tally: Tally, weights: Floats, control: Floats) -> Floats:
+    """Take the mean over the quantiles that the samples support.
+
+    Allowed is a fifth and 20 ms above the slower of the baseline and the control arm at the same
+    time (at most four times the baseline), the injected delay added; nothing is left at the
+    deadline.
+    """
     assert tally.latency is not None
     if tally.latency_before is None:
         return np.full(len(weights), np.nan)
     samples = min(tally.latency.total, tally.latency_before.total)
     told = tuple(p for p in _QUANTILES if samples >= SAMPLES_MIN[p])
-    parts = []
     usual = tally.latency_before.quantiles_us(weights, told)
-    for now_us, base_us in zip(tally.latency.quantiles_us(weights, told), usual, strict=True):
-        allowed = (base_us + tally.injected_us) / base_us * _TOLERANCE
-        worst = tally.deadline_us / base_us
-        rise = np.log(now_us / base_us / allowed) / np.log(np.maximum(worst / allowed, 1.0 + 1e-9))
+    beside = usual
+    if tally.control_beside is not None and tally.control_beside.total >= samples // 2:
+        beside = tally.control_beside.quantiles_us(control, told)
+    parts = []
+    now = tally.latency.quantiles_us(weights, told)
+    for now_us, usual_us, beside_us in zip(now, usual, beside, strict=True):
+        slowest_us = np.clip(np.fmax(usual_us, beside_us), usual_us, usual_us * BUSIER_MAX)
+        quick_us = slowest_us + tally.injected_us
+        allowed_us = quick_us * _TOLERANCE + SLACK_US
+        worst = np.maximum(tally.deadline_us / allowed_us, 1.0 + 1e-9)
+        fallen = np.log(now_us / allowed_us) / np.log(worst)
         # Where the fault alone takes longer than the deadline, nothing can be said.
-        parts.append(np.where(allowed < worst, np.clip(1.0 - rise, 0.0, 1.0), np.nan))
+        known = allowed_us < tally.deadline_us
+        parts.append(np.where(known, np.clip(1.0 - fallen, 0.0, 1.0), np.nan))
     if not parts:
         return np.full(len(weights), np.nan)
     return np.asarray(np.mean(parts, axis=0))
@@ -316,7 +333,10 @@ def _recovery(tally: Tally, weights: Floats) -> Floats:
 
 
 def _blast(tally: Tally, weights: Floats) -> Floats:
-    """Hold the control arm's answers and p95 against its own baseline."""
+    """Hold the control arm's answers and p95 against its own baseline.
+
+    The window and its recovery count; what the machine itself was slower by is allowed for.
+    """
     if tally.control is None or not weights.shape[1]:
         return np.full(len(weights), np.nan)
     answered = _beside(tally.control, tally.control_before, weights)
@@ -324,4 +344,5 @@ def _blast(tally: Tally, weights: Floats) -> Floats:
         return answered
     now_us = tally.control_latency.quantiles_us(weights, (95.0,))[0]
     usual_us = tally.control_latency_before.quantiles_us(weights, (95.0,))[0]
-    return answered * np.minimum(1.0, (_TOLERANCE * usual_us + SLACK_US) / now_us)
+    allowed_us = _TOLERANCE * tally.busier * usual_us + SLACK_US
+    return answered * np.minimum(1.0, allowed_us / now_us)

@@ -207,8 +207,31 @@ def test_what_the_figures_leave_out_stands_in_the_notes() -> None:
         evidence(found.scenario, found.plan, journals.journal(found.journal.entries, made))
     ).notes
     assert notes[0] == "two cores"
-    assert notes[1].startswith("1 calls that a misbehaving attempt")
+    assert notes[1].startswith("1 calls that misbehaved on purpose")
     assert "count neither for nor against" in notes[2]
+
+
+def test_a_machine_that_became_busier_is_told_and_not_blamed_on_the_server() -> None:
+    """The generator waits for the processor: the untouched sessions' slowdown is the machine's."""
+
+    def slow_everybody(made: Calls) -> None:
+        made["done_ns"][made["due_ns"] > 12 * S] += 60_000_000
+
+    busy = [
+        journals.health(second, cpu_share=0.1, run_delay_share=0.0 if second < 12 else 0.25)
+        for second in range(1, 32)
+    ]
+    excused = judge(_run(TcpLatency(), spoil=slow_everybody, without=HealthEntry, add=busy))
+    blamed = judge(_run(TcpLatency(), spoil=slow_everybody))
+    assert excused.score is not None
+    assert blamed.score is not None
+    assert excused.score.components["blast"] == 1.0
+    assert blamed.score.components["blast"] == pytest.approx(0.57, abs=0.05)
+    assert any("3.5 times busier under 1:tcp-latency" in note for note in excused.notes)
+    assert blamed.notes == ()
+    # Beside the control arm at the same time, the treated sessions are back and fast enough.
+    assert blamed.score.components["recovery"] == 1.0
+    assert blamed.score.components["latency"] == 1.0
 
 
 # --- the counts -----------------------------------------------------------------------------

@@ -101,6 +101,10 @@ def test_a_prelude_marks_the_logical_call_it_precedes() -> None:
     assert found.logical.tolist() == [1, 3, 4]
     assert found.has_prelude.tolist() == [True, False, False]
     assert found.prelude.tolist() == [0]
+    found.calls["behaviour"][2] = 2  # the second call's first attempt lost its reply on purpose
+    again = evidence(of, by, journals.journal((), found.calls))
+    assert again.has_prelude.tolist() == [True, False, False]
+    assert again.self_delayed.tolist() == [True, True, False]
     assert found.group.tolist() == [0, 0, 1, 1, 2]
 
 

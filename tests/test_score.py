@@ -92,7 +92,9 @@ def test_a_component_at_nothing_is_not_bought_back_by_the_others() -> None:
         journals.end(made, some, Outcome.HTTP_ERROR, Reason.HTTP_STATUS, status=503, took_ms=1.0)
 
     found = _overall(_run(TcpLatency(), hurt_the_control_arm))
-    assert found.components["blast"] == 0.0
+    blast = found.components["blast"]
+    assert blast is not None
+    assert blast < 0.01
     assert found.points == pytest.approx(100 * 0.01**0.10, abs=0.1)
 
 

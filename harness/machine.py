@@ -1,0 +1,41 @@
+"""How busy the machine was with other things: a slower machine is not a slower target.
+
+A process that waits for a processor as long as it uses one gets its work done at half the speed.
+The generator's own ratio, beside its ratio in the baseline, says how much of a slowdown of calls
+that no fault touched is the machine's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from harness.journal import HealthEntry
+from harness.phases import Evidence, Span
+
+BUSIER_MAX: Final = 4.0  # beyond that the evidence has other troubles
+_CPU_MIN: Final = 0.005  # a share below the clock tick says nothing
+_ENTRIES_MIN: Final = 3
+
+
+def busier(evidence: Evidence, span: Span) -> float:
+    """Give how many times slower work got done in a stretch than in the baseline; 1 to 4."""
+    usual, now = _slowness(evidence, evidence.phases.baseline), _slowness(evidence, span)
+    if usual is None or now is None:
+        return 1.0
+    return min(BUSIER_MAX, max(1.0, now / usual))
+
+
+def _slowness(evidence: Evidence, span: Span) -> float | None:
+    """Give (running + waiting to run) / running; None where the system does not tell."""
+    told = [
+        (entry.cpu_share, entry.run_delay_share)
+        for entry in evidence.journal.of(HealthEntry)
+        if span.start_ns < entry.at_ns <= span.end_ns and entry.run_delay_share is not None
+    ]
+    if len(told) < _ENTRIES_MIN:
+        return None
+    cpu, delay = np.median(np.array(told, dtype=np.float64), axis=0)
+    cpu = max(float(cpu), _CPU_MIN)
+    return (cpu + float(delay)) / cpu
