@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final
 
 from faults.agent import PayloadRequest, PayloadResponse
+from faults.catalogue import CATALOGUE
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
 from harness.scenario.mistakes import Mistakes, Trail, nearest
@@ -58,7 +59,9 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
     for check, stands_on in checks:
         if not mistakes.touch(*stands_on):
             for each in check(scenario):
-                mistakes.add(each.trail, each.expected, each.came, each.mend)
+                # What is wrong with a fault as a whole is shown at its name.
+                spot = mistakes.key_spot(each.trail) if each.trail[-1] in CATALOGUE else None
+                mistakes.add(each.trail, each.expected, each.came, each.mend, spot)
 
 
 def steps_of(scenario: Scenario) -> Iterator[tuple[Trail, SingleStep]]:

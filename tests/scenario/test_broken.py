@@ -95,3 +95,18 @@ def test_a_file_cannot_write_to_the_terminal_through_a_message() -> None:
     with pytest.raises(ScenarioError) as caught:
         load_text(text, "storm.yaml")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("written", "column"), [("- no-token", 5), ("- no-token:", 5), ("- for: 5s\n    no-token:", 5)]
+)
+def test_a_fault_that_cannot_be_is_shown_at_its_name(written: str, column: int) -> None:
+    """However it is written; its parameters are not what is wrong."""
+    text = SOUND.replace("- token-expire: {ttl: 3s}\n    for: 8s", written).replace(
+        "{reference: hardened}", '{url: "http://127.0.0.1:1/mcp"}'
+    )
+    with pytest.raises(ScenarioError, match="sessions with tokens") as caught:
+        load_text(text, "storm.yaml")
+    (mistake,) = caught.value.mistakes
+    assert "no-token" in text.splitlines()[mistake.line - 1]
+    assert mistake.column == column
