@@ -7,10 +7,9 @@ import os
 import sys
 
 from harness.errors import RigError
+from harness.rig.issuer import CONTROL_VARIABLE
 from harness.rig.issuer.app import Face
 from harness.rig.listener import address, bind, serve
-
-CONTROL_VARIABLE = "SQUALL_ISSUER_CONTROL"
 
 
 def main() -> int:

@@ -14,10 +14,10 @@ import httpx
 from pydantic import TypeAdapter
 
 from harness.errors import RigError
+from harness.rig.issuer import CONTROL_VARIABLE
 from harness.rig.issuer.statistics import Statistics
 from harness.rig.process import child
 
-CONTROL_VARIABLE = "SQUALL_ISSUER_CONTROL"
 READY = "listening "
 ANSWER_S = 5.0
 
