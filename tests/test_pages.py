@@ -68,7 +68,9 @@ def said(*arguments: str) -> str:
 def test_each_command_and_option_that_is_named_exists() -> None:
     """A reader types what the README says, and it is understood."""
     commands = set(re.findall(r"^  ([a-z]+)  ", said("--help"), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)squall ([a-z]+)", page("README.md"), re.MULTILINE))
+    shell = "".join(blocks("README.md", "sh"))
+    named = set(re.findall(r"^squall ([a-z]+)", shell, re.MULTILINE))
+    named |= set(re.findall(r"`squall ([a-z]+)", page("README.md")))
     assert {"demo", "run"} <= named
     assert named - commands == set()
     options = set(

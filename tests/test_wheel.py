@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import harness
+from harness.errors import Exit
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("harness", "faults", "reports", "scenarios")
@@ -31,8 +32,11 @@ COMMAND_S: Final = 60
 DEMO_S: Final = 180  # the promise is 60 s, on a machine that does nothing else
 INSTALL_S: Final = 600
 
+# What a busy machine does to a run's evidence; anything else in doubt is a defect.
+DISTURBED: Final = {"generator", "baseline-steady", "arms-agree", "samples"}
+
 # One environment serves every test here; whichever test comes first pays for it.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(INSTALL_S + DEMO_S)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(INSTALL_S + 2 * DEMO_S)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +47,10 @@ class Installation:
     python: Path
     elsewhere: Path
 
-    def squall(self, *arguments: str, timeout_s: float = COMMAND_S) -> str:
-        """What the installed command prints; it must end with 0 and keep off the sources."""
+    def run(self, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        """Run the installed command away from the sources."""
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        done = subprocess.run(
+        return subprocess.run(
             [self.python.with_name("squall"), *arguments],
             cwd=self.elsewhere,
             env=environment,
@@ -56,6 +60,10 @@ class Installation:
             timeout=timeout_s,
             check=False,
         )
+
+    def squall(self, *arguments: str) -> str:
+        """What the installed command prints; it must end with 0."""
+        done = self.run(*arguments, timeout_s=COMMAND_S)
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -160,10 +168,24 @@ def test_the_installed_command_lists_and_copies_the_scenarios(installation: Inst
 
 
 def test_the_installed_demo_ends_with_a_verdict_and_a_page(installation: Installation) -> None:
-    """The demo passes far from the sources, and leaves a run that can be read."""
-    shown = installation.squall("demo", timeout_s=DEMO_S)
-    assert shown.strip()
-    (verdict,) = installation.elsewhere.rglob("verdict.json")
-    document = json.loads(verdict.read_text(encoding="utf-8"))
-    assert (document["ruling"], document["exit_code"]) == ("pass", 0)
-    assert verdict.with_name("report.html").stat().st_size > 0
+    """The demo passes far from the sources, and leaves a run that can be read.
+
+    On a machine that is busy with something else squall rightly withholds its verdict; then it is
+    asked once more, and if it still cannot tell, neither can this test, which says so.
+    """
+    for attempt in ("first", "second"):
+        done = installation.run("demo", "--quiet", "--out", attempt, timeout_s=DEMO_S)
+        (run,) = (installation.elsewhere / attempt).iterdir()
+        verdict = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
+        assert verdict["exit_code"] == done.returncode
+        assert (run / "report.html").stat().st_size > 0
+        if done.returncode != Exit.UNKNOWN:
+            break
+    last = done.stdout.strip().splitlines()[-1]
+    if done.returncode == Exit.UNKNOWN:
+        doubtful = {found["name"] for found in verdict["soundness"] if found["ruling"] != "pass"}
+        assert doubtful, done.stdout
+        assert doubtful <= DISTURBED, done.stdout
+        pytest.skip(f"this machine is too busy for a verdict: {last}")
+    assert (done.returncode, verdict["ruling"]) == (0, "pass"), done.stdout + done.stderr
+    assert last.startswith("PASS")
