@@ -240,6 +240,8 @@ class Pieces:
 
     def _read_body(self, framer: Body, data: bytes, now_ns: int) -> None:
         payload = framer.feed(data)
+        if not payload:
+            return
         arrival = self._arrival
         if self.sse is not None:
             for event in self.sse.feed(payload):
@@ -251,7 +253,7 @@ class Pieces:
                 self._taker.take_event(arrival, event, now_ns)
         elif framer.done and not arrival.body:
             arrival.body = payload
-        elif payload:
+        else:
             if isinstance(arrival.body, bytes):
                 arrival.body = bytearray()
             arrival.body += payload

@@ -70,7 +70,7 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.usable:
+            if connection.usable():
                 return connection
         return None
 
@@ -175,7 +175,7 @@ async def dial(
         reason = Reason.CONNECT_REFUSED if refused else Reason.CONNECT_FAILED
         detail = f"{host}:{port}: {error.strerror or type(error).__name__}"
         return Unconnected(reason=reason, detail=detail)
-    if not connection.usable:
+    if not connection.usable():
         reason = connection.arrival.reason or Reason.CLOSED_EARLY
         return Unconnected(reason=reason, detail=f"{host}:{port}: closed as soon as it was open")
     return None

@@ -63,12 +63,29 @@ def read_reply(arrival: Arrival, call: Call, schemas: SchemaBook) -> Reply:
         else:
             message = _read_body(reply, head, arrival)
     if message is not None:
-        _read_message(reply, message, call, schemas)
+        if _is_plain_success(message, call, schemas):
+            reply.result = message["result"]
+        else:
+            _read_message(reply, message, call, schemas)
     if head.session_id:
         reply.session_id = head.session_id
     if reply.done_ns > call.deadline_ns:
         reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.LATE_REPLY
     return reply
+
+
+def _is_plain_success(message: Any, call: Call, schemas: SchemaBook) -> bool:
+    """The hot path's question: a right response whose tool promised no output schema."""
+    return (
+        type(message) is dict
+        and len(message) == _RESPONSE_MEMBERS
+        and message.get("jsonrpc") == "2.0"
+        and message.get("id") == call.call_id
+        and type(message["id"]) is int
+        and call.method == "tools/call"
+        and is_plain_call(message.get("result"))
+        and call.name not in schemas.validators
+    )
 
 
 def _read_body(reply: Reply, head: Head, arrival: Arrival) -> Any:
@@ -92,16 +109,6 @@ def _read_body(reply: Reply, head: Head, arrival: Arrival) -> Any:
 
 
 def _read_message(reply: Reply, message: Any, call: Call, schemas: SchemaBook) -> None:
-    if (
-        type(message) is dict
-        and len(message) == _RESPONSE_MEMBERS
-        and "result" in message
-        and message.get("jsonrpc") == "2.0"
-        and message.get("id") == call.call_id
-        and type(message["id"]) is int
-    ):
-        _read_result(reply, message["result"], call, schemas)
-        return
     sort = sort_message(message, call.call_id)
     if sort is Sort.RESULT:
         _read_result(reply, message["result"], call, schemas)
@@ -117,8 +124,6 @@ def _read_message(reply: Reply, message: Any, call: Call, schemas: SchemaBook) -
 def _read_result(reply: Reply, result: Any, call: Call, schemas: SchemaBook) -> None:
     reply.result = result
     method = call.method
-    if method == "tools/call" and is_plain_call(result) and call.name not in schemas.validators:
-        return
     wrong = misshape(method, result)
     if wrong is not None:
         reply.outcome, reply.reason, reply.detail = Outcome.WRONG, Reason.RESULT_SHAPE, wrong
