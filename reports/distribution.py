@@ -21,6 +21,7 @@ _PHASES_MAX: Final = 16
 _ORIGINS: Final[tuple[Origin, ...]] = ("due", "sent")
 
 
+Tail = Literal["p95", "p99"]
 Role = Literal["baseline", "fault", "recovery"]
 ROLES: Final[tuple[Role, ...]] = ("baseline", "fault", "recovery")
 
@@ -46,8 +47,17 @@ class Summary:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
-    p99_answered_ms: float | None  # over answered calls only, which flatters
+    p95_answered_ms: float | None  # over answered calls only, which flatters
+    p99_answered_ms: float | None
     rows: float | None  # median of the rows in good replies, where the tool returns rows
+
+    def tail_ms(self, percentile: Tail) -> float | None:
+        """Give p95 or p99."""
+        return self.p99_ms if percentile == "p99" else self.p95_ms
+
+    def tail_answered_ms(self, percentile: Tail) -> float | None:
+        """Give p95 or p99 over answered calls only."""
+        return self.p99_answered_ms if percentile == "p99" else self.p95_answered_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +93,7 @@ def summarise(evidence: Evidence, took_ms: Floats, mask: Mask) -> Summary:
     count = int(counted.sum())
     told = mask & measured(evidence, "due")
     ranked = np.sort(took_ms[told])
+    answered = np.sort(took_ms[told & evidence.ok])
     rows = evidence.settled["rows"][counted & evidence.ok]
     rows = rows[rows >= 0]
     return Summary(
@@ -91,7 +102,8 @@ def summarise(evidence: Evidence, took_ms: Floats, mask: Mask) -> Summary:
         p50_ms=_supported(ranked, 50.0),
         p95_ms=_supported(ranked, 95.0),
         p99_ms=_supported(ranked, 99.0),
-        p99_answered_ms=_supported(np.sort(took_ms[told & evidence.ok]), 99.0),
+        p95_answered_ms=_supported(answered, 95.0),
+        p99_answered_ms=_supported(answered, 99.0),
         rows=float(np.median(rows)) if len(rows) else None,
     )
 

@@ -15,8 +15,7 @@ from reports.words import clean, measured, recovery
 
 def junit(report: Report) -> str:
     """Give the report as JUnit XML: a case a fault window, limit and question of soundness."""
-    judgement = report.judgement
-    suite = TestSuite(clean(judgement.scenario))
+    suite = TestSuite(clean(report.name))
     for name, value in _properties(report):
         suite.add_property(name, clean(value))
     for case in _cases(report):
@@ -34,15 +33,15 @@ def _cases(report: Report) -> Iterator[TestCase]:
         yield _fault(report, band.verdict)
     for found in report.findings:
         if not found.finding.fault:
-            yield _finding(judgement.scenario, found)
+            yield _finding(report.name, found)
     for limit in judgement.limits:
-        case = _case(judgement.scenario, "limit", f"{limit.name} {limit.wanted}")
+        case = _case(report.name, "limit", f"{limit.name} {limit.wanted}")
         seen = measured(limit.observed, limit.unit)
         told = f"{limit.name}: {seen}, wanted {limit.wanted}"
         _settle(case, limit.ruling, f"{told}; {limit.why}" if limit.why else told)
         yield case
     for question in judgement.soundness:
-        case = _case(judgement.scenario, "soundness", question.name)
+        case = _case(report.name, "soundness", question.name)
         _settle(case, question.ruling, question.why or question.name)
         yield case
 
@@ -90,7 +89,7 @@ def _fault(report: Report, verdict: FaultVerdict) -> TestCase:
         "did not bite" if not verdict.bit else "; ".join(about)
     ]
     text = "\n".join([*(line for found in open_ for line in _lines(found)), *about])
-    case = _case(report.judgement.scenario, "fault", verdict.id)
+    case = _case(report.name, "fault", verdict.id)
     _settle(case, verdict.ruling, "; ".join(sentences), text)
     case.time = round(max(verdict.end_s - verdict.start_s, 0), 3)
     return case

@@ -34,7 +34,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"### {_SIGNS[judgement.ruling]} {escape(judgement.headline)}"
     yield ""
     yield (
-        f"{escape(judgement.question)} (`{_code(judgement.scenario)}`, seed {judgement.seed}, "
+        f"{escape(judgement.question)} (`{_code(report.name)}`, seed {judgement.seed}, "
         f"{escape(judgement.era)} era, {report.length_s:.0f} s)"
     )
     yield from _findings(report)

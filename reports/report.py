@@ -17,7 +17,7 @@ from harness.journal import HealthEntry, NoteEntry, RunEntry, VitalsEntry
 from harness.phases import Evidence
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, UrlTarget
 from harness.verdict import FaultVerdict, Judgement
-from reports.distribution import ArmRow, Spectrum, ToolRow, arm_rows, spectra, tool_rows
+from reports.distribution import ArmRow, Spectrum, Tail, ToolRow, arm_rows, spectra, tool_rows
 from reports.evidence import ReportedFinding, report_findings
 from reports.series import NS, HeatMap, Timeline, heat_maps, timeline
 
@@ -65,6 +65,7 @@ class Report:
     """One run, ready to be shown."""
 
     judgement: Judgement
+    name: str  # the scenario's
     length_s: float
     ended: str  # how the run ended, with its reason
     arms: tuple[str, ...]  # control first
@@ -76,6 +77,7 @@ class Report:
     heat: tuple[HeatMap, ...]
     spectra: tuple[Spectrum, ...]
     rows: tuple[ArmRow, ...]
+    tail: Tail  # the highest percentile that the arms' samples support
     tools: tuple[ToolRow, ...]
     findings: tuple[ReportedFinding, ...]
     findings_left: int  # how many more are in verdict.json
@@ -96,8 +98,10 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
     )
     known = {} if facts is None else facts
     findings = tuple(report_findings(evidence, judgement.findings))
+    rows = arm_rows(evidence, arms)
     return Report(
         judgement=judgement,
+        name=judgement.scenario or str(known.get("scenario", "")) or "run",
         length_s=length_s,
         ended=_ended(evidence),
         arms=arms,
@@ -113,7 +117,8 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         timeline=timeline(evidence, arms, length_s),
         heat=heat_maps(evidence, arms, length_s),
         spectra=spectra(evidence, arms),
-        rows=arm_rows(evidence, arms),
+        rows=rows,
+        tail="p99" if any(row.summary.p99_ms is not None for row in rows) else "p95",
         tools=tool_rows(evidence),
         findings=findings,
         findings_left=len(judgement.findings) - len(findings),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from harness.verdict import Finding, Limit, Ruling
-from reports.distribution import ROLES, ArmRow
+from reports.distribution import ROLES, ArmRow, Tail
 from reports.report import Band, Report
 from reports.words import clean, mark, measured, milliseconds, recovery, share
 
@@ -78,9 +79,15 @@ def _render(lines: Iterable[Text], width: int, *, color: bool) -> str:
     )
     for line in lines:
         line.rstrip()
-        line.truncate(width, overflow="ellipsis")
+        if line.overflow != "ignore":
+            line.truncate(width, overflow="ellipsis")
         console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
     return out.getvalue()
+
+
+def _whole(text: str, style: str) -> Text:
+    """Make a line that is never cut, for it is there to be copied: a path."""
+    return Text(text, style=style, overflow="ignore")
 
 
 def _wrapped(text: str, style: str, width: int, indent: str = "") -> list[Text]:
@@ -121,7 +128,7 @@ def _heading(report: Report, width: int) -> list[Text]:
     arms = ", ".join(f"{count} {arm}" for arm, count in report.sessions.items())
     return [
         _line(
-            (judgement.scenario, "bold"),
+            (report.name, "bold"),
             f"  seed {judgement.seed}, {judgement.era} era, {report.length_s:.0f} s, "
             f"{arms} sessions",
         ),
@@ -180,7 +187,7 @@ def _arms(report: Report, width: int) -> Iterator[Text]:
     yield _line(
         " " * _LABEL, *("".join(f"{heads[r]:>{cell}}" for r in roles) + "   " for _ in report.arms)
     )
-    for label, show in _MEASURES:
+    for label, show in _measures(report.tail):
         yield _line(
             f"{label:<{_LABEL}}",
             *(
@@ -203,17 +210,8 @@ def _answered(row: ArmRow) -> str:
     return share(row.summary.answered_share)
 
 
-def _p50(row: ArmRow) -> str:
-    return milliseconds(row.summary.p50_ms)
-
-
-def _p99(row: ArmRow) -> str:
-    return milliseconds(row.summary.p99_ms)
-
-
 _TOLD: Final = ("opened", "survived")
 _ILL: Final = ("doubled", "orphaned", "unknown")
-_MEASURES: Final = (("answered", _answered), ("p50 from due", _p50), ("p99 from due", _p99))
 
 
 def _faults(report: Report, shown: int) -> Iterator[Text]:
@@ -277,7 +275,9 @@ def _doubts(report: Report, width: int) -> Iterator[Text]:
 
 def _next(report: Report, folder: str, width: int) -> Iterator[Text]:
     if folder:
-        yield _line(f"{'page':<{_LABEL}}", (f"{folder}/report.html", "cyan"))
+        page = clean(f"{folder}/report.html")
+        fits = _LABEL + cell_len(page) <= width
+        yield _line(f"{'page':<{_LABEL}}", (page, "cyan")) if fits else _whole(page, "cyan")
     if report.command:
         yield from _command("again", report.command, width)
     if folder:

@@ -9,9 +9,10 @@ from rich.cells import cell_len
 
 from faults.network import TcpLatency
 from harness.judge import judge
+from harness.phases import evidence as lay
 from reports.report import Report, make
 from reports.terminal import summary, wants_color
-from tests.journals import storm
+from tests.journals import healthy, plan, scenario, storm, window
 from tests.reports.samples import (
     FACTS,
     HOSTILE,
@@ -120,6 +121,22 @@ def test_the_environment_does_not_change_the_text(monkeypatch: pytest.MonkeyPatc
     for name, value in (("COLUMNS", "40"), ("NO_COLOR", "1"), ("TERM", "dumb")):
         monkeypatch.setenv(name, value)
     assert summary(failed(), color=True) == before
+
+
+def test_the_path_of_the_page_is_never_cut() -> None:
+    """A path is there to be opened: where it is too long for its line it gets one of its own."""
+    folder = "runs/" + "x" * 90
+    assert f"{folder}/report.html" in summary(failed(), color=False, folder=folder).splitlines()
+
+
+def test_a_short_run_shows_the_percentile_that_its_samples_support() -> None:
+    """With too few calls for a p99 the arms are compared by p95, not by nothing."""
+    of = scenario(window(TcpLatency()), load={"sessions": 6, "ramp": "1s"})
+    by = plan(of)
+    evidence = lay(of, by, healthy(of, by))
+    text = summary(make(evidence, judgement_of_a_calm()), color=False)
+    assert "p95 from due" in text
+    assert "p99 from due" not in text
 
 
 class Screen(io.StringIO):
