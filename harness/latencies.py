@@ -19,7 +19,6 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
-from harness.outcome import Outcome
 from harness.phases import Evidence, Mask
 from harness.verdict import LatencyRow
 
@@ -33,6 +32,7 @@ COARSE_BITS: Final = 8  # 0.8 % wide: what the score's resampling reads
 SAMPLES_MIN: Final = {50.0: 5, 90.0: 29, 95.0: 59, 99.0: 299, 99.9: 2995}
 ARMS: Final = ("treated", "control")
 _MAX_INTERVALS: Final = 300
+_DENSE_MAX: Final = 16_000_000  # cells that are counted without a sort
 
 Origin = Literal["due", "sent"]
 Whole = NDArray[np.int64]
@@ -43,13 +43,7 @@ Whole = NDArray[np.int64]
 
 def latency_ns(evidence: Evidence, origin: Origin) -> Whole:
     """Give each settled call's latency in nanoseconds, as the module says."""
-    calls = evidence.settled
-    began_ns = calls["due_ns"] if origin == "due" else calls["sent_ns"]
-    unsent = calls["outcome"] == Outcome.UNSENT
-    ended_ns = np.where(unsent, evidence.run_end_ns, calls["done_ns"])
-    took_ns = ended_ns - np.where(began_ns < 0, calls["due_ns"], began_ns)
-    took_ns = np.where(evidence.ok, took_ns, np.maximum(took_ns, evidence.deadline_ns))
-    return np.asarray(took_ns, dtype=np.int64)
+    return evidence.from_due_ns if origin == "due" else evidence.from_sent_ns
 
 
 def measured(evidence: Evidence, origin: Origin) -> Mask:
@@ -114,19 +108,33 @@ def fill(counts: Whole, buckets: Whole) -> Any:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Cells:
-    """Counts by key and bucket; only keys and buckets that occur take space."""
+    """Counts by key and bucket; only the cells that occur take space."""
 
     keys: Whole
     buckets: Whole
-    counts: NDArray[np.int64]  # (keys, buckets)
+    places: Whole  # of the cells, row by row: row * len(buckets) + column
+    counts: Whole
+
+    def row(self, number: int) -> Whole:
+        """Give one key's counts, a number for each bucket."""
+        width = len(self.buckets)
+        start, stop = np.searchsorted(self.places, (number * width, (number + 1) * width))
+        row = np.zeros(width, dtype=np.int64)
+        row[self.places[start:stop] - number * width] = self.counts[start:stop]
+        return row
 
 
 def _cells(keys: Whole, values_ns: Whole) -> _Cells:
-    indices = bucket_index(clamped_us(values_ns))
     present, row = _compact(keys)
-    buckets, column = _compact(indices)
-    flat = np.bincount(row * len(buckets) + column, minlength=len(present) * len(buckets))
-    return _Cells(keys=present, buckets=buckets, counts=flat.reshape(len(present), len(buckets)))
+    buckets, column = _compact(bucket_index(clamped_us(values_ns)))
+    flat = row * len(buckets) + column
+    if len(present) * len(buckets) <= _DENSE_MAX:
+        dense = np.bincount(flat, minlength=0)
+        places = np.flatnonzero(dense)
+        counts = dense[places]
+    else:
+        places, counts = np.unique(flat, return_counts=True)
+    return _Cells(keys=present, buckets=buckets, places=places, counts=counts)
 
 
 def _compact(numbers: Whole) -> tuple[Whole, Whole]:
@@ -170,9 +178,8 @@ def _rows(evidence: Evidence, origin: Origin, *, answered_only: bool) -> Iterato
     for where in np.unique(cells.keys // width).tolist():
         inside = np.flatnonzero(cells.keys // width == where)
         arm_name, phase_name = ARMS[where // span], evidence.phase_name(where % span)
-        together = cells.counts[inside].sum(axis=0)
-        parts = [("", together)]
-        parts += [(names[int(cells.keys[i]) % width], cells.counts[i]) for i in inside]
+        parts = [(names[int(cells.keys[i]) % width], cells.row(i)) for i in inside.tolist()]
+        parts.insert(0, ("", np.sum([counts for _, counts in parts], axis=0)))
         for name, counts in parts:
             yield _row(arm_name, phase_name, name, origin, fill(counts, cells.buckets))
 
@@ -233,7 +240,7 @@ def hlog(evidence: Evidence) -> str:
         at, side = divmod(rest, len(ARMS))
         name = f"{ARMS[side]}/{evidence.phase_name(code)}/{evidence.plan.calls[call]}"
         tag = re.sub(r"[,\s]", "_", name)  # a comma would end the tag
-        made = fill(cells.counts[row], cells.buckets)
+        made = fill(cells.row(row), cells.buckets)
         lines.append(
             f"Tag={tag},{at * interval_s:.3f},{interval_s:.3f},"
             f"{made.get_max_value() / 1000:.3f},{made.encode().decode('ascii')}"

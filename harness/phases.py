@@ -248,6 +248,25 @@ class Evidence:
         by_call_ns = (np.array(by_call_s) * 1e9).astype(np.int64)
         return np.asarray(by_call_ns[self.settled["call"]])
 
+    @cached_property
+    def from_due_ns(self) -> NDArray[np.int64]:
+        """How long each settled call took since it was due; a failure no less than its deadline.
+
+        A step that never started took what was left of the run, and no less than its deadline.
+        """
+        return self._taken_ns(self.settled["due_ns"])
+
+    @cached_property
+    def from_sent_ns(self) -> NDArray[np.int64]:
+        """The same since its last attempt was sent; since it was due where it never was."""
+        sent_ns = self.settled["sent_ns"]
+        return self._taken_ns(np.where(sent_ns < 0, self.settled["due_ns"], sent_ns))
+
+    def _taken_ns(self, began_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        unsent = self.settled["outcome"] == Outcome.UNSENT
+        took_ns = np.where(unsent, self.run_end_ns, self.settled["done_ns"]) - began_ns
+        return np.where(self.ok, took_ns, np.maximum(took_ns, self.deadline_ns))
+
     # --- attempts and sessions --------------------------------------------------------------
 
     @cached_property

@@ -25,7 +25,7 @@ from harness.phases import BASELINE, Evidence, Mask, Span
 from harness.recovery import NEVER_S
 from harness.scenario.conditions import Condition, limits
 from harness.scenario.units import duration
-from harness.verdict import Limit, Score
+from harness.verdict import Limit, Ruling, Score
 
 ANSWERED_MIN: Final = 30  # calls; fewer say nothing about a share
 _PERCENTILES: Final = {"latency_p50": 50.0, "latency_p95": 95.0, "latency_p99": 99.0}
@@ -155,12 +155,12 @@ def _score(condition: Condition, score: Score | None) -> Limit:
     if score is None:
         return _limit("score", condition, None, "points", "there is no score")
     low, high = condition.holds(score.low), condition.holds(score.high)
-    ruling = "pass" if low and high else "fail" if not low and not high else "unknown"
+    ruling: Ruling = "pass" if low and high else "fail" if not low and not high else "unknown"
     return Limit(
         name="score",
         wanted=condition.text,
         observed=score.points,
         unit="points",
-        ruling=ruling,  # type: ignore[arg-type]  # one of the three literals above
+        ruling=ruling,
         why=f"{score.points:g}, 95 % interval {score.low:g} to {score.high:g}",
     )

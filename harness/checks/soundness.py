@@ -16,7 +16,7 @@ from harness.checks.bite import bite
 from harness.journal import HealthEntry, RunEntry, WorkerEntry
 from harness.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
 from harness.phases import BASELINE, Evidence, fault_code, recovery_code
-from harness.verdict import Soundness
+from harness.verdict import Ruling, Soundness
 
 # Of the generator, from measurements beside a server that stamps its own times.
 LAG_P50_MAX_MS: Final = 2.0
@@ -31,6 +31,7 @@ CALLS_MIN: Final = SAMPLES_MIN[90.0]
 SESSIONS_MIN: Final = 3
 
 Check = Callable[[Evidence], tuple[Soundness, ...]]
+_BITTEN: Final[dict[bool | None, Ruling]] = {True: "pass", False: "fail", None: "unknown"}
 
 
 def generator(evidence: Evidence) -> tuple[Soundness, ...]:
@@ -105,7 +106,7 @@ def fault_bit(evidence: Evidence) -> tuple[Soundness, ...]:
     return tuple(
         Soundness(
             name="fault-bit",
-            ruling={True: "pass", False: "fail", None: "unknown"}[found.bit],  # type: ignore[arg-type]
+            ruling=_BITTEN[found.bit],
             why=f"{window.id}: {found.exposure}",
             observed=float(found.count),
             limit=1.0,
@@ -165,14 +166,14 @@ def conservation(evidence: Evidence) -> tuple[Soundness, ...]:
         f"{int(planned.sum())} steps planned, {len(settled)} settled: {missing} missing, "
         f"{duplicates} settled twice, {strangers} never planned, {unsettled} begun and not settled"
     )
-    ruling = "pass" if wrong == 0 else "fail"
+    ruling: Ruling = "pass" if wrong == 0 else "fail"
     if wrong and not duplicates and not strangers and _ending(evidence) is None:
         ruling = "unknown"
         words = f"the record breaks off; {words}"
     return (
         Soundness(
             name="conservation",
-            ruling=ruling,  # type: ignore[arg-type]  # one of the three literals above
+            ruling=ruling,
             why=words,
             observed=float(wrong),
             limit=0.0,
