@@ -27,6 +27,8 @@ _SCREEN_FAILED: Final = 60
 # Sections that an empty line sets apart, the most deserving first.
 _SPACED: Final = ("arms", "next", "faults", "verdict", "losses", "limits", "score", "doubts")
 _LABEL: Final = 13
+_TOLD: Final = ("opened", "survived")
+_ILL: Final = ("doubled", "orphaned", "unknown")
 _RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
 
 
@@ -197,6 +199,14 @@ def _arms(report: Report, width: int) -> Iterator[Text]:
         )
 
 
+def _measures(tail: Tail) -> tuple[tuple[str, Callable[[ArmRow], str]], ...]:
+    return (
+        ("answered", lambda row: share(row.summary.answered_share)),
+        ("p50 from due", lambda row: milliseconds(row.summary.p50_ms)),
+        (f"{tail} from due", lambda row: milliseconds(row.summary.tail_ms(tail))),
+    )
+
+
 def _kept(report: Report) -> list[Text]:
     """Say what the users would have lost, beyond single answers."""
     sessions, effects = report.judgement.sessions, report.judgement.effects
@@ -204,14 +214,6 @@ def _kept(report: Report) -> list[Text]:
     told += [f"{count:,} {name}" for name, count in sessions.items() if name not in _TOLD]
     told += [f"{effects[name]:,} effects {name}" for name in _ILL if effects.get(name)]
     return [_line(f"{'kept':<{_LABEL}}", ", ".join(told))]
-
-
-def _answered(row: ArmRow) -> str:
-    return share(row.summary.answered_share)
-
-
-_TOLD: Final = ("opened", "survived")
-_ILL: Final = ("doubled", "orphaned", "unknown")
 
 
 def _faults(report: Report, shown: int) -> Iterator[Text]:
