@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("harness", "faults", "reports")
@@ -55,6 +59,29 @@ def test_every_module_has_its_place_in_the_pipe() -> None:
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     assert there - placed - {"__init__"} == set()
+
+
+def imported(*packages: str) -> set[str]:
+    """The outermost names that the code of some packages imports, at run time or for types."""
+    names = set()
+    for package in packages:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {*PACKAGES, "scenarios", "tests"}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    """No package comes by way of another one, and none is installed for nothing."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [Requirement(line) for line in document["project"]["dependencies"]]
+    declared = {canonicalize_name(requirement.name) for requirement in wanted}
+    origin = packages_distributions()
+    used = {canonicalize_name(origin[name][0]) for name in imported(*PACKAGES)}
+    assert used == declared
 
 
 @pytest.mark.parametrize(
