@@ -118,7 +118,7 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         heat=heat_maps(evidence, arms, length_s),
         spectra=spectra(evidence, arms),
         rows=rows,
-        tail="p99" if any(row.summary.p99_ms is not None for row in rows) else "p95",
+        tail=_tail(rows),
         tools=tool_rows(evidence),
         findings=findings,
         findings_left=len(judgement.findings) - len(findings),
@@ -128,6 +128,13 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         facts=tuple(_flat(known)),
         command=_command(known),
     )
+
+
+def _tail(rows: Sequence[ArmRow]) -> Tail:
+    """Choose the highest percentile that can be compared: known before and under the faults."""
+    compared = [row.summary for row in rows if row.role != "recovery" and row.summary.count]
+    known = compared and all(summary.p99_ms is not None for summary in compared)
+    return "p99" if known else "p95"
 
 
 def _ended(evidence: Evidence) -> str:
