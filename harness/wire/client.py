@@ -50,7 +50,8 @@ class WireStats:
 class WireClient:
     """An MCP client over Streamable HTTP for either era; `close` it when done.
 
-    `session_id` and `protocol_version` are empty until `open` has succeeded.
+    `session_id` is empty while there is no session; `protocol_version` is empty until `open` has
+    succeeded, save in the modern era, where every request names it.
     """
 
     __slots__ = (
@@ -90,7 +91,7 @@ class WireClient:
         self._meta = to_json(modern.request_meta(agent, modern.VERSION))
         self._next_id = 1
         self._head = b""
-        self._render()
+        self.forget_session()
 
     # --- credentials and sessions --------------------------------------------------------------
 
@@ -114,8 +115,9 @@ class WireClient:
 
     def forget_session(self) -> None:
         """Know no session any more: the next `open` begins a new one without the old id."""
-        self._stop_listening()
-        self.adopt(self.era, version="")
+        if self._listener is not None:
+            self._listener.stop()
+        self.adopt(self.era, version=modern.VERSION if self.era == "modern" else "")
 
     async def open(self, *, deadline_ns: int) -> Reply:
         """Begin to speak: handshake, discovery, or whichever of the two the server understands.
@@ -124,25 +126,29 @@ class WireClient:
         """
         self.forget_session()
         reply = await negotiate.OPENERS[self.era](self, deadline_ns)
-        if reply.outcome is Outcome.OK and self.era == "legacy" and self._listen:
-            self._listener = Listener(
-                self.endpoint,
-                self._pool,
-                resume=self._resume,
-                get_head=self._render_get,
-                on_server_request=self._answer,
-            )
+        if reply.outcome is not Outcome.OK:
+            self.forget_session()
+        elif self.era == "legacy" and self._listen:
+            if self._listener is None:
+                self._listener = Listener(
+                    self.endpoint,
+                    self._pool,
+                    resume=self._resume,
+                    get_head=self._render_get,
+                    on_server_request=self._answer,
+                )
             await self._listener.start()
         return reply
 
     async def close(self, *, deadline_ns: int) -> Reply | None:
         """End the session at the server when there is one, then every connection."""
-        self._stop_listening()
+        if self._listener is not None:
+            self._listener.stop()
         reply = None
         if self.session_id:
             head = self._render_for("DELETE", self._authorization) + b"\r\n"
             reply = await self._send_receipted(head, deadline_ns, deadline_ns, also_fine=(405,))
-            self.session_id = ""
+        self.forget_session()
         for task in self._answers or ():
             task.cancel()
         self._pool.drop(reset=False)
@@ -308,11 +314,6 @@ class WireClient:
     async def _send_answer(self, request: dict[str, Any]) -> None:
         limit_ns = self.now_ns() + self._grace_ns
         await self._post(encode_answer(request), b"", limit_ns, limit_ns)
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.stop()
-            self._listener = None
 
     def _render(self) -> None:
         self._head = self._render_for("POST", self._authorization)

@@ -71,7 +71,15 @@ class Listener:
         self.state = Listening.OFF
 
     async def start(self) -> None:
-        """Ask for the stream; returns when the request is out, for many servers answer late."""
+        """Ask for the stream of a new session.
+
+        Returns when the request is out, for many servers answer only with the first event.
+        """
+        self._last_id = b""
+        self._failures = 0
+        await self._ask()
+
+    async def _ask(self) -> None:
         connection = Connection(self, asyncio.get_running_loop())
         limit_ns = self.now_ns() + int(self.limits.connect_s * NS_PER_S)
         failure = await dial(connection, self._endpoint, self._pool, limit_ns)
@@ -157,7 +165,7 @@ class Listener:
     def _reconnect(self) -> None:
         self._retry = None
         self.reconnects += 1
-        self._task = asyncio.get_running_loop().create_task(self.start())
+        self._task = asyncio.get_running_loop().create_task(self._ask())
         self._task.add_done_callback(self._forget_task)
 
     def _forget_task(self, task: asyncio.Task[None]) -> None:

@@ -163,6 +163,7 @@ async def dial(
         async with asyncio.timeout(limit_s):
             await loop.create_connection(lambda: connection, host, port)
     except TimeoutError:
+        connection.abort()
         return Unconnected(
             reason=Reason.CONNECT_TIMEOUT,
             detail=f"no connection to {host}:{port} in {limit_s:.1f}s",
@@ -175,6 +176,9 @@ async def dial(
         reason = Reason.CONNECT_REFUSED if refused else Reason.CONNECT_FAILED
         detail = f"{host}:{port}: {error.strerror or type(error).__name__}"
         return Unconnected(reason=reason, detail=detail)
+    except BaseException:
+        connection.abort()
+        raise
     if not connection.usable():
         reason = connection.arrival.reason or Reason.CLOSED_EARLY
         return Unconnected(reason=reason, detail=f"{host}:{port}: closed as soon as it was open")

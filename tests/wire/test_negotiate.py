@@ -63,6 +63,17 @@ async def test_a_modern_request_says_twice_what_it_is() -> None:
     assert tool.message["params"]["name"] == "echo"
 
 
+async def test_a_modern_client_needs_no_opening() -> None:
+    """Discovery is a MAY: the first request already says everything."""
+    async with (
+        serving(answering(_modern_reply)) as server,
+        connected(server.url, era="modern") as client,
+    ):
+        with fail_after(WAIT_S):
+            assert (await call(client)).outcome is Outcome.OK
+    assert server.requests[0].headers["mcp-protocol-version"] == "2026-07-28"
+
+
 async def test_annotated_arguments_are_repeated_as_headers() -> None:
     """A tool whose schema asks for `Mcp-Param-*` gets them from the modern client."""
     schema = {

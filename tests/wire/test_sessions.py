@@ -98,7 +98,8 @@ async def test_a_refused_initialized_notification_is_the_reply_of_open() -> None
     async with serving(answering(made)) as server, connected(server.url) as client:
         with fail_after(WAIT_S):
             reply = await client.open(deadline_ns=within(WAIT_S))
-    assert (reply.outcome, reply.status) == (Outcome.HTTP_ERROR, 500)
+        assert (reply.outcome, reply.status) == (Outcome.HTTP_ERROR, 500)
+        assert (client.session_id, client.protocol_version) == ("", "")
 
 
 async def test_a_lost_session_is_opened_anew_without_the_old_id() -> None:
@@ -195,6 +196,20 @@ async def test_a_standing_stream_that_breaks_comes_back_from_its_last_id() -> No
     gets = [one for one in server.requests if one.method == "GET"]
     assert [one.headers.get("last-event-id") for one in gets] == [None, "s1"]
     assert {one.headers["mcp-session-id"] for one in gets} == {SESSION}
+
+
+async def test_what_a_client_carried_is_counted_across_its_sessions() -> None:
+    """A new session does not begin the counters anew, nor ask for the old stream's rest."""
+    async with serving(_standing) as server, connected(server.url, listen=True) as client:
+        with fail_after(WAIT_S):
+            await client.open(deadline_ns=within(WAIT_S))
+            await until(lambda: client.stats.listen_messages >= 2)
+            client.forget_session()
+            await client.open(deadline_ns=within(WAIT_S))
+            await until(lambda: client.stats.listen_messages >= 4)
+            assert client.stats.listen_reconnects == 2
+    gets = [one for one in server.requests if one.method == "GET"]
+    assert [one.headers.get("last-event-id") for one in gets] == [None, "s1", None, "s1"]
 
 
 async def test_a_standing_stream_without_resumption_stays_lost() -> None:
