@@ -25,6 +25,7 @@ _CALLS_A_SLICE: Final = 20
 _SLICES_MIN: Final = 4
 _GRACE_NS: Final = 5_000_000_000  # after which a hung call is given up, beyond its deadline
 _TAIL: Final = 0.05
+_ONE_SLOW_OF: Final = 5  # one slow call of so few is no relapse
 
 Whole = NDArray[np.int64]
 
@@ -179,7 +180,7 @@ def time_to_recover(
     good = (
         (calls > 0)
         & (answered >= sliced.answered_share_min * calls)
-        & (slow <= np.floor(calls * _TAIL + 1e-9))
+        & (slow <= np.maximum(np.floor(calls * _TAIL + 1e-9), calls >= _ONE_SLOW_OF))
     )
     steady = good[:, :-2] & good[:, 1:-1] & good[:, 2:]
     first = np.argmax(steady, axis=1) * sliced.length_s

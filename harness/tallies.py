@@ -230,7 +230,9 @@ def of_window(evidence: Evidence, window: WindowSpan) -> Tally:
 def _served(evidence: Evidence, window: WindowSpan, inside: Mask, after: Mask) -> Mask:
     """Select the calls of a window that a good server could have answered."""
     if not window.fault.stops_service():
-        return np.asarray(inside & ~recovery.cut_by_fault(evidence, window))
+        open_calls = np.asarray(inside & ~recovery.cut_by_fault(evidence, window))
+        # Where every credential had expired there may be none: then the recovery has to tell.
+        return open_calls if (open_calls & evidence.treated).any() else after
     free = after & recovery.released(evidence, window)
     # When hardly anyone came free in the time watched, the recovery is judged as it is.
     enough = np.count_nonzero(free) >= SAMPLES_MIN[90.0]

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from faults.fault import Fault
+from faults.identity import TokenExpire
 from faults.network import TcpBandwidth, TcpBlackhole, TcpDown, TcpLatency, TcpReset, TcpTruncate
 from harness import recovery
 from harness.journal import Calls
-from harness.outcome import Outcome, Reason
+from harness.outcome import Auth, Outcome, Reason
 from harness.phases import Evidence, Mask, evidence
 from harness.score import Scored, score
 from harness.verdict import Ruling, Score
@@ -295,3 +296,31 @@ def test_the_run_scores_the_geometric_mean_of_its_windows() -> None:
     assert overall is not None
     assert first.points > 99 > second.points
     assert overall.points == pytest.approx((first.points * second.points) ** 0.5, abs=0.1)
+
+
+def test_one_slow_call_of_a_few_is_no_relapse_and_one_failed_call_is() -> None:
+    """Five calls or more a slice forgive one slow one; an error is an error."""
+    found = _run(TcpReset())
+    sliced = recovery.slices(found, found.phases.windows[0])
+    assert sliced is not None
+    few = np.full((1, 4), 7.0)
+    nothing, one = np.zeros((1, 4)), np.ones((1, 4))
+    assert recovery.time_to_recover(sliced, few, few, nothing)[0] == 0.0
+    assert recovery.time_to_recover(sliced, few, few, one)[0] == 0.0
+    assert recovery.time_to_recover(sliced, few, few, 2 * one)[0] == recovery.NEVER_S
+    assert recovery.time_to_recover(sliced, few, few - one, one)[0] == recovery.NEVER_S
+    assert recovery.time_to_recover(sliced, 4 * one, 4 * one, one)[0] == recovery.NEVER_S
+    assert recovery.time_to_recover(sliced, nothing, nothing, nothing)[0] == recovery.NEVER_S
+
+
+def test_where_every_credential_had_expired_the_recovery_tells() -> None:
+    """Right refusals leave nothing to count in the window itself."""
+
+    def expire(made: Calls) -> None:
+        some = _treated(made, 11.5, 22.5)
+        journals.end(made, some, Outcome.HTTP_ERROR, Reason.HTTP_STATUS, status=401, took_ms=5.0)
+        made["auth"][some] = Auth.EXPIRED
+
+    found = _overall(_run(TokenExpire(), expire))
+    assert found.components["availability"] == 1.0
+    assert found.points > 99

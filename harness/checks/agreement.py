@@ -17,7 +17,7 @@ from harness.verdict import Soundness
 ARMS_RATIO_MAX: Final = 1.25
 STEADY_RATIO_MAX: Final = 1.5
 ANSWERED_RATIO_MAX: Final = 1.05
-SLACK_MS: Final = 2.0  # a difference below this is a machine's noise, whatever its ratio
+SLACK_MS: Final = 10.0  # half of what the score forgives: below it a ratio says nothing
 _CHUNK: Final = 250
 _INTERVAL: Final = (2.5, 97.5)
 
@@ -103,6 +103,7 @@ def _compare(
         return Soundness(name=name, ruling="unknown", why="one side of the baseline has no calls")
     random = np.random.default_rng(seed)
     parts: list[tuple[Floats, Floats]] = []
+    seen_ms = (0.0, 0.0)
     for start in (-1, *range(0, RESAMPLES, _CHUNK)):
         count = 1 if start < 0 else _CHUNK
         mine = weights(random, one.sessions, count, plain=start < 0)
@@ -110,10 +111,12 @@ def _compare(
         (p50_ms, share), (other_p50_ms, other_share) = one.measure(mine), other.measure(theirs)
         answered = np.full(count, np.nan)
         np.divide(share, other_share, out=answered, where=other_share > 0)
-        # Bringing both sides up by the slack keeps a tenth of a millisecond from being a trend.
+        if start < 0:
+            seen_ms = (float(p50_ms[0]), float(other_p50_ms[0]))
+        # Bringing both sides up by the slack keeps a millisecond from being a trend.
         parts.append(((p50_ms + SLACK_MS) / (other_p50_ms + SLACK_MS), answered))
     p50, answered = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    words, bad = [], False
+    words, bad = list[str](), False
     for label, ratio, most in (("p50", p50, p50_max), ("answered", answered, ANSWERED_RATIO_MAX)):
         known = ratio[1:][np.isfinite(ratio[1:])]
         if not np.isfinite(ratio[0]) or not len(known):
@@ -125,7 +128,7 @@ def _compare(
     return Soundness(
         name=name,
         ruling="fail" if bad else "pass",
-        why=f"{what}: {', '.join(words)}",
+        why=f"{what}: p50 {seen_ms[0]:.1f} and {seen_ms[1]:.1f} ms; {', '.join(words)}",
         observed=round(float(p50[0]), 3),
         limit=p50_max,
         unit="ratio",
