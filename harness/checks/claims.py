@@ -138,7 +138,7 @@ def _truncated(evidence: Evidence, free: Mask) -> Mask:
         counted = bool((calls["rows"][reference] != ROWS_UNKNOWN).all())
         size = calls["rows"] if counted else calls["reply_bytes"]
         mask |= mine & (size < _least(size[reference], exact=counted))
-    return np.asarray(mask & (calls["rows"] != 0))
+    return mask
 
 
 def _least(sizes: NDArray[np.int32] | NDArray[np.uint32], *, exact: bool) -> float:

@@ -205,6 +205,19 @@ def test_an_empty_answer_out_of_character_under_a_fault_is_silent_empty() -> Non
     assert (finding.ruling, finding.observed, finding.fault) == ("fail", 20.0, "1:tcp-latency")
 
 
+def test_one_step_that_expects_rows_is_enough() -> None:
+    """The same tool may be called without that claim elsewhere."""
+    bare = {"call": "search", "with": {"query": "${nonce}", "limit": 5}}
+    of = cases.run(steps=(cases.ROWS, bare), spoil=wrong(Reason.ROWS, cases.BASELINE, rows=0))
+    assert cases.failed(of) == {("silent-empty", "")}
+
+
+def test_two_empty_answers_in_hundreds_may_be_chance() -> None:
+    """Nobody claims rows, and a tool may be empty one time in a few hundred."""
+    of = cases.run(TcpLatency(), spoil=rows(10, 2, cases.WINDOW))
+    assert cases.one(answers.silent_empty(of)).ruling == "pass"
+
+
 @pytest.mark.parametrize(
     ("usual", "background"),
     [(10, 30), (0, 0), (-1, 0)],
@@ -214,6 +227,23 @@ def test_a_tool_that_is_empty_by_nature_is_not_accused(usual: int, background: i
     """Zero rows are an answer where zero rows occur without any fault."""
     of = cases.run(TcpLatency(), spoil=rows(usual, 0, cases.WINDOW, background))
     assert cases.one(answers.silent_empty(of)).ruling == "pass"
+
+
+def test_an_oversized_prelude_owes_no_true_answer() -> None:
+    """What it asks for is odd, so only an empty list or another's data counts against it."""
+    of = cases.run(
+        PayloadRequest(size="64KiB"),
+        more=lambda made: [
+            cases.preludes(
+                made,
+                cases.kind(made, 0, cases.WINDOW),
+                "payload_request",
+                Outcome.WRONG,
+                reason=Reason.NONCE_MISSING,
+            )
+        ],
+    )
+    assert cases.failed(of) == set()
 
 
 # --- wrong-answer, crosstalk, truncated -----------------------------------------------------

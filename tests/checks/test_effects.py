@@ -62,6 +62,8 @@ def repeated(made: Calls) -> list[Calls]:
     struck = cases.kind(made, 1, cases.WINDOW)
     second = made[struck].copy()
     second["attempt"] = 2
+    for column in ("sent_ns", "first_ns", "done_ns"):
+        second[column] += 15 * 10**9  # when the fault is long gone
     made["last"][struck] = 0
     end(made, struck, Outcome.TRANSPORT_ERROR, Reason.REPLY_LOST)
     made["effect"][struck] = Effect.UNKNOWN

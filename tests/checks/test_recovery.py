@@ -241,6 +241,17 @@ def test_a_tool_that_breaks_for_everybody_is_not_blamed_on_a_renewal() -> None:
     assert cases.one(recovery.survives_renewal(of)).ruling == "pass"
 
 
+def test_calls_that_were_answered_since_a_renewal_did_not_die_of_it() -> None:
+    """Only treated sessions fail, some time after their renewals, between good answers."""
+
+    def err(made: Calls) -> None:
+        chosen = cases.kind(made, 1, (14.5, 32.0))
+        end(made, np.flatnonzero(chosen)[::3], Outcome.TOOL_ERROR, status=200)
+
+    of = expiring(renewed(*ARM), err, era="modern", steps=(REMEMBER, RECALL))
+    assert cases.one(recovery.survives_renewal(of)).ruling == "pass"
+
+
 def test_calls_that_fail_at_any_time_are_not_blamed_on_a_renewal() -> None:
     """A tool that errs now and then errs after a renewal too."""
 

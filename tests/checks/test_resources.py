@@ -101,6 +101,12 @@ def test_an_oversized_request_that_never_ended_is_unknown() -> None:
     assert cases.one(resources.unbounded_size(of)).ruling == "unknown"
 
 
+def test_a_step_whose_request_stays_small_does_not_ask_the_question() -> None:
+    """The fault meant more than 4 MiB, and what was sent was less."""
+    of = oversized(Outcome.OK, extra=GROWN, size_mib=3.9)
+    assert cases.one(resources.unbounded_size(of)).ruling == "unknown"
+
+
 def test_bodies_within_the_usual_limit_are_asked_nothing() -> None:
     """Four MiB and less is what servers take by default."""
     assert resources.unbounded_size(cases.run(PayloadRequest(size="1MiB"))) == ()
