@@ -360,8 +360,10 @@ def _window(
     next_ns = min((at_ns for at_ns in later if at_ns >= healed_ns), default=end_ns)
     watched_ns = planned.recovery_end_ns - planned.end_ns + max(stop_ns, planned.end_ns)
     shown = [entry for entry in entries if entry.exposure_source]
-    # Leaving the fault's context undoes whatever a failed injection had begun.
-    undone = "healed" in at or (not injected and "failed" in at)
+    # Leaving the fault's context undoes what a failed injection had begun; `squall recover` may
+    # have healed later what the run could not.
+    known = ("healed", "not_healed") if injected else ("healed", "not_healed", "failed")
+    ends = [entry.edge for entry in entries if entry.edge in known]
     return WindowSpan(
         window=planned.window,
         id=f"{planned.window}:{fault.kind}",
@@ -371,7 +373,7 @@ def _window(
         healed_ns=healed_ns,
         recovery_end_ns=max(healed_ns, min(watched_ns, next_ns, end_ns)),
         injected=injected,
-        healed="not_healed" not in at and (not entries or undone),
+        healed=ends[-1] != "not_healed" if ends else not entries,
         error="; ".join(entry.error for entry in entries if entry.error),
         exposure_count=shown[-1].exposure_count if shown else 0,
         exposure_unit=shown[-1].exposure_unit if shown else "",

@@ -78,6 +78,9 @@ def test_a_crash_between_intent_and_healing_leaves_the_fault_unhealed() -> None:
         entries = journals.fault_window(by, TcpLatency(), edges=edges)
         window = evidence(of, by, journals.journal(entries)).phases.windows[0]
         assert not window.healed, edges
+    edges = ("intended", "injected", "not_healed", "healed")
+    mended = journals.fault_window(by, TcpLatency(), edges=edges)  # by hand, after the run
+    assert evidence(of, by, journals.journal(mended)).phases.windows[0].healed
     failed = journals.fault_window(by, TcpLatency(), edges=("intended", "failed"), error="refused")
     window = evidence(of, by, journals.journal(failed)).phases.windows[0]
     assert window.healed
@@ -145,3 +148,20 @@ def test_an_empty_journal_is_evidence_of_nothing_and_breaks_nothing() -> None:
     assert len(found.settled) == len(found.phase) == len(found.has_prelude) == 0
     assert not np.any(found.counted)
     assert recovery_code(1) == found.codes[-1]
+
+
+def test_overlapping_faults_hide_no_recovery_behind_them() -> None:
+    """A second fault inside the first one's recovery ends that recovery."""
+    of = journals.scenario(
+        journals.window(TcpLatency()), journals.window(TcpReset()) | {"at": "25s"}
+    )
+    by = journals.plan(of)
+    entries = (
+        *journals.fault_window(by, TcpLatency(), 1),
+        *journals.fault_window(by, TcpReset(), 2),
+        RunEntry(at_ns=46 * S, edge="ended", how="completed"),
+    )
+    made = journals.calls(4, due_s=[15.0, 24.0, 30.0, 40.0])
+    found = evidence(of, by, journals.journal(entries, made))
+    assert found.phases.windows[0].recovery_end_ns == 25 * S
+    assert found.phase.tolist() == [1, 2, 3, 4]
