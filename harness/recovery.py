@@ -19,6 +19,7 @@ NEVER_S: Final = -1.0
 GOODPUT_SHARE_MIN: Final = 0.95  # of the baseline's
 SLOWDOWN_MAX: Final = 1.2  # of the baseline's p95 ...
 SLOWDOWN_SLACK_NS: Final = 20_000_000  # ... and this much, for baselines of a millisecond
+YARDSTICK_MAX_NS: Final = 250_000_000  # a control arm slower than this proves nothing
 STEADY_SLICES: Final = 3  # this many good slices in a row are a recovery
 _SLICE_NS: Final = 1_000_000_000
 _CALLS_A_SLICE: Final = 20
@@ -109,8 +110,8 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
 
     A slice lasts a second, or as long as it takes to hold twenty calls. A call is slow beside the
     baseline's p95 or, if that is more, the control arm's at the same time: whoever is served like
-    the sessions that no fault touched is back. (Up to four times the baseline's: an arm that is
-    slower than that is no yardstick.)
+    the sessions that no fault touched is back. (Up to four times the baseline's or a
+    quarter of a second: a slower arm is no yardstick.)
     """
     base = (evidence.phase == BASELINE) & evidence.treated & evidence.counted
     mine = (evidence.phase == recovery_code(window.window)) & evidence.treated & evidence.counted
@@ -130,7 +131,7 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns
     which, at = which[at < count], at[at < count]
     beside_ns = _beside_ns(evidence, window, length_ns=int(length_ns), count=int(count))
-    slowest_ns = np.clip(beside_ns, p95_ns, round(p95_ns * BUSIER_MAX))
+    slowest_ns = np.clip(beside_ns, p95_ns, max(round(p95_ns * BUSIER_MAX), YARDSTICK_MAX_NS))
     limit_ns = slowest_ns * SLOWDOWN_MAX + SLOWDOWN_SLACK_NS
     rows = evidence.session_count
     cell = evidence.settled["session"][which].astype(np.int64) * count + at
@@ -155,15 +156,19 @@ def _p95_ns(ascending: Whole) -> int:
 
 
 def _beside_ns(evidence: Evidence, window: WindowSpan, *, length_ns: int, count: int) -> Whole:
-    """Give the control arm's p95 around each slice; 0 where it made no call."""
+    """Give the control arm's p95 in each slice or around it, if that is more; 0 without calls.
+
+    A stall of the machine strikes both arms, and a slice holds only a few calls of each.
+    """
     mine = (evidence.phase == recovery_code(window.window)) & evidence.control
     which = np.flatnonzero(mine & measured(evidence, "due"))
     at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns
     took_ns = latency_ns(evidence, "due")[which]
     beside = np.zeros(count, dtype=np.int64)
     for slice_ in range(count):
-        near = np.sort(took_ns[np.abs(at - slice_) <= 1])
-        beside[slice_] = _p95_ns(near) if len(near) else 0
+        for reach in (0, 1):
+            near = np.sort(took_ns[np.abs(at - slice_) <= reach])
+            beside[slice_] = max(beside[slice_], _p95_ns(near) if len(near) else 0)
     return beside
 
 
@@ -182,8 +187,11 @@ def time_to_recover(
         & (answered >= sliced.answered_share_min * calls)
         & (slow <= np.maximum(np.floor(calls * _TAIL + 1e-9), calls >= _ONE_SLOW_OF))
     )
-    steady = good[:, :-2] & good[:, 1:-1] & good[:, 2:]
-    first = np.argmax(steady, axis=1) * sliced.length_s
+    starts = max(0, good.shape[1] - STEADY_SLICES + 1)
+    steady = np.ones((len(good), starts), dtype=np.bool_)
+    for later in range(STEADY_SLICES):
+        steady &= good[:, later : later + starts]
+    first = np.argmax(steady, axis=1) * sliced.length_s if starts else np.zeros(len(good))
     return np.where(steady.any(axis=1), first, NEVER_S)
 
 

@@ -291,8 +291,8 @@ def _latency(tally: Tally, weights: Floats, control: Floats) -> Floats:
     """Take the mean over the quantiles that the samples support.
 
     Allowed is a fifth and 20 ms above the slower of the baseline and the control arm at the same
-    time (at most four times the baseline), the injected delay added; nothing is left at the
-    deadline.
+    time (at most four times the baseline or 250 ms), the injected delay added; nothing is left at
+    the deadline.
     """
     assert tally.latency is not None
     if tally.latency_before is None:
@@ -306,7 +306,8 @@ def _latency(tally: Tally, weights: Floats, control: Floats) -> Floats:
     parts = []
     now = tally.latency.quantiles_us(weights, told)
     for now_us, usual_us, beside_us in zip(now, usual, beside, strict=True):
-        slowest_us = np.clip(np.fmax(usual_us, beside_us), usual_us, usual_us * BUSIER_MAX)
+        most_us = np.maximum(usual_us * BUSIER_MAX, recovery.YARDSTICK_MAX_NS / 1000)
+        slowest_us = np.minimum(np.fmax(usual_us, beside_us), most_us)
         quick_us = slowest_us + tally.injected_us
         allowed_us = quick_us * _TOLERANCE + SLACK_US
         worst = np.maximum(tally.deadline_us / allowed_us, 1.0 + 1e-9)

@@ -78,8 +78,8 @@ def test_a_crash_between_intent_and_healing_leaves_the_fault_unhealed() -> None:
         entries = journals.fault_window(by, TcpLatency(), edges=edges)
         window = evidence(of, by, journals.journal(entries)).phases.windows[0]
         assert not window.healed, edges
-    edges = ("intended", "injected", "not_healed", "healed")
-    mended = journals.fault_window(by, TcpLatency(), edges=edges)  # by hand, after the run
+    late = ("intended", "injected", "not_healed", "healed")
+    mended = journals.fault_window(by, TcpLatency(), edges=late)  # by hand, after the run
     assert evidence(of, by, journals.journal(mended)).phases.windows[0].healed
     failed = journals.fault_window(by, TcpLatency(), edges=("intended", "failed"), error="refused")
     window = evidence(of, by, journals.journal(failed)).phases.windows[0]

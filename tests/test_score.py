@@ -324,3 +324,20 @@ def test_where_every_credential_had_expired_the_recovery_tells() -> None:
     found = _overall(_run(TokenExpire(), expire))
     assert found.components["availability"] == 1.0
     assert found.points > 99
+
+
+def test_a_stall_that_strikes_both_arms_is_no_relapse() -> None:
+    """The control arm at the same time is the yardstick, up to a quarter of a second."""
+
+    def stall(*, both: bool) -> Callable[[Calls], object]:
+        def spoil(made: Calls) -> None:
+            for second in (24.5, 27.5, 30.5):
+                some = journals.between(made, second, second + 0.15)
+                some &= (made["treated"] == 1) | both
+                made["done_ns"][some] += 150 * MS
+
+        return spoil
+
+    shared, own = _run(TcpReset(), stall(both=True)), _run(TcpReset(), stall(both=False))
+    assert recovery.recovery_s(shared, shared.phases.windows[0]) == 0.0
+    assert recovery.recovery_s(own, own.phases.windows[0]) == recovery.NEVER_S
