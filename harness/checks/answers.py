@@ -63,7 +63,7 @@ def hang(evidence: Evidence) -> tuple[Finding, ...]:
     treated one that overlapped a fault which lets nothing through, or whose bytes or round trips
     could not have passed a slowed wire in time.
     """
-    judged = sightings.sent(evidence) & ~_network_holds(evidence)
+    judged = sightings.attempted(evidence) & ~_network_holds(evidence)
     return sightings.judge(
         evidence, _HANG, judged=judged, bad=judged & (evidence.calls["outcome"] == Outcome.HANG)
     )

@@ -52,7 +52,7 @@ def claims(evidence: Evidence) -> Claims:
     another's data and on an empty answer, since what it asked for was odd.
     """
     calls = evidence.calls
-    answered = sightings.sent(evidence) & sightings.fit(evidence)
+    answered = sightings.attempted(evidence) & sightings.fit(evidence)
     answered &= np.isin(calls["outcome"], (Outcome.OK, Outcome.WRONG))
     real = answered & (calls["attempt"] > 0)
     wrong = calls["outcome"] == Outcome.WRONG

@@ -112,7 +112,7 @@ def _doubled(evidence: Evidence, reckoning: _Reckoning) -> tuple[Finding, ...]:
     if not len(doubled):
         return findings
     # A prelude is a request of its own, under a nonce of its own.
-    real = sightings.sent(evidence) & (evidence.calls["attempt"] > 0)
+    real = (evidence.calls["sent_ns"] >= 0) & (evidence.calls["attempt"] > 0)
     sent = np.bincount(evidence.group, weights=real).astype(np.int64)
     words = (
         f"; executed {_range(weight[doubled])} times each, "

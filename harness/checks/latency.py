@@ -51,7 +51,7 @@ def hol_block(evidence: Evidence) -> tuple[Finding, ...]:
     server that is merely busy goes on answering. Says nothing when no kind of call is slow.
     """
     calls = evidence.calls
-    judged = sightings.sent(evidence) & sightings.fit(evidence)
+    judged = sightings.attempted(evidence) & sightings.fit(evidence)
     judged &= (calls["outcome"] == Outcome.OK) & (calls["attempt"] > 0)
     judged &= ~sightings.struck(evidence, lambda fault: fault.lever == "network")
     if not judged.any():
@@ -132,7 +132,7 @@ def _spoke(evidence: Evidence, slow: Indices) -> Mask:
     """Select every answer of any kind that shows the server was not standing still."""
     calls = evidence.calls
     spoke = (calls["first_ns"] >= 0) & (calls["outcome"] <= Outcome.HTTP_ERROR)
-    spoke &= sightings.sent(evidence)
+    spoke &= sightings.attempted(evidence)
     spoke[slow] = False
     return np.asarray(spoke)
 

@@ -48,11 +48,15 @@ def _watched(evidence: Evidence, vitals: list[VitalsEntry]) -> Finding:
     at_ns = dead[0].at_ns
     calls = evidence.calls
     flying: Indices = np.flatnonzero(
-        sightings.sent(evidence)
+        sightings.attempted(evidence)
         & (calls["outcome"] == Outcome.TRANSPORT_ERROR)
-        & (calls["done_ns"] >= max((v.at_ns for v in vitals if v.at_ns < at_ns), default=0))
+        & (
+            sightings.ended_ns(evidence)
+            >= max((v.at_ns for v in vitals if v.at_ns < at_ns), default=0)
+        )
     )
-    first = flying[np.argsort(calls["done_ns"][flying], kind="stable")][: sightings.EVIDENCE_MAX]
+    began_ns = sightings.began_ns(evidence)
+    first = flying[np.argsort(began_ns[flying], kind="stable")][: sightings.EVIDENCE_MAX]
     return _crashed(
         fault=sightings.fault_at(evidence, at_ns),
         observed=1.0,
@@ -65,10 +69,11 @@ def _watched(evidence: Evidence, vitals: list[VitalsEntry]) -> Finding:
 def _knocked(evidence: Evidence) -> Finding:
     """Look for the longest row of control calls that nobody answered the door for."""
     calls = evidence.calls
-    control = np.flatnonzero(sightings.sent(evidence) & (calls["treated"] == 0))
+    control = np.flatnonzero(sightings.attempted(evidence) & (calls["treated"] == 0))
     if not len(control):
         return sightings.unknown(_CRASH, _CRASH.unseen)
-    control = control[np.argsort(calls["done_ns"][control], kind="stable")]
+    began_ns = sightings.began_ns(evidence)
+    control = control[np.argsort(began_ns[control], kind="stable")]
     reason = calls["reason"][control]
     refused = reason == Reason.CONNECT_REFUSED
     dropped = np.isin(reason, (Reason.RESET, Reason.CLOSED_EARLY, Reason.SEND_FAILED))
@@ -77,7 +82,7 @@ def _knocked(evidence: Evidence) -> Finding:
         start, length = _longest(np.asarray(hit, dtype=np.bool_))
         row = control[start : start + length]
         if length >= needed and len(np.unique(calls["session"][row])) >= _SESSIONS_MIN:
-            at_ns = int(calls["done_ns"][row[0]])
+            at_ns = int(began_ns[row[0]])
             return _crashed(
                 fault=sightings.fault_at(evidence, at_ns),
                 observed=float(length),

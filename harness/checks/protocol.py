@@ -128,7 +128,7 @@ def _mute_sessions(evidence: Evidence) -> list[int]:
     calls = evidence.calls
     if evidence.era != "legacy" or not len(calls):
         return []
-    real = sightings.sent(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
+    real = sightings.attempted(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
     ok = real & (calls["outcome"] == Outcome.OK)
     refused = real & (calls["status"] == _BAD_REQUEST) & (calls["outcome"] != Outcome.WRONG)
     # A kind of call that is never answered is refused for what it asks, by any session.
@@ -180,7 +180,7 @@ def malformed(evidence: Evidence) -> tuple[Finding, ...]:
     plain or HTML body under a 4xx or 5xx, are well-formed refusals.
     """
     calls = evidence.calls
-    answered = sightings.sent(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
+    answered = sightings.attempted(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
     answered &= calls["outcome"] <= Outcome.HTTP_ERROR
     answered &= ~sightings.struck(evidence, lambda fault: isinstance(fault, _CUTS))
     broken = calls["outcome"] == Outcome.PROTOCOL_ERROR

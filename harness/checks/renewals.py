@@ -79,7 +79,7 @@ def forgotten(evidence: Evidence, made: Renewals) -> Indices:
     more, while of all their other calls at most 2 % fail.
     """
     calls = evidence.calls
-    judged = sightings.sent(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
+    judged = sightings.attempted(evidence) & sightings.fit(evidence) & (calls["attempt"] > 0)
     judged &= (calls["last"] == 1) & ~sightings.struck(evidence, _is_network)
     failed = np.isin(calls["outcome"], (Outcome.TOOL_ERROR, Outcome.WRONG)) & judged
     judged &= np.isin(calls["call"], np.unique(calls["call"][failed]))

@@ -22,9 +22,11 @@ from harness.verdict import Finding
 
 EVIDENCE_MAX: Final = 10
 BLAME_RATIO_MIN: Final = 2.0
+GRACE_NS: Final = 5_000_000_000  # after the deadline, before a call is given up as a hang
 UNFIT: Final = (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
 
 Windows = NDArray[np.int16]
+Times = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +41,34 @@ class Rule:
     unit: str = "calls"
 
 
-def sent(evidence: Evidence) -> Mask:
-    """Tell which attempts left the client."""
-    return np.asarray(
-        (evidence.calls["sent_ns"] >= 0) & (evidence.calls["outcome"] != Outcome.UNSENT)
+def attempted(evidence: Evidence) -> Mask:
+    """Tell which attempts were made, whether or not a connection was there to send them on."""
+    return np.asarray(evidence.calls["outcome"] != Outcome.UNSENT)
+
+
+def began_ns(evidence: Evidence) -> Times:
+    """Give when each attempt was sent; where nothing could be sent, when it was due."""
+    calls = evidence.calls
+    return np.where(calls["sent_ns"] >= 0, calls["sent_ns"], calls["due_ns"])
+
+
+def ended_ns(evidence: Evidence) -> Times:
+    """Give when each attempt ended: with its reply, or at the latest when waiting for one did.
+
+    Only a reply leaves a stamp. Without one the wait may have lasted to the deadline, and a hang
+    or a timeout to the end of the grace after it.
+    """
+    calls = evidence.calls
+    began = began_ns(evidence)
+    deadline_ns = np.full(
+        len(evidence.plan.calls), evidence.scenario.client.deadline_s * 1e9, dtype=np.int64
     )
+    np.maximum.at(deadline_ns, evidence.settled["call"], evidence.deadline_ns)
+    wait_ns = deadline_ns[calls["call"]]
+    waited = np.isin(calls["outcome"], (Outcome.HANG, Outcome.TIMEOUT))
+    wait_ns = np.where(waited, wait_ns + GRACE_NS, wait_ns)
+    wait_ns = np.where(calls["sent_ns"] >= 0, wait_ns, 0)
+    return np.where(calls["done_ns"] >= 0, calls["done_ns"], began + wait_ns)
 
 
 def fit(evidence: Evidence) -> Mask:
@@ -53,12 +78,11 @@ def fit(evidence: Evidence) -> Mask:
 
 def overlaps(evidence: Evidence, window: WindowSpan) -> Mask:
     """Tell which attempts were in flight at any moment of a window, whichever their arm."""
-    calls = evidence.calls
     return np.asarray(
         window.injected
-        & (calls["sent_ns"] >= 0)
-        & (calls["sent_ns"] < window.healed_ns)
-        & (calls["done_ns"] >= window.start_ns)
+        & attempted(evidence)
+        & (began_ns(evidence) < window.healed_ns)
+        & (ended_ns(evidence) >= window.start_ns)
     )
 
 
@@ -119,7 +143,7 @@ def judge(
     if not bad.any():
         return (passed(rule, int(judged.sum())),)
     calls = evidence.calls
-    weight = calls["done_ns"] - calls["due_ns"] if weight is None else weight
+    weight = ended_ns(evidence) - calls["due_ns"] if weight is None else weight
     windows = in_force(evidence) if windows is None else windows
     blamed = np.where(bad, windows, 0)
     bare = judged & (windows == 0)

@@ -91,6 +91,19 @@ def test_a_wait_while_nothing_could_pass_is_the_networks(fault: Fault) -> None:
     assert cases.one(answers.hang(cases.run(fault, spoil=hanging((11.0, 21.0))))).ruling == "pass"
 
 
+def test_a_hang_leaves_no_stamp_and_is_still_known_to_have_lasted() -> None:
+    """Sent before the blackhole came and never answered: it waited through the fault."""
+
+    def unstamped(made: Calls) -> None:
+        hanging((11.0, 11.9))(made)
+        hung = made["outcome"] == Outcome.HANG
+        made["first_ns"][hung] = made["done_ns"][hung] = -1
+
+    assert cases.one(answers.hang(cases.run(TcpBlackhole(), spoil=unstamped))).ruling == "pass"
+    finding = cases.one(answers.hang(cases.run(TcpLatency(), spoil=unstamped)))
+    assert (finding.ruling, finding.fault) == ("fail", "1:tcp-latency")
+
+
 def test_a_hang_that_begins_after_the_fault_is_the_servers() -> None:
     """What outlives the blackhole is not its doing."""
     finding = cases.one(answers.hang(cases.run(TcpBlackhole(), spoil=hanging(cases.RECOVERY))))

@@ -24,7 +24,9 @@ def nobody_there(reason: Reason, count: int, *, treated: int = 0, sessions: int 
         order = np.flatnonzero(chosen)
         order = order[np.argsort(made["done_ns"][order], kind="stable")][:count]
         end(made, order, Outcome.TRANSPORT_ERROR, reason)
-        made["first_ns"][order] = -1
+        made["first_ns"][order] = made["done_ns"][order] = -1
+        if reason is Reason.CONNECT_REFUSED:
+            made["sent_ns"][order] = -1
 
     return spoil
 
@@ -68,6 +70,8 @@ def test_a_target_that_nobody_watches_crashed_when_its_address_went_dead(
     finding = cases.one(lifecycle.crash(cases.run(spoil=nobody_there(reason, count))))
     assert finding.ruling == ruling
     assert finding.fault == ""
+    if ruling == "fail":
+        assert "from 5.0 s on" in finding.why
 
 
 def test_a_closed_port_of_the_treated_arm_is_the_fault_itself() -> None:
