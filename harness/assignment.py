@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from harness.plan import Plan
 from harness.session.access import Access, Doors
 
 
@@ -28,9 +29,14 @@ class Assignment:
     access: Access
     tools: tuple[dict[str, Any], ...]
 
-    def numbers(self, sessions: int) -> range:
-        """Give the sessions that this worker hosts."""
-        return range(self.worker - 1, sessions, self.workers)
+    def numbers(self, plan: Plan) -> tuple[int, ...]:
+        """Give the sessions that this worker hosts: its even share of either arm.
+
+        No worker may host one arm alone, or its own manners would pass for the arm's.
+        """
+        by_arm = sorted(plan.sessions, key=lambda planned: (planned.arm, planned.session))
+        mine = by_arm[self.worker - 1 :: self.workers]
+        return tuple(sorted(planned.session for planned in mine))
 
 
 _ADAPTER: TypeAdapter[Assignment] = TypeAdapter(Assignment)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import RigError, TargetError, UsageError
 from harness.scenario.records import ParallelStep, Scenario
+from harness.wire.endpoint import Endpoint
 
 FILES_SPARE = 256  # listeners, logs, the journal, Locust
 
@@ -29,8 +30,9 @@ def check_target(url: str, allowed: Collection[str]) -> None:
     """Refuse a target outside loopback that nobody allowed.
 
     Raises:
-        TargetError: naming the flag that allows it.
+        TargetError: naming the flag that allows it; or when it is no URL that can be spoken to.
     """
+    Endpoint.from_url(url)
     host = urlsplit(url).hostname or ""
     if host in allowed or is_loopback(host):
         return

@@ -76,8 +76,9 @@ class Recent:
     def add(self, sums: dict[str, ArmTally]) -> None:
         """Close one interval."""
         for arm in ARMS:
-            self._last[arm].append(sums[arm])
-            self.total[arm].add(sums[arm])
+            part = sums.get(arm, ArmTally())
+            self._last[arm].append(part)
+            self.total[arm].add(part)
 
     def window(self, arm: str, intervals: int) -> ArmTally:
         """Sum up the last intervals of one arm."""

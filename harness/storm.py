@@ -77,14 +77,17 @@ class Status:
 class Ending:
     """Why a run ends, set once by whoever is first."""
 
+    clock: RunClock
     stop: anyio.Event = field(default_factory=anyio.Event)
     how: How = "completed"
     why: str = ""
+    at_ns: int = 0
 
     def call(self, how: How, why: str) -> None:
         """End the run: faults first, then the load."""
         if not self.stop.is_set():
             self.how, self.why = how, why
+            self.at_ns = self.clock.now_ns()
             self.stop.set()
 
 
@@ -126,7 +129,8 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
         RigError: when the load generator does not come up.
     """
     scenario, plan, rig = stage.loaded.scenario, stage.plan, stage.rig
-    clock, recent, ending = RunClock(), Recent(), Ending()
+    clock, recent = RunClock(), Recent()
+    ending = Ending(clock)
     with JournalWriter(stage.folder) as writer:
         async with _offering(stage, clock, writer, recent) as offering:
             clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
@@ -158,13 +162,15 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
                 beside.start_soon(_watch_control, scenario, recent, ending)
                 beside.start_soon(_show, clock, status, on_status)
                 try:
-                    async with anyio.create_task_group() as storm:
-                        storm.start_soon(chaos.conduct, ending.stop)
-                        why = await offering.offer(ending.stop)
+                    async with anyio.create_task_group() as together:
+                        # Whatever ends the run ends the faults first, then the load.
+                        halt = anyio.Event()
+                        together.start_soon(_break_things, chaos, ending, halt)
+                        why = await offering.offer(halt)
                         if why:
                             ending.call("aborted", why)
-                        elif clock.now_ns() >= plan.end_ns or not chaos.in_force:
-                            ending.stop.set()
+                        ended_ns = ending.at_ns or clock.now_ns()
+                        ending.stop.set()
                 finally:
                     beside.cancel_scope.cancel()
             if rig.ledger is not None:
@@ -172,8 +178,7 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
                 _copy_ledger(rig.ledger, clock, writer)
         totals = offering.totals()
         writer.append(
-            RunEntry(at_ns=clock.now_ns(), edge="ended", how=ending.how, why=ending.why),
-            sync=True,
+            RunEntry(at_ns=ended_ns, edge="ended", how=ending.how, why=ending.why), sync=True
         )
     merge(stage.folder)
     return Ran(
@@ -243,6 +248,13 @@ async def _offering(
         listeners.append(local.on_batch)
         await stack.enter_async_context(host)
         yield local
+
+
+async def _break_things(chaos: Chaos, ending: Ending, halt: anyio.Event) -> None:
+    """Conduct the faults; once they are healed and the run is over, let the load end too."""
+    await chaos.conduct(ending.stop)
+    await ending.stop.wait()
+    halt.set()
 
 
 # --- beside the storm -----------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Worker:
         self.part = part
         self.scenario = overrides.load(part.text, part.file).scenario
         self.plan = plans.make(self.scenario)
-        self.numbers = part.numbers(len(self.plan.sessions))
+        self.numbers = part.numbers(self.plan)
         self.started = anyio.Event()
         self.finished = anyio.Event()
         self.clock = RunClock()
@@ -94,7 +94,7 @@ class Worker:
             case "start":
                 self.clock.origin_ns = int(data["origin_ns"])
                 self.started.set()
-                if not len(self.numbers):
+                if not self.numbers:
                     self.finished.set()
             case "stop":
                 self._stopped = True
