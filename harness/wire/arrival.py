@@ -88,20 +88,16 @@ class Arrival:
         in_event = pieces is not None and pieces.sse is not None and pieces.sse.in_event
         return bool(self.body or in_event or (pieces is not None and pieces.pending))
 
-    def take_whole(self, data: bytes, now_ns: int) -> bool:
+    def take_whole(self, data: bytes, now_ns: int, known: KnownHead) -> bool:
         """Read the first segment if it is all of a plain reply; False leaves it to `Pieces`.
 
         Raises:
             BrokenReplyError: the segment's head is malformed.
         """
         self.first_ns = now_ns
-        if not data.startswith(_OK_LINE):
+        if not data.startswith(known.raw) and not known.learn(data):
             return False
-        end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_BYTES)
-        if end < 0:
-            return False
-        head = parse_small_head(data[:end])
-        start = end + 4
+        head, start = known.head, len(known.raw)
         if head.whole:
             if head.length != len(data) - start:
                 return False
@@ -116,6 +112,31 @@ class Arrival:
         self.head = head
         self.reply_bytes = len(data)
         self.done_ns = now_ns
+        return True
+
+
+class KnownHead:
+    """The last head of a connection: servers repeat theirs, and comparing is cheap."""
+
+    __slots__ = ("head", "raw")
+
+    def __init__(self) -> None:
+        self.raw = b"\0"  # begins no reply
+        self.head = Head()
+
+    def learn(self, data: bytes) -> bool:
+        """Read the head that `data` begins with; False when it is not a small and whole 200.
+
+        Raises:
+            BrokenReplyError: the head is malformed.
+        """
+        if not data.startswith(_OK_LINE):
+            return False
+        end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_BYTES)
+        if end < 0:
+            return False
+        self.head = parse_small_head(data[:end])
+        self.raw = data[: end + 4]
         return True
 
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol, cast
 
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
-from harness.wire.arrival import Arrival, Pieces
+from harness.wire.arrival import Arrival, KnownHead, Pieces
 from harness.wire.deadlines import EXACT_NS, NEVER_NS, Sweep
 from harness.wire.http import BrokenReplyError
 from harness.wire.limits import KIB, Limits
@@ -66,8 +66,8 @@ class Connection(asyncio.Protocol):
     """Sends one request at a time; what came of it is in `arrival` once its future has resolved."""
 
     __slots__ = (
-        "_done", "_drain", "_loop", "_owner", "_paused", "_salvage", "_sending", "_timers",
-        "_transport", "arrival", "expires_ns", "stage",
+        "_done", "_drain", "_known_head", "_loop", "_owner", "_paused", "_salvage", "_sending",
+        "_timers", "_transport", "arrival", "expires_ns", "stage",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self._timers: list[asyncio.TimerHandle] | None = None
         self._salvage: Salvage | None = None
+        self._known_head = KnownHead()
         self._paused = False
         self._sending = False
         self.arrival = Arrival(0)
@@ -188,7 +189,7 @@ class Connection(asyncio.Protocol):
         arrival = self.arrival
         try:
             if self.stage is _BUSY and arrival.first_ns < 0:
-                if arrival.take_whole(data, now_ns):
+                if arrival.take_whole(data, now_ns, self._known_head):
                     head = arrival.head
                     if self._timers is None and not self._sending and head and head.keep_alive:
                         # The hot path: what `_finish` does, for the plainest of calls.

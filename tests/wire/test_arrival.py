@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from harness.clock import RunClock
 from harness.outcome import Outcome, Reason
-from harness.wire.arrival import Arrival, Pieces
+from harness.wire.arrival import Arrival, KnownHead, Pieces
 from harness.wire.endpoint import Endpoint
 from harness.wire.http import BrokenReplyError
 from harness.wire.limits import Limits
@@ -39,7 +39,7 @@ def _read(reply: bytes, cuts: list[int], *, closed: bool) -> tuple[Outcome, Reas
             if over:
                 break
             if arrival.first_ns < 0:
-                if arrival.take_whole(segment, now_ns):
+                if arrival.take_whole(segment, now_ns, KnownHead()):
                     over = True
                     continue
                 arrival.pieces = Pieces(arrival, _LIMITS, pool)
