@@ -21,6 +21,7 @@ from harness.phases import Evidence, Mask, WindowSpan
 from harness.verdict import Finding
 
 EVIDENCE_MAX: Final = 10
+TOOLS_NAMED_MAX: Final = 3
 BLAME_RATIO_MIN: Final = 2.0
 GRACE_NS: Final = 5_000_000_000  # after the deadline, before a call is given up as a hang
 UNFIT: Final = (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
@@ -177,7 +178,8 @@ def _fail(
     calls = evidence.calls[offenders]
     tools = sorted({evidence.plan.calls[code] for code in np.unique(calls["call"])})
     when = f"under {fault}" if fault else "with no fault to blame"
-    where = f" ({', '.join(tools[:3])}{', …' if len(tools) > 3 else ''})"  # noqa: PLR2004
+    more = ", …" if len(tools) > TOOLS_NAMED_MAX else ""
+    where = f" ({', '.join(tools[:TOOLS_NAMED_MAX])}{more})"
     return Finding(
         verdict=rule.verdict,
         ruling="fail",

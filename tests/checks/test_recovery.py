@@ -128,17 +128,18 @@ def renewed(*sessions: int, at_s: float = 13.0, expires_s: float = 60.0) -> list
 
 def found_lost(*sessions: int, at_s: float = 13.1) -> list[SessionEntry]:
     """Say that some sessions were answered 404 at their next call, and opened anew."""
-    return [
-        SessionEntry(
-            at_ns=round((at_s + late_s) * S),
-            session=number,
-            edge=edge,  # type: ignore[arg-type]
-            era="legacy",
-            why=why,
+    at_ns = round(at_s * S)
+    edges: list[SessionEntry] = []
+    for number in sessions:
+        edges += (
+            SessionEntry(
+                at_ns=at_ns, session=number, edge="lost", era="legacy", why="http 404 session"
+            ),
+            SessionEntry(
+                at_ns=at_ns + 20 * journals.MS, session=number, edge="reopened", era="legacy"
+            ),
         )
-        for number in sessions
-        for edge, late_s, why in (("lost", 0.0, "http 404 session"), ("reopened", 0.02, ""))
-    ]
+    return edges
 
 
 def expiring(
