@@ -60,14 +60,17 @@ def bite(evidence: Evidence, window: WindowSpan) -> Bite:
 def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
     """Look for what only the fault can have caused: misbehaving attempts, replaced tokens."""
     acted = int(np.count_nonzero(evidence.calls["window"] == window.window))
-    if acted:
-        words = f"{acted} calls, counted in the journal"
-        return Bite(bit=True, count=acted, unit="calls", exposure=words)
     renewed = _renewed(evidence, window)
-    if renewed:
-        words = f"{renewed} tokens replaced, counted in the journal"
-        return Bite(bit=True, count=renewed, unit="tokens", exposure=words)
-    return None
+    if not acted and not renewed:
+        return None
+    hits = ((acted, "calls"), (renewed, "tokens replaced"))
+    words = " and ".join(f"{count} {what}" for count, what in hits if count)
+    return Bite(
+        bit=True,
+        count=acted or renewed,
+        unit="calls" if acted else "tokens",
+        exposure=f"{words}, counted in the journal",
+    )
 
 
 def _renewed(evidence: Evidence, window: WindowSpan) -> int:
