@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic_core import to_json
@@ -25,26 +24,11 @@ from harness.wire.receipts import read_receipt, read_unconnected, read_withheld
 from harness.wire.reply import Reply
 from harness.wire.resume import can_resume, resume_stream
 from harness.wire.schemas import SchemaBook
+from harness.wire.stats import WireStats
 
 Era = Literal["auto", "legacy", "modern"]
 CANCEL_NS: Final = NS_PER_S  # how long a courtesy message after a hang may take
 ANSWERS_MAX: Final = 8  # answers to server requests under way at once, per client
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WireStats:
-    """What one client has carried so far; sizes in bytes."""
-
-    connections_opened: int
-    bytes_in: int
-    bytes_out: int
-    foreign_messages: int  # notifications, server requests, responses to other ids
-    duplicate_replies: int
-    server_requests: int
-    streams_left_open: int  # replies whose stream the server did not end with them
-    listening: Listening
-    listen_messages: int
-    listen_reconnects: int
 
 
 class WireClient:
@@ -193,14 +177,10 @@ class WireClient:
         body = encode_request(call_id, method, params)
         head = b"%b%bContent-Length: %d\r\n\r\n" % (head, headers, len(body))
         call = Call(call_id, method, name, deadline_ns, len(head) + len(body))
-        expires_ns = deadline_ns + self._grace_ns
-        pool = self._pool
-        connection = pool.take()
-        if connection is None:
-            opened = await pool.connect(deadline_ns)
-            if isinstance(opened, Unconnected):
-                return read_unconnected(opened)
-            connection = opened
+        expires_ns, pool = deadline_ns + self._grace_ns, self._pool
+        connection = pool.take() or await pool.connect(deadline_ns)
+        if isinstance(connection, Unconnected):
+            return read_unconnected(connection)
         try:
             if vanish_after_ns is not None:
                 connection.vanish_later(vanish_after_ns)
@@ -209,8 +189,7 @@ class WireClient:
             else:
                 arrival = await (await connection.send_large(call_id, head, body, expires_ns))
         except BaseException:
-            # The agent gave up: in the modern era the close is the cancel, and in both the
-            # connection's next bytes belong to nobody.
+            # The agent gave up. In the modern era the close is the cancel.
             connection.abort()
             raise
         if arrival.reason:
