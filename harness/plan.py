@@ -33,9 +33,12 @@ _WORD: Final = 1 << 64
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class PlannedStep:
-    """One step of one session, due at a moment of the run."""
+    """One step of one session, due at a moment of the run.
+
+    Not frozen, which would cost a microsecond a call; nobody changes one all the same.
+    """
 
     session: int
     index: int  # 0, 1, 2, ... within the session; (session, index) names the logical call
@@ -96,6 +99,7 @@ class Plan:
         planned = self.sessions[session]
         sizes = self.together[planned.agent]
         due_ns = planned.first_due_ns
+        nonce = self.marks.nonce
         index = 0
         while due_ns < planned.end_ns:
             position = 0
@@ -103,15 +107,14 @@ class Plan:
                 if due_ns >= planned.end_ns:
                     return
                 yield tuple(
-                    PlannedStep(
-                        session=session,
-                        index=index + member,
-                        position=position + member,
-                        due_ns=due_ns,
-                        nonce=self.nonce(session, index + member),
-                    )
-                    for member in range(size)
-                )
+                    [
+                        PlannedStep(
+                            session, index + member, position + member, due_ns,
+                            nonce(session, index + member),
+                        )
+                        for member in range(size)
+                    ]
+                )  # fmt: skip
                 index += size
                 position += size
                 due_ns += planned.pace_ns

@@ -1,0 +1,160 @@
+"""One session's identity over its life: tokens taken, renewed by policy, and what each is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import anyio
+
+from harness.clock import NS_PER_S, Clock
+from harness.errors import SquallError
+from harness.journal import JournalWriter, TokenEntry
+from harness.outcome import Auth, Outcome
+from harness.plan import Plan, PlannedSession
+from harness.session.conduct import Conduct
+from harness.session.credential import Credential
+from harness.wire.reply import Reply
+
+DEFAULT_LEEWAY_S: Final = 1.0  # clock skew granted before a token counts as expired
+
+
+class Standing(NamedTuple):
+    """What the credential is worth at a moment, and the behaviour and window behind it."""
+
+    auth: Auth
+    behaviour: str = ""
+    window: int = 0
+
+
+OPEN_TARGET: Final = Standing(Auth.NONE_NEEDED)
+GOOD: Final = Standing(Auth.VALID)
+
+
+@dataclass(eq=False)
+class Identity:
+    """A session's credential, its renewals, and its treatment by the identity faults."""
+
+    credential: Credential | None
+    planned: PlannedSession
+    plan: Plan
+    conduct: Conduct
+    clock: Clock
+    writer: JournalWriter
+    present: Callable[[str], None]  # puts a token on every further request
+
+    def __post_init__(self) -> None:
+        """Begin without a token."""
+        self._treated = self.planned.arm == "treated"
+        self._reauthorized = 0
+        self._renewing = anyio.Lock()
+
+    @property
+    def serial(self) -> int:
+        """How many tokens there have been; tells the caller's token from a newer one."""
+        return self.credential.serial if self.credential else 0
+
+    def renews_on_refusal(self) -> bool:
+        """Whether the policy answers a 401 with a renewal."""
+        return self.credential is not None and self.credential.renews_on_refusal()
+
+    async def have(self) -> bool:
+        """Have a token, where the target wants one."""
+        credential = self.credential
+        if credential is None:
+            return True
+        if credential.token:
+            self._reauthorized = self.conduct.reauthorize_serial
+            self.present(credential.token)
+            return True
+        return await self._take(credential.obtain, "minted")
+
+    async def renew(self, serial: int) -> bool:
+        """Replace token number `serial`; another call of this session may have done so already."""
+        credential = self.credential
+        if credential is None or not credential.renewable:
+            return False
+        async with self._renewing:
+            if credential.serial != serial:
+                return True
+            return await self._take(credential.renew, "renewed")
+
+    def wants_renewal(self) -> bool:
+        """Whether the refresh policy, or a fault, asks for a new token before the next call."""
+        credential = self.credential
+        if credential is None or not credential.renewable:
+            return False
+        if self._treated and self._reauthorized != self.conduct.reauthorize_serial:
+            return True
+        return credential.due(self.clock.now_ns()) and not (self._treated and self._sloppy())
+
+    def _sloppy(self) -> bool:
+        """Whether this session is one of those that use their token until it is refused."""
+        overdue = self.conduct.get("overdue_token")
+        if overdue is None:
+            return False
+        return self.plan.draw(overdue.kind, self.planned.session, 0) < overdue.share
+
+    async def _take(
+        self, obtain: Callable[[], Awaitable[None]], edge: Literal["minted", "renewed"]
+    ) -> bool:
+        credential = self.credential
+        assert credential is not None
+        session = self.planned.session
+        self._reauthorized = self.conduct.reauthorize_serial
+        try:
+            await obtain()
+        except SquallError as error:
+            self.writer.append(
+                TokenEntry(
+                    at_ns=self.clock.now_ns(), session=session, edge="failed", why=str(error)[:200]
+                )
+            )
+            return False
+        self.present(credential.token)
+        self.writer.append(
+            TokenEntry(
+                at_ns=self.clock.now_ns(),
+                session=session,
+                edge=edge,
+                expires_ns=credential.expires_ns,
+                serial=credential.serial,
+            )
+        )
+        return True
+
+    def standing(self, *, leeway: bool = True) -> Standing:
+        """Judge the credential at this moment.
+
+        With `leeway`, it counts as invalid only once nobody may trust it any longer.
+        """
+        credential = self.credential
+        if credential is None:
+            return OPEN_TARGET
+        if not self.conduct.active and credential.expires_ns < 0:
+            return GOOD
+        now_ns = self.clock.now_ns()
+        overdue = self.conduct.get("overdue_token") if self._treated else None
+        leeway_s = (overdue.after_s if overdue else DEFAULT_LEEWAY_S) if leeway else 0.0
+        if 0 <= credential.expires_ns < now_ns - leeway_s * NS_PER_S:
+            if overdue is None:
+                return Standing(Auth.EXPIRED)
+            return Standing(Auth.EXPIRED, "overdue_token", overdue.window)
+        revoked = self.conduct.get("revoked_token") if self._treated else None
+        if revoked is not None and credential.minted_ns < self.conduct.since_ns("revoked_token"):
+            grace_s = revoked.after_s if leeway else 0.0
+            if now_ns > self.conduct.since_ns("revoked_token") + grace_s * NS_PER_S:
+                return Standing(Auth.REVOKED, "revoked_token", revoked.window)
+        return GOOD
+
+    def standing_after(self, reply: Reply, before: Standing) -> Standing:
+        """Judge the credential again in the light of a reply that was not what was asked for.
+
+        Within the leeway a server may accept a token that has just run out and may refuse it, and
+        a refusal then is one of an invalid token.
+        """
+        if before.auth is not Auth.VALID or reply.outcome is Outcome.OK or not reply.status:
+            return before
+        strict = self.standing(leeway=False)
+        return before if strict.auth is Auth.VALID else strict
