@@ -29,6 +29,7 @@ def headline(
     sessions: Mapping[str, int],
     calls: Mapping[str, int],
     effects: Mapping[str, int],
+    losses: Mapping[str, int],
 ) -> str:
     """Give the ruling, then the score, then what to know first."""
     parts = [_WORDS[code]]
@@ -36,7 +37,7 @@ def headline(
         parts.append(f"score {score.points:.0f} ({score.low:.0f}-{score.high:.0f})")
     match code:
         case Exit.PASS:
-            told = _tally(faults, sessions, calls, effects)
+            told = _tally(faults, sessions, calls, effects, losses)
         case Exit.FAIL:
             told = _failure(findings, limits)
         case _:
@@ -50,18 +51,27 @@ def _tally(
     sessions: Mapping[str, int],
     calls: Mapping[str, int],
     effects: Mapping[str, int],
+    losses: Mapping[str, int],
 ) -> str:
-    losses = [
+    """Count what there was and what it cost: by the faults alone, and by the server."""
+    parts = [
+        f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}",
+        f"{sum(calls.values()):,} calls",
+    ]
+    if losses["unpreventable"]:
+        parts.append(f"{losses['unpreventable']:,} lost where no server could have answered")
+    owed = [
         f"{count:,} {what}"
         for what, count in (
+            ("calls lost by the server", losses["preventable"]),
             ("sessions lost", sessions["lost"]),
             ("sessions reopened", sessions["reopened"]),
             ("effects doubled", effects["doubled"]),
         )
         if count
     ]
-    struck = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
-    return f"{struck}, {sum(calls.values()):,} calls, {', '.join(losses) or 'nothing lost'}"
+    nothing = "nothing else lost" if losses["unpreventable"] else "nothing lost"
+    return ", ".join([*parts, *(owed or [nothing])])
 
 
 def _failure(findings: Sequence[Finding], limits: Sequence[Limit]) -> str:

@@ -84,6 +84,7 @@ def judge(evidence: Evidence, *, name: str = "") -> Judgement:
             sessions=counted_sessions,
             calls=counted_calls,
             effects=counted_effects,
+            losses=recovery.losses(evidence),
         ),
         score=scored.overall,
         faults=faults,

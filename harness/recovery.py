@@ -89,6 +89,19 @@ def unpreventable(evidence: Evidence) -> Mask:
     return lost
 
 
+def losses(evidence: Evidence) -> dict[str, int]:
+    """Count the calls without an answer that somebody waited for, by who could have helped it.
+
+    `unpreventable`: no server could have answered. `preventable`: all others.
+    """
+    missed = ~evidence.ok & ~evidence.excused & ~evidence.rightly_refused
+    beyond = unpreventable(evidence)
+    return {
+        "unpreventable": int(np.count_nonzero(missed & beyond)),
+        "preventable": int(np.count_nonzero(missed & ~beyond)),
+    }
+
+
 # --- the way back ---------------------------------------------------------------------------
 
 

@@ -60,11 +60,12 @@ def _write(judgement: Judgement) -> bytes:
 
 
 def test_a_good_run_passes_and_says_so_in_a_line() -> None:
-    """Ruling, score with its interval, and that nothing was lost."""
+    """Ruling, score with its interval, and what was lost."""
     found = judge(_run(TcpLatency(), TcpReset()), name="first_storm")
     assert (found.ruling, found.exit_code) == ("pass", Exit.PASS)
     assert found.headline == (
-        "PASS  score 100 (100-100)  first_storm: 2 faults, 4,122 calls, nothing lost"
+        "PASS  score 100 (100-100)  first_storm: 2 faults, 4,122 calls, "
+        "400 lost where no server could have answered, nothing else lost"
     )
     assert [fault.ruling for fault in found.faults] == ["pass", "pass"]
     assert all(fault.bit and fault.healed for fault in found.faults)
@@ -73,6 +74,17 @@ def test_a_good_run_passes_and_says_so_in_a_line() -> None:
     assert found.latency_answered
     assert found.era == "legacy"
     assert found.seed == 7
+
+
+def test_what_the_faults_cost_is_told_apart_from_what_the_server_lost() -> None:
+    """A pass is no claim that nobody lost a call."""
+    cut = judge(_run(TcpReset()))
+    assert cut.headline.endswith("400 lost where no server could have answered, nothing else lost")
+    lost = judge(_run(TcpLatency(), spoil=_fail_treated(13.0, 13.1)))
+    assert lost.exit_code == Exit.PASS
+    count = lost.calls["http_error"]
+    assert 0 < count < 20
+    assert lost.headline.endswith(f"calls, {count} calls lost by the server")
 
 
 def test_judging_twice_gives_the_same_bytes() -> None:
@@ -297,6 +309,7 @@ def test_a_consequence_does_not_take_the_headline() -> None:
         sessions={},
         calls={},
         effects={},
+        losses={},
     )
     assert shown == "FAIL  crash under 1:x: the process died (and 1 more)"
     hard = replace(findings[0], verdict="double-exec", hard=True, cause="", why="twice")
@@ -311,5 +324,6 @@ def test_a_consequence_does_not_take_the_headline() -> None:
         sessions={},
         calls={},
         effects={},
+        losses={},
     )
     assert shown.startswith("FAIL  double-exec under 1:x: twice (and 2 more)")
