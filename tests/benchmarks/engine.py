@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import Final, Protocol
 from tests.benchmarks.rounds import ARGUMENTS, SESSIONS, Round
 
 WAIT_S: Final = 60
+WAITED_SHARE_MAX: Final = 0.1  # above it, foreign work on the core spoils the caches
 PATHS: Final = ("json", "sse", "sse3")
 HEADER: Final = (
     f"{'engine':<24}{'us/call min':>12}{'median':>9}{'calls/CPU-s':>13}"
@@ -81,6 +84,7 @@ class Driver:
     def __init__(self, mode: Mode, url: str) -> None:
         self.name = mode.name
         self.process = _python(mode.module, url, *mode.arguments, cpu=0)
+        self.waited_shares: list[float] = []
         line = _read_line(self.process)
         assert line == "ready", f"{mode.name}: {line!r}"
 
@@ -88,8 +92,11 @@ class Driver:
         """One round."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
+        before_s = _waited_s(self.process.pid)
         self.process.stdin.flush()
-        return Round(**json.loads(_read_line(self.process)))
+        measured = Round(**json.loads(_read_line(self.process)))
+        self.waited_shares.append((_waited_s(self.process.pid) - before_s) / seconds)
+        return measured
 
 
 class Wrk:
@@ -148,9 +155,23 @@ def _pin(pid: int, cpu: int) -> None:
 
 def _read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    assert line, f"{process.args!r} ended without a word"
+    watchdog = threading.Timer(WAIT_S, process.kill)
+    watchdog.start()
+    try:
+        line = process.stdout.readline().strip()
+    finally:
+        watchdog.cancel()
+    assert line, f"{process.args!r} ended without a word, or said none in {WAIT_S} s"
     return line
+
+
+def _waited_s(pid: int) -> float:
+    """How long the process was ready and had no core; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
+    except OSError:
+        return 0.0
+    return int(fields[1]) / 1e9
 
 
 @contextlib.contextmanager
@@ -162,7 +183,10 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=WAIT_S)
 
 
-def _compare(path: str, origin: str, rounds: int, seconds: float) -> dict[str, list[Round]]:
+def _compare(
+    path: str, origin: str, rounds: int, seconds: float
+) -> tuple[dict[str, list[Round]], float]:
+    """The rounds of each engine, and the median share of time that drivers waited for a core."""
     url = f"{origin}/{path}"
     with contextlib.ExitStack() as stack:
         engines: list[Engine] = []
@@ -181,10 +205,13 @@ def _compare(path: str, origin: str, rounds: int, seconds: float) -> dict[str, l
         for _ in range(rounds):
             for engine in engines:
                 measured[engine.name].append(engine.run(seconds))
-    return measured
+        waits = [
+            one for engine in engines if isinstance(engine, Driver) for one in engine.waited_shares
+        ]
+    return measured, statistics.median(waits)
 
 
-def _table(path: str, measured: dict[str, list[Round]]) -> list[str]:
+def _table(path: str, measured: dict[str, list[Round]], waited_share: float) -> list[str]:
     def best_us(name: str) -> float | None:
         rounds = measured.get(name)
         return min(1e6 / one.calls_per_cpu_s for one in rounds) if rounds else None
@@ -203,7 +230,8 @@ def _table(path: str, measured: dict[str, list[Round]]) -> list[str]:
             f"{name:<24}{least_us:>12.2f}{statistics.median(costs_us):>9.2f}"
             f"{1e6 / statistics.median(costs_us):>13,.0f}{of_wrk:>9}{of_locust:>16}"
         )
-    return [*lines, ""]
+    trust = "" if waited_share < WAITED_SHARE_MAX else ": TOO BUSY, do not trust these figures"
+    return [*lines, f"drivers waited for a core {waited_share:.0%} of the time{trust}", ""]
 
 
 def _weigh(origin: str, sessions: int) -> str:
@@ -218,24 +246,31 @@ def main() -> None:
     """Run every mode on every path, weigh a session, print one report and write it to --out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS))
     parser.add_argument("--memory-sessions", type=int, default=2000, help="0 leaves it out")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    lines = [f"{SESSIONS} keep-alive sessions, {options.rounds} rounds of {options.seconds} s"]
+    out = io.StringIO()
+
+    def tell(*lines: str) -> None:
+        text = "\n".join(lines) + "\n"
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        out.write(text)
+
+    tell(f"{SESSIONS} keep-alive sessions, {options.rounds} rounds of {options.seconds} s")
     if shutil.which("wrk") is None:
-        lines.append("MISSING: wrk is not installed, so no ratio to it can be given")
+        tell("MISSING: wrk is not installed, so no ratio to it can be given")
     with _ended(_python("tests.benchmarks.fast_server", cpu=1)) as server:
         origin = f"http://127.0.0.1:{_read_line(server)}"
         for path in options.paths:
-            lines += _table(path, _compare(path, origin, options.rounds, options.seconds))
+            measured, waited_share = _compare(path, origin, options.rounds, options.seconds)
+            tell(*_table(path, measured, waited_share))
         if options.memory_sessions:
-            lines.append(_weigh(origin, options.memory_sessions))
-    text = "\n".join(lines)
-    sys.stdout.write(text + "\n")
+            tell(_weigh(origin, options.memory_sessions))
     if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        options.out.write_text(out.getvalue(), encoding="utf-8")
 
 
 if __name__ == "__main__":
