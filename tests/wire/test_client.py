@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from anyio import fail_after
+from anyio import fail_after, move_on_after
 
 from harness.outcome import EndedBy, Outcome, Reason
 from harness.wire.limits import Limits
@@ -249,6 +249,23 @@ async def test_a_connection_that_is_never_accepted_times_out() -> None:
             with fail_after(WAIT_S):
                 reply = await call(client)
     assert (reply.outcome, reply.reason) == (Outcome.TRANSPORT_ERROR, Reason.CONNECT_TIMEOUT)
+
+
+async def test_a_call_cancelled_while_it_connects_leaves_nothing_behind() -> None:
+    """The socket that was under way is closed, and the client goes on."""
+    with socket.socket() as listener, _sockets(4) as fillers:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        async with connected(f"http://127.0.0.1:{address[1]}/mcp") as client:
+            with fail_after(WAIT_S):
+                with move_on_after(0.1) as scope:
+                    await call(client)
+                assert scope.cancelled_caught
+                assert client.stats.connections_opened == 0
 
 
 async def test_a_name_that_does_not_resolve_is_a_failed_connection() -> None:

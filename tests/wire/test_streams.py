@@ -210,3 +210,21 @@ async def test_a_flood_of_server_requests_is_answered_within_a_bound() -> None:
         assert len(client._answers or ()) <= 8
         await client.close(deadline_ns=0)
     assert server.connections <= 9
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome"),
+    [("2025-03-26", Outcome.OK), ("2025-11-25", Outcome.PROTOCOL_ERROR)],
+)
+async def test_a_batch_in_an_event_is_read_where_its_version_had_batches(
+    version: str, outcome: Outcome
+) -> None:
+    """2025-03-26 alone allows several messages at once."""
+
+    def made(request: Request) -> bytes:
+        return _stream(event(b"[" + _NOTE + b"," + response(request.message["id"]) + b"]"))
+
+    async with serving(answering(made)) as server, connected(server.url) as client:
+        client.adopt("legacy", version=version)
+        with fail_after(WAIT_S):
+            assert (await call(client)).outcome is outcome
