@@ -18,7 +18,6 @@ TEST_LINES_MAX: Final = 600  # a list of cases is read one case at a time
 LONGER: Final[dict[str, str]] = {
     "harness/journal.py": "entries, their writer and their reader: one format, changed together",
     "harness/rig/toxiproxy.py": "the one typed face of an untyped library, errors and gaps and all",
-    "harness/session/life.py": "one agent's life is one state machine, and its states share it",
 }
 
 FORBIDDEN: Final = {
