@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from harness.guard import check_target
 from harness.rig import server, toxiproxy
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
+from harness.rig.standing import standing
 from harness.scenario.records import Auth, LaunchTarget, ReferenceTarget, Scenario, UrlTarget
 from harness.session.access import Access, Doors
 from harness.session.authority import Authority, discover
@@ -137,6 +138,9 @@ async def build(
     """
     logs = folder / "logs"
     async with AsyncExitStack() as stack:
+        # The issuer and the proxy come up side by side; the target has to know the issuer.
+        wanted = toxiproxy.serve(url=toxiproxy_url, log_dir=logs)
+        proxying = await stack.enter_async_context(standing(wanted))
         issuer = await _issuer(stack, scenario, logs)
         ledger = folder / "ledger.sqlite" if isinstance(scenario.target, ReferenceTarget) else None
         target = await _target(stack, scenario, issuer, ledger=ledger, logs=logs)
@@ -144,7 +148,7 @@ async def build(
         bearer = _bearer(scenario.auth)
         await server.probe(target.url, headers=bearer)
         upstream = _upstream(target.url)
-        proxies = await stack.enter_async_context(toxiproxy.serve(url=toxiproxy_url, log_dir=logs))
+        proxies = await proxying.ready()
         doors = [
             await proxies.create_proxy(f"squall-{run_id}-{arm}", upstream=upstream) for arm in ARMS
         ]
@@ -258,6 +262,10 @@ async def _access(auth: Auth | None, url: str, issuer: Issuer | None) -> Access:
         if status != httpx.codes.UNAUTHORIZED:
             return Access()  # it serves anybody; `no-token` has nothing to withhold there
         authority = await discover(http, url, challenge)
+    if (
+        issuer is not None
+    ):  # squall's own issuer grants what the scenario says, so that is asked for
+        authority = replace(authority, scopes=tuple(auth.scopes.split()))
     return Access(
         authority=authority,
         clients=await _clients(auth, authority, issuer),

@@ -6,21 +6,24 @@ a cancellation nor an error on the way out can leave a fault in force.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Literal
 
 import anyio
 
 from faults.fault import Fault
-from faults.levers import Exposure, FaultError, Levers
-from harness.clock import Clock
+from faults.levers import Exposure, FaultError, Injection, Levers, NotUndoneError
+from harness.clock import NS_PER_S, Clock
 from harness.journal import FaultEntry, JournalWriter
 from harness.plan import Plan, PlannedWindow
 from harness.scenario.records import Scenario
 
-HEAL_S = 20.0  # a fault that cannot be undone in this time counts as not healed
-T = TypeVar("T")
+LOOK_S: Final = 1.0  # how often an injector is asked, for the live view, what it has hit so far
+HEAL_S: Final = 20.0  # a fault that cannot be applied, or undone, in this time will not be
+ASK_S: Final = 6.0  # meanwhile the fault lasts
+NOTHING: Final = Exposure(count=0, unit="calls", source="none")
+Edge = Literal["intended", "injected", "healing", "healed", "failed", "not_healed"]
 
 
 class Chaos:
@@ -44,6 +47,7 @@ class Chaos:
         self._clock = clock
         self._run_id = run_id
         self.in_force: dict[int, str] = {}
+        self.exposures: dict[int, Exposure] = {}  # of the windows in force, about a second old
         self.not_healed: list[str] = []
 
     async def conduct(self, stop: anyio.Event) -> None:
@@ -59,26 +63,66 @@ class Chaos:
             return
         self._note(planned, fault, "intended", sync=True)
         name = f"squall-{self._run_id}-{planned.window}"
-        exposure = Exposure(count=0, unit="calls", source="none")
+        force = fault.inject(self._levers(planned.window), name)
         try:
-            async with _shielded(fault.inject(self._levers(planned.window), name)) as injection:
-                self.in_force[planned.window] = fault.kind
-                self._note(planned, fault, "injected")
-                try:
-                    await self._until(planned.end_ns, stop)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        exposure = await _ask(injection.exposure)
-                        self._note(planned, fault, "healing", exposure=exposure)
+            with anyio.fail_after(HEAL_S, shield=True):
+                injection = await force.__aenter__()
         except (FaultError, TimeoutError) as error:
-            injected = planned.window in self.in_force
-            self._note(planned, fault, "not_healed" if injected else "failed", error=str(error))
-            if injected:
-                self.not_healed.append(f"{planned.window}:{fault.kind}: {error}")
-        else:
-            self._note(planned, fault, "healed", exposure=exposure)
+            self._note(planned, fault, "failed", error=_words(error))
+            if isinstance(error, NotUndoneError):
+                self._confess(planned, fault, error)
+            return
+        self.in_force[planned.window] = fault.kind
+        try:
+            self._note(planned, fault, "injected")
+            await self._hold(planned, injection, stop)
         finally:
-            self.in_force.pop(planned.window, None)
+            with anyio.CancelScope(shield=True):
+                await self._heal(planned, fault, force, injection)
+
+    async def _hold(self, planned: PlannedWindow, injection: Injection, stop: anyio.Event) -> None:
+        """Wait for the window's end, and look now and then at what it has hit so far."""
+
+        async def look() -> None:
+            while True:
+                self.exposures[planned.window] = await _ask(injection)
+                await self._clock.sleep_until(self._clock.now_ns() + round(LOOK_S * NS_PER_S))
+
+        async with anyio.create_task_group() as looking:
+            looking.start_soon(look)
+            await self._until(planned.end_ns, stop)
+            looking.cancel_scope.cancel()
+
+    async def _heal(
+        self,
+        planned: PlannedWindow,
+        fault: Fault,
+        force: AbstractAsyncContextManager[Injection],
+        injection: Injection,
+    ) -> None:
+        """Note what was hit, undo the fault whatever comes of that, and note how it went."""
+        exposure = NOTHING
+        healed = False
+        try:
+            exposure = await _ask(injection)
+            self._note(planned, fault, "healing", exposure=exposure)
+        finally:
+            try:
+                with anyio.fail_after(HEAL_S):
+                    await force.__aexit__(None, None, None)
+                healed = True
+            except (FaultError, TimeoutError) as error:
+                self._confess(planned, fault, error)
+            finally:
+                self.in_force.pop(planned.window, None)
+                self.exposures.pop(planned.window, None)
+        if healed:
+            self._note(planned, fault, "healed", exposure=exposure)
+
+    def _confess(self, planned: PlannedWindow, fault: Fault, error: Exception) -> None:
+        """Say that a fault may still be in force; known to the caller before it is written."""
+        self.not_healed.append(f"{planned.window}:{fault.kind}: {_words(error)}")
+        self._note(planned, fault, "not_healed", error=_words(error), sync=True)
 
     async def _until(self, at_ns: int, stop: anyio.Event) -> None:
         """Wait for a moment of the run, or for the end of it."""
@@ -96,7 +140,7 @@ class Chaos:
         self,
         planned: PlannedWindow,
         fault: Fault,
-        edge: Any,
+        edge: Edge,
         *,
         exposure: Exposure | None = None,
         error: str = "",
@@ -118,26 +162,14 @@ class Chaos:
         )
 
 
-async def _ask(exposure: Callable[[], Any]) -> Exposure:
+async def _ask(injection: Injection) -> Exposure:
     """Ask what was hit; an injector that will not say has hit nothing that can be proven."""
     try:
-        answer: Exposure = await exposure()
-    except FaultError:
-        return Exposure(count=0, unit="calls", source="none")
-    return answer
+        with anyio.fail_after(ASK_S):
+            return await injection.exposure()
+    except (FaultError, TimeoutError):
+        return NOTHING
 
 
-@asynccontextmanager
-async def _shielded(manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """Enter and leave `manager` where no cancellation reaches, within a bounded time."""
-    with anyio.CancelScope(shield=True), anyio.fail_after(HEAL_S):
-        value = await manager.__aenter__()
-    failure: BaseException | None = None
-    try:
-        yield value
-    except BaseException as error:  # noqa: BLE001  carried past the healing, then raised again
-        failure = error
-    with anyio.CancelScope(shield=True), anyio.fail_after(HEAL_S):
-        await manager.__aexit__(None, None, None)
-    if failure is not None:
-        raise failure
+def _words(error: Exception) -> str:
+    return str(error) or f"the lever did not answer within {HEAL_S:g} s"

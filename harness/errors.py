@@ -6,6 +6,7 @@
     ├── TargetError      the server under test cannot be reached, or is not an MCP server
     ├── RigError         something squall builds around the target would not start
     ├── JournalError     a run folder cannot be read as a journal
+    ├── InterruptedRunError  a signal came before any load was offered
     └── NotHealedError   a fault could not be proven undone; outranks everything
 
 A message says what was expected, what came, where, and the mend.
@@ -79,6 +80,12 @@ class RigError(SquallError):
 
 class JournalError(SquallError):
     """A run folder is missing, or does not hold a readable journal."""
+
+
+class InterruptedRunError(SquallError):
+    """A signal ended the set-up; no load was offered and nothing was left behind."""
+
+    exit_code: ClassVar[Exit] = Exit.INTERRUPTED
 
 
 class NotHealedError(SquallError):

@@ -60,6 +60,7 @@ class Host:
             trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
         )
         self._meter = HealthMeter(worker=writer.worker, clock=clock)
+        self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
         self._left = anyio.Event()  # set whenever a session leaves
         self._stage = Stage(
@@ -140,7 +141,9 @@ class Host:
     def _book(self) -> None:
         """Hand the finished calls of the last second to the file, the meter and the listener."""
         batch: Calls = np.frombuffer(bytes(self._writer.buffer), dtype=CALL_DTYPE)
-        self._writer.append(self._meter.entry(batch, sessions=self.living))
+        health = self._meter.entry(batch, sessions=self.living)
+        self.lag_ms = health.lag_p99_ms
+        self._writer.append(health)
         self._writer.flush()
         self._on_batch(batch)
 

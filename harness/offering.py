@@ -58,6 +58,10 @@ class Offering(Protocol):
         """How many sessions live now, as far as is known."""
         ...
 
+    def lag_ms(self) -> float | None:
+        """How late the generator's own timers were in the last second: the 99th percentile."""
+        ...
+
     def totals(self) -> tuple[int, int]:
         """Locust's own count of requests and failures."""
         ...
@@ -165,6 +169,10 @@ class LocalOffering:
         """How many sessions live now."""
         return self.host.living
 
+    def lag_ms(self) -> float | None:
+        """How late this process's timers were in the last second."""
+        return self.host.lag_ms
+
     def totals(self) -> tuple[int, int]:
         """Locust's own count of requests and failures."""
         assert self._locust is not None
@@ -226,6 +234,7 @@ class WorkerOffering:
         self._done: dict[int, int] = {}
         self._lost: set[int] = set()
         self._living: dict[int, int] = {}
+        self._lags_ms: dict[int, float] = {}
         self._changed = anyio.Event()
         count = self.assignment.workers
         opens_ns = [session.open_ns for session in self.plan.sessions]
@@ -307,6 +316,10 @@ class WorkerOffering:
         """How many sessions the workers last said they had."""
         return sum(self._living.values())
 
+    def lag_ms(self) -> float | None:
+        """How late the timers of the worst worker were."""
+        return max(self._lags_ms.values(), default=None)
+
     def totals(self) -> tuple[int, int]:
         """Locust's own count of requests and failures."""
         assert self._locust is not None
@@ -315,6 +328,8 @@ class WorkerOffering:
     def _hear(self, kind: str, data: Any) -> None:
         if kind == "tally":
             self._living[data["worker"]] = data["living"]
+            if data["lag_ms"] is not None:
+                self._lags_ms[data["worker"]] = data["lag_ms"]
             self.on_tally(restore(data["sums"]))
         elif data.get("say") == "done":
             number = int(data["worker"])
@@ -330,6 +345,7 @@ class WorkerOffering:
         if number not in self._lost:
             self._lost.add(number)
             self._living.pop(number, None)
+            self._lags_ms.pop(number, None)
             self._entry(number, "lost", why=why)
 
     def _entry(self, worker: int, edge: Any, *, calls: int = 0, why: str = "") -> None:

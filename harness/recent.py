@@ -23,6 +23,7 @@ class ArmTally:
     calls: int = 0
     errors: int = 0
     buckets: dict[int, int] = field(default_factory=dict)
+    behaved: dict[int, int] = field(default_factory=dict)  # fault window -> attempts it made bad
 
     def add(self, other: ArmTally) -> None:
         """Take another tally in."""
@@ -30,6 +31,8 @@ class ArmTally:
         self.errors += other.errors
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        for window, count in other.behaved.items():
+            self.behaved[window] = self.behaved.get(window, 0) + count
 
     def quantile_ms(self, share: float) -> float | None:
         """Milliseconds below which this share of the calls ended; None without calls."""
@@ -45,7 +48,7 @@ class ArmTally:
 
 
 def tally(batch: Calls) -> dict[str, ArmTally]:
-    """Sum a batch of attempts up by arm; only settled calls count."""
+    """Sum a batch of attempts up by arm; only settled calls count as calls."""
     last = batch[batch["last"] == 1]
     refused = (last["status"] == 401) & (last["auth"] > Auth.VALID)  # noqa: PLR2004  rightly
     sums: dict[str, ArmTally] = {}
@@ -57,10 +60,13 @@ def tally(batch: Calls) -> dict[str, ArmTally]:
         buckets, counts = np.unique(
             np.floor(np.log2(micros) * BUCKETS_PER_DOUBLING).astype(int), return_counts=True
         )
+        asked = batch["window"][(batch["treated"] == code) & (batch["window"] > 0)]
+        windows, hits = np.unique(asked, return_counts=True)
         sums[arm] = ArmTally(
             calls=len(mine),
             errors=int(np.count_nonzero(bad)),
             buckets=dict(zip(buckets.tolist(), counts.tolist(), strict=True)),
+            behaved=dict(zip(windows.tolist(), hits.tolist(), strict=True)),
         )
     return sums
 
@@ -90,14 +96,19 @@ class Recent:
 
 def dump(sums: dict[str, ArmTally]) -> dict[str, Any]:
     """Make a tally fit for a message between processes."""
-    return {arm: [part.calls, part.errors, part.buckets] for arm, part in sums.items()}
+    return {
+        arm: [part.calls, part.errors, part.buckets, part.behaved] for arm, part in sums.items()
+    }
 
 
 def restore(data: dict[str, Any]) -> dict[str, ArmTally]:
     """Read what `dump` made."""
     return {
         arm: ArmTally(
-            calls=part[0], errors=part[1], buckets={int(key): n for key, n in part[2].items()}
+            calls=part[0],
+            errors=part[1],
+            buckets={int(key): n for key, n in part[2].items()},
+            behaved={int(key): n for key, n in part[3].items()},
         )
         for arm, part in data.items()
     }

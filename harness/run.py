@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 
 from harness import assembly, facts, guard, overrides, preflight
 from harness import plan as plans
-from harness.errors import NotHealedError
+from harness.errors import NotHealedError, SquallError, UsageError
+from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.scenario.load import Loaded
 from harness.storm import Ran, Stage, Status, storm
@@ -39,16 +42,31 @@ class Order:
 async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     """Run a scenario and give its folder; the journal in it is closed and ready to be judged.
 
+    A run that is refused before any load leaves no folder behind, unless a part of the rig has
+    said in its log why it would not start: then the error names it.
+
     Raises:
         TargetError, RigError, UsageError: before any load was offered.
+        InterruptedRunError: a signal came before any load was offered.
         NotHealedError: when a part of the rig could not be shown to be gone.
     """
-    scenario = order.loaded.scenario
     guard.check_platform()
-    guard.raise_file_limit(guard.files_needed(scenario, order.workers))
+    guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers))
+    folder = _folder(order)
+    try:
+        async with interruptible() as interruption:
+            return await _conduct(order, on_status, folder, interruption)
+    except SquallError as error:
+        _clear_away(folder, error)
+        raise
+
+
+async def _conduct(
+    order: Order, on_status: Callable[[Status], None], folder: Path, interruption: Interruption
+) -> Ran:
+    scenario = order.loaded.scenario
+    run_id = folder.name.rpartition("-")[2]
     plan = plans.make(scenario)
-    run_id = secrets.token_hex(4)
-    folder = _folder(order, run_id)
     known = facts.gather(
         command=order.command, seed=scenario.seed, era=scenario.era, name=order.loaded.name
     )
@@ -80,6 +98,7 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
                     run_id=run_id,
                     workers=order.workers,
                     web_port=order.web_port,
+                    interruption=interruption,
                 ),
                 on_status,
             )
@@ -91,12 +110,31 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     return ran
 
 
-def _folder(order: Order, run_id: str) -> Path:
+def _folder(order: Order) -> Path:
+    """Make the run's folder.
+
+    Raises:
+        UsageError: when it cannot be made.
+    """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = order.out / f"{order.loaded.name}-{stamp}-{run_id}"
-    (folder / "logs").mkdir(parents=True)
-    (folder / SCENARIO).write_text(order.loaded.text, encoding="utf-8")
+    folder = order.out / f"{order.loaded.name}-{stamp}-{secrets.token_hex(4)}"
+    try:
+        (folder / LOGS).mkdir(parents=True)
+        (folder / SCENARIO).write_text(order.loaded.text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {order.out}: {error.strerror or error}; name another with --out"
+        ) from error
     return folder
+
+
+def _clear_away(folder: Path, error: SquallError) -> None:
+    """Remove the folder of a run that was not to be, unless the error tells to look into it."""
+    if isinstance(error, NotHealedError) or str(folder) in str(error):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()  # when it was made for this run alone
 
 
 def _write_facts(folder: Path, known: dict[str, Any]) -> None:

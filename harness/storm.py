@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,9 @@ from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.chaos import Chaos
 from harness.clock import NS_PER_S, RunClock
+from harness.errors import RigError
 from harness.host import Host
+from harness.interruption import Interruption
 from harness.journal import (
     Calls,
     EffectEntry,
@@ -59,6 +60,7 @@ class Stage:
     run_id: str
     workers: int
     web_port: int | None
+    interruption: Interruption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,9 @@ class Status:
     total_s: float
     phase: str
     faults: tuple[str, ...]
+    exposure: str  # what the faults in force have hit so far, as in "412 connections"
     sessions: int
+    lag_ms: float | None  # the generator's own
     recent: Recent
 
 
@@ -133,6 +137,7 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
     ending = Ending(clock)
     with JournalWriter(stage.folder) as writer:
         async with _offering(stage, clock, writer, recent) as offering:
+            stage.interruption.arm(lambda name: ending.call("interrupted", name))
             clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
             writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
 
@@ -157,7 +162,6 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
                 return _status(plan, clock, chaos, offering=offering, recent=recent)
 
             async with anyio.create_task_group() as beside:
-                beside.start_soon(_watch_signals, ending)
                 beside.start_soon(_sample_vitals, rig.pid, clock, writer)
                 beside.start_soon(_watch_control, scenario, recent, ending)
                 beside.start_soon(_show, clock, status, on_status)
@@ -260,12 +264,6 @@ async def _break_things(chaos: Chaos, ending: Ending, halt: anyio.Event) -> None
 # --- beside the storm -----------------------------------------------------------------------
 
 
-async def _watch_signals(ending: Ending) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        async for number in received:
-            ending.call("interrupted", signal.Signals(number).name)
-
-
 async def _sample_vitals(pid: int | None, clock: RunClock, writer: JournalWriter) -> None:
     """Sample the target's process tree; only a target that squall launched has one."""
     if pid is None:
@@ -321,9 +319,20 @@ def _status(
         total_s=plan.end_ns / NS_PER_S,
         phase=phase_at(plan, now_ns),
         faults=tuple(f"{number}:{kind}" for number, kind in chaos.in_force.items()),
+        exposure=", ".join(filter(None, (_hit(chaos, recent, one) for one in chaos.in_force))),
         sessions=offering.living(),
+        lag_ms=offering.lag_ms(),
         recent=recent,
     )
+
+
+def _hit(chaos: Chaos, recent: Recent, window: int) -> str:
+    """Say what a fault has hit: by its injector, else by the calls that it made misbehave."""
+    seen = chaos.exposures.get(window)
+    if seen is not None and seen.count:
+        return f"{seen.count:,} {seen.unit}"
+    behaved = sum(part.behaved.get(window, 0) for part in recent.total.values())
+    return f"{behaved:,} calls" if behaved else ""
 
 
 def phase_at(plan: Plan, now_ns: int) -> str:
@@ -346,7 +355,7 @@ def _copy_ledger(file: Path, clock: RunClock, writer: JournalWriter) -> None:
     """Bring what the dependency saw into the journal, on the run's clock."""
     try:
         executions = ledger.read(file)
-    except OSError as error:
+    except RigError as error:
         writer.append(NoteEntry(at_ns=clock.now_ns(), text=f"the ledger cannot be read: {error}"))
         return
     append_all(

@@ -133,7 +133,13 @@ class Worker:
         """Give what has come since the last report; called in Locust's thread."""
         sums, self._sums = self._sums, {}
         living = self.host.living if self.host is not None else 0
-        return {"worker": self.part.worker, "living": living, "sums": dump(sums)}
+        lag_ms = self.host.lag_ms if self.host is not None else None
+        return {
+            "worker": self.part.worker,
+            "living": living,
+            "lag_ms": lag_ms,
+            "sums": dump(sums),
+        }
 
 
 async def _main(line: bytes) -> None:

@@ -35,7 +35,7 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
         ScenarioError: when its copy of the scenario was damaged.
     """
     evidence, facts = read(folder)
-    judgement = judge(evidence)
+    judgement = judge(evidence, name=str(facts.get("scenario", "")))
     if not_healed:
         judgement = replace(
             judgement,

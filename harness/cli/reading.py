@@ -23,8 +23,8 @@ RUN = click.Path(path_type=Path, file_okay=False)
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json and nothing else.")
 def judge(folder: Path, *, as_json: bool) -> int:
     """Judge a run again from its journal; the same journal gives the same bytes."""
-    evidence, _ = read(folder)
-    judgement = judge_evidence(evidence)
+    evidence, facts = read(folder)
+    judgement = judge_evidence(evidence, name=str(facts.get("scenario", "")))
     if as_json:
         click.echo(verdict(judgement), nl=False)
     else:

@@ -17,7 +17,7 @@ import anyio
 import click
 
 from harness.cli.conclusion import Conclusion, conclude
-from harness.errors import Exit, UsageError
+from harness.errors import Exit, SquallError, UsageError
 from harness.overrides import Overrides
 from harness.run import Order, conduct
 from harness.scenario.load import Loaded
@@ -134,7 +134,11 @@ def run(scenarios: tuple[str, ...], **flags: Any) -> int:
     loaded = [_load(name, overrides) for name in scenarios]
     if len(loaded) > 1 and (options.json or options.junit):
         raise UsageError("--json and --junit take one scenario; every run folder has its own")
-    codes = [_one(each, overrides, options) for each in loaded]
+    codes: list[Exit] = []
+    for each in loaded:
+        codes.append(_one(each, overrides, options))
+        if codes[-1] is Exit.INTERRUPTED:
+            break  # whoever says stop means all of them
     return int(next(code for code in _WORST_FIRST if code in codes))
 
 
@@ -180,7 +184,15 @@ def _load(name: str, overrides: Overrides) -> Loaded:
 
 
 def _one(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
-    """Run one scenario to its verdict line."""
+    """Run one scenario to its verdict line, or say why it was not run."""
+    try:
+        return _judged(loaded, overrides, options)
+    except SquallError as error:  # the other scenarios may still be run
+        click.echo(f"squall: {error}", err=True)
+        return error.exit_code
+
+
+def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
     order = Order(
         loaded=loaded,
         overrides=overrides,
@@ -238,7 +250,9 @@ def _snapshot(status: Status) -> LiveSnapshot:
         calls=sum(part.calls for part in total),
         errors=sum(part.errors for part in total),
         rate_per_s=float(sum(part.calls for part in last)),
+        exposure=status.exposure,
         sessions=status.sessions,
+        lag_ms=status.lag_ms,
         arms=tuple(
             ArmSnapshot(arm=arm, p50_ms=part.quantile_ms(0.5), p99_ms=part.quantile_ms(0.99))
             for arm, part in recent.items()

@@ -25,8 +25,19 @@ REAP_S = 5.0  # how long a killed process may take to be collected
 LINE_LIMIT_BYTES = 64 * 1024  # a line before the ready line that is longer than this is an error
 TAIL_BYTES = 600  # how much of the child's last words an error quotes
 
-# The shell waits for the end of our pipe and then ends the program, which reads nothing itself.
-_LEASH = 'exec 3<&0; "$@" 3<&- </dev/null & child=$!; cat <&3 >/dev/null; kill "$child"; wait'
+# The shell ends the program when our pipe ends, for it reads nothing itself. It ends itself when
+# the program does, with its status, for the death of a target has to be seen at once; and hands
+# SIGTERM on and waits, for a program that is told to end may have something to put away.
+_LEASH = """
+exec 3<&0
+"$@" 3<&- </dev/null & child=$!
+trap 'kill "$child" 2>/dev/null' TERM
+{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null &
+exec 3<&-
+wait "$child"; status=$?
+while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
+exit "$status"
+"""
 
 
 def leashed(argv: Sequence[str]) -> tuple[str, ...]:
@@ -96,7 +107,7 @@ async def child(
         async with anyio.create_task_group() as group:
             try:
                 rest = await _await_ready(
-                    running, process, ready, ready_s=ready_s, sink=sink, argv=argv
+                    running, process, ready, ready_s=ready_s, sink=sink, argv=argv, log=log
                 )
                 group.start_soon(_drain, process.stdout, rest, sink)
                 yield running
@@ -135,6 +146,7 @@ async def _await_ready(
     ready_s: float,
     sink: BinaryIO,
     argv: Sequence[str],
+    log: Path | None,
 ) -> bytes:
     """Read up to the ready line; give back what was read after it."""
     if ready is None:
@@ -156,14 +168,14 @@ async def _await_ready(
                 rest = line + await process.stdout.receive()
     except TimeoutError:
         raise RigError(
-            f"{_named(argv)} did not say {ready!r} within {ready_s:g} s{_last_words(sink)}"
+            f"{_named(argv)} did not say {ready!r} within {ready_s:g} s{_last_words(sink, log)}"
         ) from None
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
         with anyio.move_on_after(1):
             await process.wait()
         raise RigError(
             f"{_named(argv)} ended before it was ready (status {process.returncode})"
-            f"{_last_words(sink)}"
+            f"{_last_words(sink, log)}"
         ) from None
 
 
@@ -173,12 +185,13 @@ def _named(argv: Sequence[str]) -> str:
     return " -m ".join([Path(argv[0]).name, *module])
 
 
-def _last_words(sink: BinaryIO) -> str:
-    """The end of what the child wrote, for an error's sentence."""
+def _last_words(sink: BinaryIO, log: Path | None) -> str:
+    """The end of what the child wrote, for an error's sentence, and where the rest is."""
     size = sink.seek(0, os.SEEK_END)
     sink.seek(max(0, size - TAIL_BYTES))
     words = sink.read().decode(errors="replace").strip()
-    return f"; its last words: {words}" if words else ""
+    rest = f" (all of them in {log})" if log is not None else ""
+    return f"; its last words{rest}: {words}" if words else ""
 
 
 def _keep(sink: BinaryIO, piece: bytes) -> None:

@@ -17,7 +17,7 @@ import psutil
 
 from harness.errors import RigError
 from harness.rig.probe import probe
-from harness.rig.process import Child, child
+from harness.rig.process import Child, child, leashed
 
 __all__ = ["Target", "launch", "probe", "reference"]
 
@@ -25,21 +25,6 @@ READY = "listening "
 READY_S = 20.0
 POLL_S = 0.05
 GONE_S = 2.0  # how long the processes of a killed group may take to vanish
-
-
-# Ends the program when our pipe ends, as `process.leashed` does. And ends itself when the program
-# does, with its status, for the death of a target has to be seen at once; and hands SIGTERM on and
-# waits, for a target that is told to end may have something to put away.
-_LEASH = """
-exec 3<&0
-"$@" 3<&- </dev/null & child=$!
-trap 'kill "$child" 2>/dev/null' TERM
-{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null &
-exec 3<&-
-wait "$child"; status=$?
-while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
-exit "$status"
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +57,7 @@ async def launch(
         raise RigError(
             f"expected a program to launch, but {argv[0]!r} is none; give its path, or install it"
         )
-    held = ("sh", "-c", _LEASH, "leash", *argv)
+    held = leashed(argv)
     if url is None:
         async with (
             _whole_group() as group,
