@@ -27,6 +27,8 @@ Codes = NDArray[np.int16]
 DROPPED: Final = -1
 BASELINE: Final = 0
 UNAUTHORIZED: Final = 401
+# A connection that breaks leaves no stamp on its call; by then the call had waited so long at most.
+_UNSTAMPED_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +146,16 @@ class Evidence:
             exposed = (
                 (phase != DROPPED)
                 & (calls["sent_ns"] >= 0)
-                & (calls["done_ns"] > starts_ns[following])
+                & (self._ended_ns(calls) > starts_ns[following])
             )
             phase = np.where(exposed, into[following], phase)
         return phase.astype(np.int16, copy=False)
+
+    def _ended_ns(self, calls: Calls) -> NDArray[np.int64]:
+        """Give when each call ended; without a reply's stamp, how long it may have been waiting."""
+        waited = np.isin(calls["outcome"], (Outcome.TIMEOUT, Outcome.HANG))
+        wait_ns = np.where(waited, int(self.scenario.client.deadline_s * 1e9), _UNSTAMPED_NS)
+        return np.where(calls["done_ns"] >= 0, calls["done_ns"], calls["sent_ns"] + wait_ns)
 
     @cached_property
     def _edges(self) -> tuple[NDArray[np.int64], Codes]:

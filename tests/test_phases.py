@@ -6,7 +6,7 @@ import numpy as np
 
 from faults.agent import ClientVanish
 from faults.network import TcpLatency, TcpReset
-from harness.journal import RunEntry
+from harness.journal import NEVER_NS, RunEntry
 from harness.outcome import Auth, EndedBy, Outcome, Reason
 from harness.phases import BASELINE, DROPPED, evidence, fault_code, recovery_code
 from tests import journals
@@ -52,6 +52,18 @@ def test_a_call_in_flight_when_the_fault_came_belongs_to_the_fault() -> None:
     made = journals.calls(2, due_s=[11.9, 11.9], took_ms=[50.0, 500.0])
     found = evidence(of, by, journals.journal(journals.fault_window(by, TcpReset()), made))
     assert found.phase.tolist() == [BASELINE, fault_code(1)]
+
+
+def test_a_call_whose_connection_broke_when_the_fault_came_belongs_to_the_fault() -> None:
+    """No reply, no stamp: it may have waited a second, a timed out one its whole deadline."""
+    of = journals.scenario(journals.window(TcpReset()), client={"deadline": "4s"})
+    by = journals.plan(of)
+    made = journals.calls(4, due_s=[7.5, 8.5, 10.5, 11.9])
+    journals.end(made, [0, 1], Outcome.TIMEOUT, ended_by=EndedBy.DEADLINE)
+    journals.end(made, [2, 3], Outcome.TRANSPORT_ERROR, Reason.RESET)
+    made["done_ns"] = NEVER_NS
+    found = evidence(of, by, journals.journal(journals.fault_window(by, TcpReset()), made))
+    assert found.phase.tolist() == [BASELINE, fault_code(1), BASELINE, fault_code(1)]
 
 
 def test_a_run_cut_short_has_its_phases_cut_at_its_end() -> None:
