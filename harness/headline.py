@@ -61,12 +61,12 @@ def _tally(
     if losses["unpreventable"]:
         parts.append(f"{losses['unpreventable']:,} lost where no server could have answered")
     owed = [
-        f"{count:,} {what}"
-        for what, count in (
-            ("calls lost by the server", losses["preventable"]),
-            ("sessions lost", sessions["lost"]),
-            ("sessions reopened", sessions["reopened"]),
-            ("effects doubled", effects["doubled"]),
+        f"{count:,} {what if count == 1 else f'{what}s'} {became}"
+        for what, became, count in (
+            ("call", "lost by the server", losses["preventable"]),
+            ("session", "lost", sessions["lost"]),
+            ("session", "reopened", sessions["reopened"]),
+            ("effect", "doubled", effects["doubled"]),
         )
         if count
     ]

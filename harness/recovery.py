@@ -26,7 +26,7 @@ _CALLS_A_SLICE: Final = 20
 _SLICES_MIN: Final = 4
 _GRACE_NS: Final = 5_000_000_000  # after which a hung call is given up, beyond its deadline
 _TAIL: Final = 0.05
-_ONE_SLOW_OF: Final = 5  # one slow call of so few is no relapse
+_CHANCE_Z: Final = 1.645  # one-sided 95 %: what chance alone brings is no relapse
 
 Whole = NDArray[np.int64]
 
@@ -90,11 +90,11 @@ def unpreventable(evidence: Evidence) -> Mask:
 
 
 def losses(evidence: Evidence) -> dict[str, int]:
-    """Count the calls without an answer that somebody waited for, by who could have helped it.
+    """Count the calls of all phases that somebody waited for in vain, by who could have helped it.
 
     `unpreventable`: no server could have answered. `preventable`: all others.
     """
-    missed = ~evidence.ok & ~evidence.excused & ~evidence.rightly_refused
+    missed = ~evidence.ok & evidence.counted
     beyond = unpreventable(evidence)
     return {
         "unpreventable": int(np.count_nonzero(missed & beyond)),
@@ -193,12 +193,15 @@ def time_to_recover(
 ) -> NDArray[np.float64]:
     """Give seconds from heal to the first of three good slices in a row; -1 where there is none.
 
+    A slice is good when its calls were answered like the baseline's, and when no more of them were
+    slow than chance allows where the baseline's twentieth is: 1 of 5, 3 of 25, 8 of 100.
+
     The arrays are (runs, slices): totals over the sessions, weighted or not.
     """
     good = (
         (calls > 0)
         & (answered >= sliced.answered_share_min * calls)
-        & (slow <= np.maximum(np.floor(calls * _TAIL + 1e-9), calls >= _ONE_SLOW_OF))
+        & (slow <= np.floor(calls * _TAIL + _CHANCE_Z * np.sqrt(calls * _TAIL * (1 - _TAIL))))
     )
     starts = max(0, good.shape[1] - STEADY_SLICES + 1)
     steady = np.ones((len(good), starts), dtype=np.bool_)

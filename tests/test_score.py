@@ -211,6 +211,26 @@ def test_a_handful_of_calls_a_second_does_not_look_like_a_relapse() -> None:
     assert recovery.recovery_s(found, found.phases.windows[0]) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("slow", "seconds"), [(3, 0.0), (4, recovery.NEVER_S)], ids=["chance", "too many"]
+)
+def test_only_more_slow_calls_than_chance_brings_are_a_relapse(slow: int, seconds: float) -> None:
+    """A machine that hiccups for a tenth of a second catches three calls of twenty-five."""
+    shape = (10, 4)
+    sliced = recovery.Slices(
+        length_s=1.0,
+        calls=np.ones(shape, dtype=np.int64),
+        answered=np.ones(shape, dtype=np.int64),
+        slow=np.zeros(shape, dtype=np.int64),
+        answered_share_min=0.95,
+        unavoidable_s=0.0,
+        watched_s=4.0,
+    )
+    calls = np.full((1, 4), 25.0)
+    found = recovery.time_to_recover(sliced, calls, calls, np.array([[0.0, slow, 0.0, 0.0]]))
+    assert found.tolist() == [seconds]
+
+
 def test_waiting_out_one_s_own_deadline_is_not_the_server_s_doing() -> None:
     """A black hole leaves calls hanging past its end; the sessions' next calls are what counts."""
 
