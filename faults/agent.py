@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from pydantic import Field
 
-from faults.fault import Fault, LeverName
+from faults.fault import Fault, LeverName, Undo
 from faults.levers import AgentLever, Behaviour, Exposure, FaultError, Injection, Levers
 from faults.quantities import Duration, Share, Size
 
@@ -43,8 +43,8 @@ class AgentFault(Fault):
         async def exposure() -> Exposure:
             return await agents.exposure(behaviour)
 
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(agents.disengage, behaviour)
+        async with Undo() as undo:
+            undo.later(agents.disengage, behaviour)
             await agents.engage(behaviour)
             yield Injection(exposure=exposure)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, Literal
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from typing import ClassVar, Final, Literal, ParamSpec
 
+import anyio
 from pydantic import BaseModel, ConfigDict
 
-from faults.levers import Injection, Levers
+from faults.levers import FaultError, Injection, Levers, NotUndoneError
 
 LeverName = Literal["network", "identity", "agent"]
+UNDO_S: Final = 6.0  # for one step back; a lever gives up by itself before that
+P = ParamSpec("P")
 
 
 class Fault(BaseModel):
@@ -31,7 +36,8 @@ class Fault(BaseModel):
         """Apply the fault for as long as the context lasts; `name` is unique in the run.
 
         Raises:
-            FaultError: when it cannot be applied or undone, or the lever it needs is missing.
+            FaultError: when it cannot be applied, or the lever it needs is missing.
+            NotUndoneError: when it, or the part of it that was applied, may still be in force.
         """
 
     def added_round_trip_s(self) -> float:
@@ -41,3 +47,29 @@ class Fault(BaseModel):
     def stops_service(self) -> bool:
         """Whether no server, however good, can answer treated calls while it lasts."""
         return False
+
+
+class Undo(AsyncExitStack):
+    """Takes back, last first, what was done inside its block, however the block ends.
+
+    Every step runs, whatever became of the others; no cancellation reaches one, and none lasts
+    longer than `UNDO_S`.
+    """
+
+    def later(self, step: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Remember a step back; said before the step forth, whose answer may be lost.
+
+        Raises:
+            NotUndoneError: at the end of the block, when the step fails or does not end.
+        """
+        self.push_async_callback(_surely, partial(step, *args, **kwargs))
+
+
+async def _surely(step: Callable[[], Awaitable[None]]) -> None:
+    try:
+        with anyio.fail_after(UNDO_S, shield=True):
+            await step()
+    except FaultError as error:
+        raise NotUndoneError(str(error)) from error
+    except TimeoutError:
+        raise NotUndoneError(f"the lever did not answer within {UNDO_S:g} s") from None

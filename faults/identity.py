@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from faults.agent import AgentFault, agent_lever
-from faults.fault import Fault, LeverName
+from faults.fault import Fault, LeverName, Undo
 from faults.levers import Behaviour, Exposure, FaultError, Injection, Levers
 from faults.quantities import Duration, Share
 
@@ -54,18 +54,18 @@ class TokenExpire(Fault):
             after_s=self.leeway_s,
         )
         renewed = Behaviour(kind="reauthorize", share=1.0)
-        async with AsyncExitStack() as undo:
+        async with Undo() as undo:
             if self.by == "ttl":
                 if levers.identity is None:
                     raise FaultError(
                         "token-expire by ttl needs squall's own issuer; "
                         "say by: waiting or by: damage for a foreign one"
                     )
-                undo.push_async_callback(agents.engage, renewed)
-                undo.push_async_callback(levers.identity.set_ttl, None)
+                undo.later(agents.engage, renewed)
+                undo.later(levers.identity.set_ttl, None)
                 await levers.identity.set_ttl(self.ttl_s)
                 await agents.engage(renewed)
-            undo.push_async_callback(agents.disengage, overdue)
+            undo.later(agents.disengage, overdue)
             await agents.engage(overdue)
 
             async def exposure() -> Exposure:
@@ -97,8 +97,8 @@ class TokenRevoke(Fault):
             raise FaultError("token-revoke needs squall's own issuer, and this run has none")
         agents = agent_lever(levers, self.kind)
         revoked = Behaviour(kind="revoked_token", share=1.0, after_s=self.within_s)
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(agents.disengage, revoked)
+        async with Undo() as undo:
+            undo.later(agents.disengage, revoked)
             await agents.engage(revoked)
             count = await levers.identity.revoke()
 

@@ -27,6 +27,10 @@ class FaultError(Exception):
     """A fault could not be applied or undone; the run goes on and its ruling is unknown."""
 
 
+class NotUndoneError(FaultError):
+    """A fault, or the part of it that was applied, may still be in force."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
     """Proof that a fault bit, counted by whoever injected it."""

@@ -6,13 +6,13 @@ Each one hits every connection of the treated arm and none of the control arm.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from faults.fault import Fault, LeverName
+from faults.fault import Fault, LeverName, Undo
 from faults.levers import Exposure, FaultError, Injection, Levers, NetworkLever
 from faults.quantities import Bandwidth, Duration, Size
 
@@ -53,10 +53,10 @@ class NetworkFault(Fault):
             hits = [await network.exposure(toxic) for toxic in names]
             return max(hits, key=lambda hit: hit.count)
 
-        async with AsyncExitStack() as undo:
+        async with Undo() as undo:
             for number, toxic in enumerate(self.toxics()):
                 toxic_name = f"{name}-{number}"
-                undo.push_async_callback(network.remove_toxic, toxic_name)
+                undo.later(network.remove_toxic, toxic_name)
                 await network.add_toxic(
                     toxic_name,
                     type=toxic.type,
@@ -169,8 +169,8 @@ class TcpDown(NetworkFault):
         """Switch the proxy off, and on again."""
         del name  # a closed port needs none
         network = _network(levers, self.kind)
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(network.set_enabled, True)
+        async with Undo() as undo:
+            undo.later(network.set_enabled, True)
             await network.set_enabled(False)
 
             async def exposure() -> Exposure:

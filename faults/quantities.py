@@ -23,10 +23,11 @@ SIZE_UNITS_BYTES: Final = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
-_DURATION: Final = r"(\d+(?:\.\d+)?)(us|ms|s|m|h)"
-_SIZE: Final = r"(\d+(?:\.\d+)?)(B|KB|MB|GB|KiB|MiB|GiB)"
-_SHARE: Final = r"(\d+(?:\.\d+)?)\s*%"
-_PACE: Final = r"(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?(us|ms|s|m|h)"
+_NUMBER: Final = r"(\d{1,15}(?:\.\d{1,15})?)"  # more digits are a slip, and overflow a float
+_DURATION: Final = _NUMBER + r"(us|ms|s|m|h)"
+_SIZE: Final = _NUMBER + r"(B|KB|MB|GB|KiB|MiB|GiB)"
+_SHARE: Final = _NUMBER + r"\s*%"
+_PACE: Final = _NUMBER + r"\s*/\s*" + _NUMBER + r"?(us|ms|s|m|h)"
 _BANDWIDTH: Final = _SIZE + r"\s*/\s*s"
 
 

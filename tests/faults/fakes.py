@@ -1,0 +1,169 @@
+"""Levers that move nothing but their own state, and fail where a test tells them to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from faults.levers import Behaviour, BehaviourKind, Exposure, FaultError, Levers
+
+Failing = Literal["refuses", "loses its answer", "hangs"]
+TOXIC_TYPES = (
+    "latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data",
+)  # fmt: skip
+
+
+@dataclass
+class Hand:
+    """What pulls all levers of a run: counts the pulls, and makes the chosen ones fail."""
+
+    failing: dict[int, Failing] = field(default_factory=dict)  # number of the pull -> how
+    pulls: list[str] = field(default_factory=list)
+    stuck: anyio.Event = field(default_factory=anyio.Event)  # set when a pull hangs
+
+    async def before(self, what: str) -> Failing | None:
+        """Count a pull; raise or hang where one is to fail before it has any effect."""
+        number = len(self.pulls)
+        self.pulls.append(what)
+        await checkpoint()
+        failing = self.failing.get(number)
+        if failing == "refuses":
+            raise FaultError(f"the lever refused to {what}")
+        if failing == "hangs":
+            self.stuck.set()
+            await anyio.sleep_forever()
+        return failing
+
+    def after(self, what: str, failing: Failing | None) -> None:
+        """Raise where the effect is there and only its confirmation is lost."""
+        if failing == "loses its answer":
+            raise FaultError(f"no answer to: {what}")
+
+
+class FakeNetwork:
+    """A proxy without a network; the contract of `NetworkLever` and nothing beyond it."""
+
+    def __init__(self, hand: Hand | None = None) -> None:
+        self.hand = hand or Hand()
+        self.toxics: dict[str, tuple[str, str, dict[str, int]]] = {}
+        self.named: list[str] = []  # every toxic there ever was
+        self.enabled = True
+
+    async def add_toxic(
+        self,
+        name: str,
+        *,
+        type: str,  # noqa: A002  the proxy's own word
+        stream: Literal["upstream", "downstream"],
+        attributes: Mapping[str, int],
+    ) -> None:
+        """Note it; refuse a name that is taken and a type that nobody knows."""
+        failing = await self.hand.before(f"add {name}")
+        if name in self.toxics:
+            raise FaultError(f"there is a toxic {name} already")
+        if type not in TOXIC_TYPES:
+            raise FaultError(f"there are no toxics of type {type}")
+        self.toxics[name] = (type, stream, dict(attributes))
+        self.named.append(name)
+        self.hand.after(f"add {name}", failing)
+
+    async def remove_toxic(self, name: str) -> None:
+        """Forget it, where there is one."""
+        failing = await self.hand.before(f"remove {name}")
+        self.toxics.pop(name, None)
+        self.hand.after(f"remove {name}", failing)
+
+    async def set_enabled(self, enabled: bool) -> None:
+        """Note it."""
+        failing = await self.hand.before(f"enable {enabled}")
+        self.enabled = enabled
+        self.hand.after(f"enable {enabled}", failing)
+
+    async def exposure(self, toxic: str | None) -> Exposure:
+        """Claim one connection, for a toxic that is there."""
+        if toxic is not None and toxic not in self.toxics:
+            raise FaultError(f"there is no toxic {toxic}")
+        return Exposure(count=1, unit="connections", source="injector", connections=1)
+
+
+class FakeIdentity:
+    """An issuer without tokens."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.hand = hand
+        self.ttl_s: float | None = None
+        self.revocations = 0
+
+    async def set_ttl(self, ttl_s: float | None) -> None:
+        """Note it."""
+        failing = await self.hand.before(f"set ttl {ttl_s}")
+        self.ttl_s = ttl_s
+        self.hand.after("set ttl", failing)
+
+    async def revoke(self) -> Exposure:
+        """Claim seven tokens."""
+        failing = await self.hand.before("revoke")
+        self.revocations += 1
+        self.hand.after("revoke", failing)
+        return Exposure(count=7, unit="tokens", source="issuer")
+
+
+class FakeAgents:
+    """Sessions that only remember what they were told."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.hand = hand
+        self.engaged: dict[BehaviourKind, Behaviour] = {}
+        self.renewals: list[float | None] = []  # the issuer's ttl at each reauthorization
+        self.identity: FakeIdentity | None = None
+
+    async def engage(self, behaviour: Behaviour) -> None:
+        """Take it up; a reauthorization happens once and does not last."""
+        failing = await self.hand.before(f"engage {behaviour.kind}")
+        if behaviour.kind == "reauthorize":
+            self.renewals.append(self.identity.ttl_s if self.identity else None)
+        else:
+            self.engaged[behaviour.kind] = behaviour
+        self.hand.after(f"engage {behaviour.kind}", failing)
+
+    async def disengage(self, behaviour: Behaviour) -> None:
+        """Drop it, where it is in force."""
+        failing = await self.hand.before(f"disengage {behaviour.kind}")
+        self.engaged.pop(behaviour.kind, None)
+        self.hand.after(f"disengage {behaviour.kind}", failing)
+
+    async def exposure(self, behaviour: Behaviour) -> Exposure:
+        """Claim three calls, while it is in force."""
+        return Exposure(
+            count=3 if behaviour.kind in self.engaged else 0, unit="calls", source="journal"
+        )
+
+
+class World:
+    """Every lever there is, at rest, pulled by one hand."""
+
+    def __init__(self, failing: dict[int, Failing] | None = None) -> None:
+        self.hand = Hand(failing=failing or {})
+        self.network = FakeNetwork(self.hand)
+        self.identity = FakeIdentity(self.hand)
+        self.agent = FakeAgents(self.hand)
+        self.agent.identity = self.identity
+
+    @property
+    def levers(self) -> Levers:
+        """What a fault gets to see."""
+        return Levers(network=self.network, identity=self.identity, agent=self.agent)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is out of the ordinary."""
+        return (
+            not self.network.toxics
+            and self.network.enabled
+            and self.identity.ttl_s is None
+            and not self.agent.engaged
+        )
