@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="keep every run's folder")
     options = parser.parse_args(arguments)
     eras = ERAS if options.eras == "both" else (options.eras,)
-    names = _picked(options.scenarios, everything=_on_the_bundled_server())
+    names = scenarios_of(options.scenarios)
     flaws = [Flaw(name) for name in _picked(options.flaws, everything=list(Flaw))]
     seeds = _numbers(options.seeds)
     cells = [*hardened(names, eras=eras, seeds=seeds), *flawed(flaws, eras=eras, seeds=seeds)]
@@ -260,14 +260,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _on_the_bundled_server() -> list[str]:
-    files = shipped().items()
-    targets = {name: load(file).scenario.target for name, file in files}
-    return [name for name, target in sorted(targets.items()) if isinstance(target, ReferenceTarget)]
+def scenarios_of(given: str) -> list[str]:
+    """Read names; `all` are those shipped ones that the bundled server has the tools for."""
+    targets = {name: load(file).scenario.target for name, file in sorted(shipped().items())}
+    able = [name for name, target in targets.items() if isinstance(target, ReferenceTarget)]
+    return _picked(given, everything=able)
 
 
-def _picked(given: str, *, everything: Sequence[str]) -> Sequence[str]:
-    return {"all": everything, "none": ()}.get(given, given.split(","))
+def _picked(given: str, *, everything: Sequence[str]) -> list[str]:
+    return {"all": list(everything), "none": []}.get(given, given.split(","))
 
 
 def _numbers(given: str) -> list[int]:
