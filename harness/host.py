@@ -6,6 +6,7 @@ a buffer; everything else about finished calls is computed here from whole batch
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Self
 
@@ -22,8 +23,9 @@ from harness.scenario.records import Scenario
 from harness.session.access import Access, Doors
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
-from harness.session.life import Session, Stage
+from harness.session.life import Session
 from harness.session.record import Recorder
+from harness.session.stage import Stage
 from harness.session.steps import compile_agent
 from harness.session.tokens import StaticBearer, TokenSource
 from harness.wire.client import WireClient
@@ -60,6 +62,9 @@ class Host:
             trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
         )
         self._meter = HealthMeter(worker=writer.worker, clock=clock)
+        self._credentials: dict[int, Credential] = {}
+        self._client_secrets = tuple(secret for _, _, secret in access.clients)
+        writer.secrets_of = self._secrets_of
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
         self._left = anyio.Event()  # set whenever a session leaves
@@ -75,10 +80,13 @@ class Host:
             ),
             connect=self._connector(scenario, doors, schemas),
             credential=self._creditor(access),
-            schemas=schemas,
         )
 
     async def __aenter__(self) -> Self:
+        # What stands now lives as long as the process: looking through it again and again would
+        # cost pauses of tens of milliseconds in the middle of measurements.
+        gc.collect()
+        gc.freeze()
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._meter.watch)
@@ -93,6 +101,7 @@ class Host:
         self._group.cancel_scope.cancel()
         await self._group.__aexit__(None, None, None)
         self._book()
+        gc.unfreeze()
         with anyio.CancelScope(shield=True):
             await self._http.aclose()
 
@@ -130,6 +139,7 @@ class Host:
                 await Session(stage=self._stage, planned=self._plan.sessions[number]).run()
         finally:
             self._scopes.pop(number, None)
+            self._credentials.pop(number, None)
             self._left.set()
             done()
 
@@ -192,4 +202,16 @@ class Host:
                 grant=access.grant,
             )
 
-        return credential
+        def remembered(planned: PlannedSession) -> Credential | None:
+            made = credential(planned)
+            if made is not None:
+                self._credentials[planned.session] = made
+            return made
+
+        return remembered
+
+    def _secrets_of(self, session: int) -> tuple[str, ...]:
+        """Give what a session's entries must not show, should a server have echoed it."""
+        held = self._credentials.get(session)
+        tokens = () if held is None or not held.token else (held.token, held.damaged())
+        return (*tokens, *self._client_secrets)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from struct import Struct
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.errors import JournalError
+from harness.redaction import redact
 
 JOURNAL: Final = "journal.jsonl"
 CALLS: Final = "calls.npy"
@@ -224,6 +225,7 @@ Entry = Annotated[
     Field(discriminator="type"),
 ]
 EntryT = TypeVar("EntryT")
+_WORDLESS: Final = (HealthEntry, VitalsEntry, EffectEntry)  # nothing in them quotes anybody
 _ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
 
 
@@ -342,12 +344,14 @@ def _header(count: int) -> bytes:
 class JournalWriter:
     """Appends to one segment of a run folder; the run's own files when `worker` is 0.
 
-    Used as a context manager: leaving it flushes and closes both files.
+    Used as a context manager: leaving it flushes and closes both files. No credential passes: what
+    looks like one is hidden, and so is what `secrets_of` gives for an entry's session.
     """
 
     folder: Path
     worker: int = 0
     calls_written: int = 0
+    secrets_of: Callable[[int], Iterable[str]] | None = None
     _buffer: bytearray = field(default_factory=bytearray)
     _lines: io.TextIOWrapper | None = None
     _records: io.BufferedRandom | None = None
@@ -377,7 +381,11 @@ class JournalWriter:
     def append(self, entry: Any, *, sync: bool = False) -> None:
         """Write one entry; with `sync` it is on disk when this returns."""
         assert self._lines is not None
-        self._lines.write(_line(entry))
+        line = _line(entry)
+        if not isinstance(entry, _WORDLESS):
+            session = getattr(entry, "session", NEVER_NS)
+            line = redact(line, self.secrets_of(session) if self.secrets_of else ())
+        self._lines.write(line)
         if sync:
             self._lines.flush()
             os.fsync(self._lines.fileno())

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import TargetError
 from harness.outcome import Outcome
+from harness.redaction import redact
 from harness.scenario.records import CallStep, ParallelStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.tokens import StaticBearer, TokenSource
@@ -49,9 +50,10 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
             deadline_ns = clock.now_ns() + round(CHECK_S * NS_PER_S)
             opened = await client.open(deadline_ns=deadline_ns)
             if opened.outcome is not Outcome.OK:
-                raise TargetError(f"no session through the proxy to {doors.url}: {words(opened)}")
+                said = redact(words(opened), (token,))
+                raise TargetError(f"no session through the proxy to {doors.url}: {said}")
             if arm == "control":
-                pages = await _tools(client, deadline_ns)
+                pages = await _tools(client, deadline_ns, token)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await client.close(deadline_ns=clock.now_ns() + 2 * NS_PER_S)
@@ -73,7 +75,7 @@ async def _token(access: Access, arm: str, http: httpx.AsyncClient, clock: RunCl
     return source.token
 
 
-async def _tools(client: WireClient, deadline_ns: int) -> tuple[dict[str, Any], ...]:
+async def _tools(client: WireClient, deadline_ns: int, token: str) -> tuple[dict[str, Any], ...]:
     pages: list[dict[str, Any]] = []
     cursor: str | None = None
     for _ in range(PAGES_MAX):
@@ -82,7 +84,8 @@ async def _tools(client: WireClient, deadline_ns: int) -> tuple[dict[str, Any], 
         if reply.outcome is Outcome.PROTOCOL_ERROR and not pages:
             return ()  # a server without tools
         if reply.outcome is not Outcome.OK or not isinstance(reply.result, dict):
-            raise TargetError(f"the target does not list its tools: {words(reply)}")
+            said = redact(words(reply), (token,))
+            raise TargetError(f"the target does not list its tools: {said}")
         pages.append(reply.result)
         cursor = reply.result.get("nextCursor")
         if not isinstance(cursor, str) or not cursor:

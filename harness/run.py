@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ from harness import plan as plans
 from harness.errors import NotHealedError, SquallError, UsageError
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
+from harness.redaction import redact
 from harness.scenario.load import Loaded
+from harness.scenario.records import Auth
 from harness.storm import Ran, Stage, Status, storm
 
 SCENARIO = "scenario.yaml"
@@ -59,6 +62,8 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     except SquallError as error:
         _clear_away(folder, error)
         raise
+    finally:
+        _hide_secrets(folder / LOGS, order.loaded.scenario.auth)
 
 
 async def _conduct(
@@ -135,6 +140,18 @@ def _clear_away(folder: Path, error: SquallError) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.parent.rmdir()  # when it was made for this run alone
+
+
+def _hide_secrets(logs: Path, auth: Auth | None) -> None:
+    """Take out of the logs what a launched target may have said of the tokens it was shown."""
+    variables = () if auth is None else (auth.token_variable, auth.client_secret_variable)
+    secrets_ = [os.environ.get(name, "").strip() for name in variables]
+    for log in logs.glob("*.log"):
+        with suppress(OSError):
+            text = log.read_text(encoding="utf-8", errors="replace")
+            hidden = redact(text, secrets_)
+            if hidden != text:
+                log.write_text(hidden, encoding="utf-8")
 
 
 def _write_facts(folder: Path, known: dict[str, Any]) -> None:

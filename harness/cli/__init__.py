@@ -15,6 +15,7 @@ import click
 
 import harness
 from harness.errors import Exit, SquallError
+from harness.redaction import redact
 
 # command -> the module that holds it, in the order in which help lists them
 COMMANDS: Final[dict[str, str]] = {
@@ -90,7 +91,7 @@ def _exit_of(error: BaseException) -> Exit | int:  # noqa: PLR0911  a table of r
         case click.exceptions.Abort() | KeyboardInterrupt():
             return Exit.INTERRUPTED
         case SquallError():
-            click.echo(f"squall: {error}", err=True)
+            click.echo(f"squall: {redact(str(error))}", err=True)
             return error.exit_code
         case BrokenPipeError():  # whoever read our output has gone
             return Exit.NOT_RUN
@@ -107,7 +108,7 @@ def _report_group(group: BaseExceptionGroup[BaseException]) -> int:
     if ours is not None and rest is None:
         leaves = _leaves(ours)
         for error in leaves:
-            click.echo(f"squall: {error}", err=True)
+            click.echo(f"squall: {redact(str(error))}", err=True)
         return max(int(error.exit_code) for error in leaves)
     traceback.print_exception(group)
     click.echo("squall: this is a defect of squall itself; please report it", err=True)

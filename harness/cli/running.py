@@ -19,6 +19,7 @@ import click
 from harness.cli.conclusion import Conclusion, conclude
 from harness.errors import Exit, SquallError, UsageError
 from harness.overrides import Overrides
+from harness.redaction import redact
 from harness.run import Order, conduct
 from harness.scenario.load import Loaded
 from harness.storm import Ran, Status
@@ -188,7 +189,7 @@ def _one(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
     try:
         return _judged(loaded, overrides, options)
     except SquallError as error:  # the other scenarios may still be run
-        click.echo(f"squall: {error}", err=True)
+        click.echo(f"squall: {redact(str(error))}", err=True)
         return error.exit_code
 
 

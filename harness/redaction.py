@@ -1,0 +1,31 @@
+"""Keeps credentials out of what is written down: the one place that knows how they look.
+
+Servers echo what they were sent, in error texts above all. What was a credential is replaced by a
+word; what was cut short on the way is still known by how it begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+HIDDEN: Final = "[redacted]"
+_KNOWN_BY: Final = 12  # how many characters tell a secret, should the rest be cut off
+_B64TOKEN: Final = r"[A-Za-z0-9._~+/=-]"  # RFC 6750
+_SHAPES: Final = re.compile(
+    # As in an Authorization header; neither prose nor the parameters of a challenge.
+    rf"(?P<scheme>\b(?:bearer|basic)\s+)(?![\w-]+=[^=\s]){_B64TOKEN}{{16,}}"
+    r"|\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_.-]*)?",  # a JWT, or the beginning of one
+    re.IGNORECASE,
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Give the text without anything that looks like a credential, and without `secrets`."""
+    for secret in secrets:
+        if secret:
+            known = re.escape(secret[:_KNOWN_BY])
+            rest = f"{_B64TOKEN}*" if len(secret) > _KNOWN_BY else ""
+            text = re.sub(known + rest, HIDDEN, text)
+    return _SHAPES.sub(lambda found: (found["scheme"] or "") + HIDDEN, text)
