@@ -23,7 +23,7 @@ SIZE_UNITS_BYTES: Final = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
-_NUMBER: Final = r"(\d{1,15}(?:\.\d{1,15})?)"  # more digits are a slip, and overflow a float
+_NUMBER: Final = r"(\d{1,18}(?:\.\d{1,18})?)"  # more digits are a slip, and overflow a float
 _DURATION: Final = _NUMBER + r"(us|ms|s|m|h)"
 _SIZE: Final = _NUMBER + r"(B|KB|MB|GB|KiB|MiB|GiB)"
 _SHARE: Final = _NUMBER + r"\s*%"
