@@ -7,7 +7,7 @@ compare without translation. Tests pass one that stands on AnyIO's virtual time.
 
 from __future__ import annotations
 
-import time
+from time import monotonic_ns
 from typing import Protocol
 
 import anyio
@@ -33,13 +33,13 @@ class RunClock:
 
     def __init__(self, origin_ns: int | None = None) -> None:
         """Start now, or share the origin of another process of the same machine."""
-        self.origin_ns = time.monotonic_ns() if origin_ns is None else origin_ns
+        self.origin_ns = monotonic_ns() if origin_ns is None else origin_ns
 
     def now_ns(self) -> int:
         """Nanoseconds since the origin."""
-        return time.monotonic_ns() - self.origin_ns
+        return monotonic_ns() - self.origin_ns
 
     async def sleep_until(self, at_ns: int) -> None:
         """Sleep the rest of the way to `at_ns`."""
-        delay_ns = at_ns + self.origin_ns - time.monotonic_ns()
+        delay_ns = at_ns + self.origin_ns - monotonic_ns()
         await anyio.sleep(max(0, delay_ns) / NS_PER_S)

@@ -106,15 +106,17 @@ class Plan:
             for size in sizes:
                 if due_ns >= planned.end_ns:
                     return
-                yield tuple(
-                    [
+                if size == 1:
+                    step = PlannedStep(session, index, position, due_ns, nonce(session, index))
+                    yield (step,)
+                else:
+                    yield tuple(
                         PlannedStep(
                             session, index + member, position + member, due_ns,
                             nonce(session, index + member),
                         )
                         for member in range(size)
-                    ]
-                )  # fmt: skip
+                    )  # fmt: skip
                 index += size
                 position += size
                 due_ns += planned.pace_ns

@@ -47,6 +47,7 @@ class Identity:
     def __post_init__(self) -> None:
         """Begin without a token."""
         self._treated = self.planned.arm == "treated"
+        self.needed = self.credential is not None  # the target asks for a token
         self._reauthorized = 0
         self._renewing = anyio.Lock()
 

@@ -5,56 +5,57 @@ The session records and never judges. Whatever ends it, every planned step is ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import anyio
-from pydantic_core import from_json
 
 from faults.levers import Behaviour
-from harness.clock import NS_PER_S, Clock
-from harness.journal import ROWS_UNKNOWN, JournalWriter, SessionEntry
-from harness.outcome import Effect, EndedBy, Outcome, Reason
-from harness.plan import Plan, PlannedSession, PlannedStep
+from harness.clock import NS_PER_S
+from harness.journal import ROWS_UNKNOWN, SessionEntry
+from harness.outcome import Effect, Outcome, Reason
+from harness.plan import PlannedSession, PlannedStep
 from harness.scenario import results
-from harness.scenario.records import Scenario
-from harness.session.conduct import Conduct
-from harness.session.credential import Credential
-from harness.session.identity import Identity
+from harness.session.identity import OPEN_TARGET, Identity, Standing
 from harness.session.misbehaviour import PRELUDE_INDEX, prelude
-from harness.session.policy import UNAUTHORIZED, Next, backoff_s, decide, session_is_lost
-from harness.session.record import Recorder, Who
+from harness.session.policy import (
+    UNAUTHORIZED,
+    Next,
+    backoff_s,
+    believed_effect,
+    decide,
+    session_is_lost,
+    words,
+)
+from harness.session.record import Who
+from harness.session.stage import Stage
 from harness.session.steps import Step
-from harness.wire.client import WireClient
 from harness.wire.reply import Reply
-from harness.wire.schemas import SchemaBook
 
 OPEN_AGAIN_NS: Final = NS_PER_S // 2  # a session that could not open waits this long
 CLOSE_S: Final = 2.0  # how long a polite goodbye may take
-_REFUSALS: Final = range(400, 500)
+# Bound once: looking a member up on its class costs more than comparing it.
+_OK, _SETTLE, _NO_EFFECT = Outcome.OK, Next.SETTLE, Effect.NONE
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """What all sessions of one process share."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """One attempt as it ended."""
 
-    scenario: Scenario
-    plan: Plan
-    clock: Clock
-    conduct: Conduct
-    recorder: Recorder
-    writer: JournalWriter
-    steps: tuple[tuple[Step, ...], ...]  # per agent
-    connect: Callable[[PlannedSession], WireClient]
-    credential: Callable[[PlannedSession], Credential | None]
-    schemas: SchemaBook
+    reply: Reply
+    rows: int
+    standing: Standing
+    losing: Behaviour | None
 
-    def param_headers(self, step: Step, params: bytes) -> bytes:
-        """Give the headers that repeat arguments, for the few tools that ask for them."""
-        if step.method != "tools/call" or not self.schemas.asks_headers(step.name):
-            return b""
-        return self.schemas.param_headers(step.name, from_json(params)["arguments"])
+
+@dataclass(slots=True)
+class _Mend:
+    """What a call's attempts have done to get through, and under which token and session."""
+
+    serial: int
+    session_id: str
+    done: set[Next] = field(default_factory=set)
 
 
 @dataclass(eq=False)
@@ -68,6 +69,7 @@ class Session:
     _was_open: bool = False
     _tried_ns: int = -OPEN_AGAIN_NS
     _next: int = 0  # index of the first step of the group in hand
+    _together: bool = False  # the group in hand is a parallel one
     _settled: set[int] = field(default_factory=set)  # of that group, those with a last entry
 
     def __post_init__(self) -> None:
@@ -109,16 +111,22 @@ class Session:
                 if len(group) == 1:
                     await self._perform(group[0])
                 else:
-                    async with anyio.create_task_group() as together:
-                        for planned in group:
-                            together.start_soon(self._perform, planned)
+                    await self._perform_together(group)
                 self._next = group[-1].index + 1
-                self._settled.clear()
             await clock.sleep_until(self.planned.end_ns)
         finally:
             with anyio.CancelScope(shield=True):
                 self._account_for_the_rest()
                 await self._close()
+
+    async def _perform_together(self, group: tuple[PlannedStep, ...]) -> None:
+        """Perform the steps of a parallel group, several calls in flight at once."""
+        self._settled.clear()
+        self._together = True
+        async with anyio.create_task_group() as together:
+            for planned in group:
+                together.start_soon(self._perform, planned)
+        self._together = False
 
     def _account_for_the_rest(self) -> None:
         for planned in self.stage.plan.steps(self.planned.session):
@@ -153,7 +161,7 @@ class Session:
             reply = await self.client.open(deadline_ns=self._deadline(deadline_s))
         took_ns = self.stage.clock.now_ns() - began_ns
         if reply.outcome is not Outcome.OK:
-            self._entry("failed", why=_words(reply), took_ns=took_ns)
+            self._entry("failed", why=words(reply), took_ns=took_ns)
             return Reason.SESSION_DEAD
         self._open = True
         self._entry("reopened" if self._was_open else "opened", took_ns=took_ns)
@@ -165,7 +173,7 @@ class Session:
         async with self._opening:
             if self.client.session_id != session_id:
                 return self._open  # a parallel call has done it already
-            self._entry("lost", why=_words(reply))
+            self._entry("lost", why=words(reply))
             self._open = False
             self.client.forget_session()
             return await self._handshake() is Reason.NONE
@@ -174,96 +182,121 @@ class Session:
 
     async def _perform(self, planned: PlannedStep) -> None:
         """Perform one step: its preludes, its attempts, and exactly one last entry."""
-        step = self.steps[planned.position]
+        step, identity = self.steps[planned.position], self.identity
         if not self._open:
             reason = await self._ensure_open()
             if reason is not Reason.NONE:
                 self._unsent(planned, reason)
                 return
-        values: dict[str, Any] = {**self.values, **self.kept, "nonce": planned.nonce}
-        values["index"] = planned.index
-        if not step.needs <= values.keys():
+        if step.kept_needs and not step.kept_needs <= self.kept.keys():
             self._unsent(planned, Reason.VALUE_MISSING)
             return
-        if self.identity.wants_renewal():
-            await self.identity.renew(self.identity.serial)
+        if identity.needed and identity.wants_renewal():
+            await identity.renew(identity.serial)
+        values: dict[str, Any] = {
+            **self.values, **self.kept, "nonce": planned.nonce, "index": planned.index
+        }  # fmt: skip
+        losing: Behaviour | None = None
         if self.treated and self.stage.conduct.active:
             for behaviour in self.stage.conduct.preludes():
                 if self._drawn(behaviour, planned.index):
                     await self._misbehave(planned, step, behaviour, values)
-        await self._attempt(planned, step, values)
-
-    async def _attempt(self, planned: PlannedStep, step: Step, values: Mapping[str, Any]) -> None:
-        """Ask, and ask again as long as the policy says so."""
-        stage, client, identity = self.stage, self.client, self.identity
-        params = step.request(values)
+            losing = self._losing(planned)
+        params = step.params.render_json(values)
         name = step.name if step.named is None else step.named.render_text(values)
-        headers = stage.param_headers(step, params)
-        losing = self._losing(planned) if stage.conduct.active else None
-        attempt, mended = 1, set[Next]()
-        while True:
-            standing = identity.standing()
-            serial, session_id = identity.serial, client.session_id
-            lost = losing if attempt == 1 else None
-            reply = await client.request(
-                step.method,
-                params,
-                name=name,
-                deadline_ns=stage.clock.now_ns() + step.deadline_ns,
-                lose_reply=lost is not None,
-                headers=headers,
+        standing = identity.standing() if identity.needed else OPEN_TARGET
+        under = (identity.serial if identity.needed else 0, self.client.session_id)
+        reply = await self.client.request(
+            step.method,
+            params,
+            name=name,
+            deadline_ns=self.stage.clock.now_ns() + step.deadline_ns,
+            lose_reply=losing is not None,
+        )
+        rows = self._look_into(reply, step, values)
+        if reply.outcome is _OK:
+            effect = Effect.HAPPENED if step.effect else _NO_EFFECT
+            self.stage.recorder.success(
+                self.who, planned, step.call, reply, rows, effect, standing.auth
             )
-            rows = self._look_into(reply, step, values)
-            follow = Next.SETTLE
-            if reply.outcome is not Outcome.OK:
-                standing = identity.standing_after(reply, standing)
-                follow = await self._follow(
-                    reply, attempt, mended, serial=serial, session_id=session_id
-                )
-            stage.recorder.attempt(
+            if self._together:
+                self._settled.add(planned.index)
+            return
+        first = _Asked(reply=reply, rows=rows, standing=standing, losing=losing)
+        await self._go_on(planned, step, values, first, _Mend(*under))
+
+    async def _go_on(
+        self,
+        planned: PlannedStep,
+        step: Step,
+        values: Mapping[str, Any],
+        asked: _Asked,
+        mend: _Mend,
+    ) -> None:
+        """Record an attempt that did not go well, and ask again as long as the policy says so."""
+        identity, attempt = self.identity, 1
+        while True:
+            standing = identity.standing_after(asked.reply, asked.standing)
+            follow = _SETTLE
+            if asked.reply.outcome is not _OK:
+                follow = await self._follow(asked.reply, attempt, mend)
+            losing = asked.losing
+            self.stage.recorder.attempt(
                 self.who,
                 index=planned.index,
                 call=step.call,
                 due_ns=planned.due_ns,
-                reply=reply,
+                reply=asked.reply,
                 attempt=attempt,
-                last=follow is Next.SETTLE,
-                effect=_effect(reply) if step.effect else Effect.NONE,
+                last=follow is _SETTLE,
+                effect=believed_effect(asked.reply) if step.effect else _NO_EFFECT,
                 auth=standing.auth,
-                rows=rows,
-                behaviour=lost.kind if lost else standing.behaviour,
-                window=lost.window if lost else standing.window,
+                rows=asked.rows,
+                behaviour=losing.kind if losing else standing.behaviour,
+                window=losing.window if losing else standing.window,
             )
-            if follow is Next.SETTLE:
+            if follow is _SETTLE:
                 self._settled.add(planned.index)
                 return
             attempt += 1
+            mend.serial, mend.session_id = identity.serial, self.client.session_id
+            asked = await self._ask_again(step, values)
 
-    async def _follow(
-        self, reply: Reply, attempt: int, mended: set[Next], *, serial: int, session_id: str
-    ) -> Next:
+    async def _ask_again(self, step: Step, values: Mapping[str, Any]) -> _Asked:
+        params = step.params.render_json(values)
+        standing = self.identity.standing()
+        reply = await self.client.request(
+            step.method,
+            params,
+            name=step.name if step.named is None else step.named.render_text(values),
+            deadline_ns=self.stage.clock.now_ns() + step.deadline_ns,
+        )
+        rows = self._look_into(reply, step, values)
+        return _Asked(reply=reply, rows=rows, standing=standing, losing=None)
+
+    async def _follow(self, reply: Reply, attempt: int, mend: _Mend) -> Next:
         """Do what the policy says after a reply that was not what was asked for."""
         policy = self.stage.scenario.client
         follow = decide(
             reply,
             client=policy,
             attempt=attempt,
-            renewed=Next.RENEW in mended,
-            reopened=Next.REINITIALIZE in mended,
+            renewed=Next.RENEW in mend.done,
+            reopened=Next.REINITIALIZE in mend.done,
             can_renew=self.identity.renews_on_refusal(),
-            has_session=bool(session_id),
+            has_session=bool(mend.session_id),
         )
-        mended.add(follow)
+        mend.done.add(follow)
         match follow:
             case Next.RENEW:
-                return Next.RETRY if await self.identity.renew(serial) else Next.SETTLE
+                return Next.RETRY if await self.identity.renew(mend.serial) else Next.SETTLE
             case Next.REINITIALIZE:
-                return Next.RETRY if await self._reopen(reply, session_id) else Next.SETTLE
+                return Next.RETRY if await self._reopen(reply, mend.session_id) else Next.SETTLE
             case Next.RETRY:
                 wait_ns = round(backoff_s(policy, attempt) * NS_PER_S)
                 await self.stage.clock.sleep_until(self.stage.clock.now_ns() + wait_ns)
-            case Next.SETTLE if self._open and session_id and session_is_lost(reply):
-                self._entry("lost", why=_words(reply))
+            case Next.SETTLE if self._open and mend.session_id and session_is_lost(reply):
+                self._entry("lost", why=words(reply))
         return follow
 
     def _look_into(self, reply: Reply, step: Step, values: Mapping[str, Any]) -> int:
@@ -272,7 +305,7 @@ class Session:
         if not isinstance(result, dict):
             return ROWS_UNKNOWN
         rows = self._measure(reply, step, values)
-        if step.keep is not None and reply.outcome is Outcome.OK:
+        if step.keep is not None and reply.outcome is _OK:
             kept = step.keep(result)
             for name in step.keeps:
                 self.kept.pop(name, None)
@@ -281,19 +314,15 @@ class Session:
 
     def _measure(self, reply: Reply, step: Step, values: Mapping[str, Any]) -> int:
         """Hold a reply against the expectations; give its rows, -1 where none can be counted."""
-        expected = reply.outcome is Outcome.OK or (
-            reply.outcome is Outcome.TOOL_ERROR and step.expects_error
-        )
-        if not expected:
+        if reply.outcome is _OK:
+            reason = step.expect(reply.result, values)
+            if reason is not None:
+                reply.outcome, reply.reason = Outcome.WRONG, reason
+        elif reply.outcome is not Outcome.TOOL_ERROR or not step.expects_error:
             return ROWS_UNKNOWN
-        reason = step.expect(reply.result, values)
-        if reason is None:
+        elif step.expect(reply.result, values) is None:
             reply.outcome, reply.reason = Outcome.OK, Reason.NONE
-        elif reply.outcome is Outcome.OK:
-            reply.outcome, reply.reason = Outcome.WRONG, reason
         return results.rows(reply.result) if step.counts_rows else ROWS_UNKNOWN
-
-    # --- misbehaviour -----------------------------------------------------------------------
 
     def _drawn(self, behaviour: Behaviour, index: int) -> bool:
         plan = self.stage.plan
@@ -336,8 +365,6 @@ class Session:
             window=behaviour.window,
         )
 
-    # --- small things -----------------------------------------------------------------------
-
     def _deadline(self, seconds: float) -> int:
         return self.stage.clock.now_ns() + round(seconds * NS_PER_S)
 
@@ -371,19 +398,3 @@ class Session:
                 took_ns=took_ns,
             )
         )
-
-
-def _words(reply: Reply) -> str:
-    """Say in a few words what came instead of an answer."""
-    status = f"http {reply.status} " if reply.status else ""
-    return f"{status}{reply.reason.name.lower()} {reply.detail}".strip()[:200]
-
-
-def _effect(reply: Reply) -> Effect:
-    """Say what the client may believe about the effect of one attempt at an effectful step."""
-    if reply.outcome is Outcome.OK:
-        return Effect.HAPPENED
-    refused = reply.outcome is Outcome.HTTP_ERROR and reply.status in _REFUSALS
-    if refused or reply.ended_by is EndedBy.NEVER_SENT:
-        return Effect.ABSENT
-    return Effect.UNKNOWN

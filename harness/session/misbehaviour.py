@@ -38,7 +38,7 @@ def prelude(
     credential: Credential | None,
 ) -> Prelude | None:
     """Give the request that a behaviour sends ahead of a step; None when it has nothing to send."""
-    params = step.request(values)
+    params = step.params.render_json(values)
     name = step.name if step.named is None else step.named.render_text(values)
     plain = Prelude(method=step.method, name=name, params=params)
     made: Prelude | None = None

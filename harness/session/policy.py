@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from harness.outcome import Outcome, Reason
+from harness.outcome import Effect, EndedBy, Outcome, Reason
 from harness.scenario.records import Client
 from harness.wire.reply import Reply
 
@@ -15,6 +15,7 @@ UNAUTHORIZED = 401
 NOT_FOUND = 404
 BAD_REQUEST = 400
 TOO_MANY = 429
+REFUSALS = range(400, 500)
 
 
 class Next(Enum):
@@ -79,3 +80,19 @@ def _worth_retrying(reply: Reply, client: Client) -> bool:
 def backoff_s(client: Client, attempt: int) -> float:
     """Seconds to wait after attempt number `attempt`, doubling from the scenario's first one."""
     return client.retry.backoff_s * float(2 ** (attempt - 1))
+
+
+def words(reply: Reply) -> str:
+    """Say in a few words what came instead of an answer."""
+    status = f"http {reply.status} " if reply.status else ""
+    return f"{status}{reply.reason.name.lower()} {reply.detail}".strip()[:200]
+
+
+def believed_effect(reply: Reply) -> Effect:
+    """Say what the client may believe about the effect of one attempt at an effectful step."""
+    if reply.outcome is Outcome.OK:
+        return Effect.HAPPENED
+    refused = reply.outcome is Outcome.HTTP_ERROR and reply.status in REFUSALS
+    if refused or reply.ended_by is EndedBy.NEVER_SENT:
+        return Effect.ABSENT
+    return Effect.UNKNOWN

@@ -36,7 +36,7 @@ class Step:
     name: str  # the tool, prompt or resource; "" for lists
     named: expressions.Template | None  # when the name itself holds ${...}
     params: expressions.Template
-    needs: frozenset[str]
+    kept_needs: frozenset[str]  # of the values it needs, those that earlier steps must have kept
     expect: Callable[[Mapping[str, Any], Mapping[str, Any]], Reason | None]
     keep: Callable[[Mapping[str, Any]], dict[str, Any]] | None
     keeps: tuple[str, ...]
@@ -44,10 +44,6 @@ class Step:
     deadline_ns: int
     counts_rows: bool
     expects_error: bool
-
-    def request(self, values: Mapping[str, Any]) -> bytes:
-        """Render the request's `params` as JSON."""
-        return self.params.render_json(values)
 
 
 def compile_agent(scenario: Scenario, plan: Plan, number: int) -> tuple[Step, ...]:
@@ -92,7 +88,7 @@ def _compile(step: SingleStep, *, call: int, scenario: Scenario) -> Step:
         name=name,
         named=named if named is not None and named.needs else None,
         params=template,
-        needs=template.needs,
+        kept_needs=template.needs - expressions.BUILTINS,
         expect=expectations.compile(step.expect),
         keep=expectations.compile_keep(keep) if keep else None,
         keeps=tuple(keep),

@@ -7,6 +7,7 @@ of open-loop sessions.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import tempfile
 from pathlib import Path
@@ -20,8 +21,9 @@ from harness.journal import JournalWriter
 from harness.plan import Plan, PlannedSession
 from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
-from harness.session.life import Session, Stage
+from harness.session.life import Session
 from harness.session.record import Recorder
+from harness.session.stage import Stage
 from harness.session.steps import compile_agent
 from harness.wire.client import WireClient
 from harness.wire.endpoint import Endpoint
@@ -76,8 +78,9 @@ async def _round(seconds: float) -> tuple[int, float]:
             steps=(compile_agent(scenario, plan, 0),),
             connect=connect,
             credential=lambda _: None,
-            schemas=schemas,
         )
+        gc.collect()
+        gc.freeze()  # as the host of sessions does
         before_s = cpu_seconds()
         keeper = asyncio.create_task(_keep(writer))
         await asyncio.gather(*(_live(stage, plan, number) for number in range(SESSIONS)))

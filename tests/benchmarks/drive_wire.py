@@ -1,24 +1,28 @@
-"""Drives squall's own wire engine: fifty sessions in a closed loop, a record for each call."""
+"""Drives squall's own wire engine: fifty sessions in a closed loop, the journal on."""
 
 from __future__ import annotations
 
 import asyncio
-import struct
 import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Literal, cast
 
 import uvloop
 
 from harness.clock import NS_PER_S, RunClock
-from harness.outcome import Outcome
+from harness.journal import ROWS_UNKNOWN, JournalWriter
+from harness.outcome import Auth, Effect, Outcome
+from harness.plan import PlannedStep
+from harness.session.record import Recorder, Who
 from harness.wire.client import WireClient
 from harness.wire.endpoint import Endpoint
 from harness.wire.schemas import SchemaBook
 from tests.benchmarks.rounds import ARGUMENTS, SESSIONS, asked_rounds, cpu_seconds, report_round
 
-_RECORD: Final = struct.Struct("<10q")
 _DEADLINE_NS: Final = 10 * NS_PER_S
-_JOURNAL_BYTES_MAX: Final = 64 * 1024 * 1024
+_BUFFER_BYTES_MAX: Final = 1024 * 1024
 
 
 class _Driver:
@@ -32,7 +36,8 @@ class _Driver:
             for _ in range(SESSIONS)
         ]
         self._running = False
-        self._journal = bytearray()
+        self._folder = tempfile.TemporaryDirectory()
+        self._writer = JournalWriter(Path(self._folder.name))
 
     async def open(self) -> None:
         """Open every session."""
@@ -43,27 +48,33 @@ class _Driver:
     async def run(self, seconds: float) -> int:
         """Call for so long; the calls made."""
         self._running = True
-        self._journal.clear()
         asyncio.get_running_loop().call_later(seconds, self._stop)
-        return sum(await asyncio.gather(*(self._call(client) for client in self._clients)))
+        with self._writer as writer:
+            record = Recorder(writer).success
+            return sum(
+                await asyncio.gather(
+                    *(self._call(number, client, record, writer.buffer)
+                      for number, client in enumerate(self._clients))
+                )
+            )  # fmt: skip
 
     def _stop(self) -> None:
         self._running = False
 
-    async def _call(self, client: WireClient) -> int:
-        calls, now_ns, pack = 0, self._clock.now_ns, _RECORD.pack
+    async def _call(
+        self, number: int, client: WireClient, record: Callable[..., None], buffer: bytearray
+    ) -> int:
+        calls, now_ns, who = 0, self._clock.now_ns, Who(session=number, treated=False)
         while self._running:
             due_ns = now_ns()
             reply = await client.request(
                 "tools/call", ARGUMENTS, name="echo", deadline_ns=due_ns + _DEADLINE_NS
             )
             assert reply.outcome is Outcome.OK, reply
-            if len(self._journal) > _JOURNAL_BYTES_MAX:
-                self._journal.clear()
-            self._journal += pack(
-                due_ns, reply.sent_ns, reply.first_ns, reply.done_ns, reply.outcome, reply.reason,
-                reply.status, reply.request_bytes, reply.reply_bytes, reply.ended_by,
-            )  # fmt: skip
+            step = PlannedStep(number, calls, 0, due_ns, "")
+            record(who, step, 0, reply, ROWS_UNKNOWN, Effect.NONE, Auth.NONE_NEEDED)
+            if len(buffer) > _BUFFER_BYTES_MAX:
+                self._writer.flush()
             calls += 1
         return calls
 

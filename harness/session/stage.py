@@ -1,0 +1,31 @@
+"""What all sessions of one process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.clock import Clock
+from harness.journal import JournalWriter
+from harness.plan import Plan, PlannedSession
+from harness.scenario.records import Scenario
+from harness.session.conduct import Conduct
+from harness.session.credential import Credential
+from harness.session.record import Recorder
+from harness.session.steps import Step
+from harness.wire.client import WireClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What all sessions of one process share."""
+
+    scenario: Scenario
+    plan: Plan
+    clock: Clock
+    conduct: Conduct
+    recorder: Recorder
+    writer: JournalWriter
+    steps: tuple[tuple[Step, ...], ...]  # per agent
+    connect: Callable[[PlannedSession], WireClient]
+    credential: Callable[[PlannedSession], Credential | None]
