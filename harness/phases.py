@@ -261,8 +261,10 @@ class Evidence:
         """How long each settled call took since it was due; a failure no less than its deadline.
 
         A step that never started took what was left of the run, and no less than its deadline.
+        One that a timer of whole milliseconds let go too early is counted from when it left.
         """
-        return self._taken_ns(self.settled["due_ns"])
+        due_ns, sent_ns = self.settled["due_ns"], self.settled["sent_ns"]
+        return self._taken_ns(np.where(sent_ns < 0, due_ns, np.minimum(due_ns, sent_ns)))
 
     @cached_property
     def from_sent_ns(self) -> NDArray[np.int64]:

@@ -151,6 +151,14 @@ def test_a_step_s_own_deadline_outranks_the_client_s() -> None:
     assert found.deadline_ns.tolist() == [4 * S, 30 * S, 4 * S]
 
 
+def test_a_call_that_left_before_it_was_due_is_counted_from_when_it_left() -> None:
+    """A timer may go off a millisecond early; an answer within it took no negative time."""
+    of = journals.scenario()
+    made = journals.calls(2, due_s=[3.0, 4.0], took_ms=[-0.2, 2.0], sent_ns=[3 * S - MS, 4 * S])
+    found = evidence(of, journals.plan(of), journals.journal((), made))
+    assert found.from_due_ns.tolist() == found.from_sent_ns.tolist() == [800_000, 2 * MS]
+
+
 def test_an_empty_journal_is_evidence_of_nothing_and_breaks_nothing() -> None:
     """A run that died at once still has phases, all of no length."""
     of = journals.scenario(journals.window(TcpLatency()))
