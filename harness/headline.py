@@ -82,7 +82,7 @@ def _failure(findings: Sequence[Finding], limits: Sequence[Limit]) -> str:
         under = f" under {first.fault}" if first.fault else ""
         others = len({(finding.verdict, finding.fault) for finding in failed}) - 1
         more = f" (and {others} more)" if others else ""
-        return f"{first.verdict}{under}: {first.why}{more}"
+        return f"{first.verdict}{under}: {first.why.removesuffix(f',{under}')}{more}"
     missed = [limit for limit in limits if limit.ruling == "fail"]
     return "; ".join(f"{limit.name} wanted {limit.wanted}: {limit.why}" for limit in missed)
 

@@ -312,7 +312,7 @@ def test_a_consequence_does_not_take_the_headline() -> None:
         losses={},
     )
     assert shown == "FAIL  crash under 1:x: the process died (and 1 more)"
-    hard = replace(findings[0], verdict="double-exec", hard=True, cause="", why="twice")
+    hard = replace(findings[0], verdict="double-exec", hard=True, cause="", why="twice, under 1:x")
     shown = headline(
         Exit.FAIL,
         name="",
