@@ -14,6 +14,8 @@ import anyio
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+# The loop counts in whole milliseconds from a time it looked up a moment ago, so it may ring early.
+ROUNDING_NS = NS_PER_MS // 2
 
 
 class Clock(Protocol):
@@ -40,6 +42,8 @@ class RunClock:
         return monotonic_ns() - self.origin_ns
 
     async def sleep_until(self, at_ns: int) -> None:
-        """Sleep the rest of the way to `at_ns`."""
-        delay_ns = at_ns + self.origin_ns - monotonic_ns()
-        await anyio.sleep(max(0, delay_ns) / NS_PER_S)
+        """Sleep the rest of the way to `at_ns`; never less, since early calls would look fast."""
+        left_ns = at_ns + self.origin_ns - monotonic_ns()
+        await anyio.sleep((left_ns + ROUNDING_NS) / NS_PER_S if left_ns > 0 else 0)
+        while (left_ns := at_ns + self.origin_ns - monotonic_ns()) > 0:
+            await anyio.sleep(left_ns / NS_PER_S)
