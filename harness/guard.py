@@ -53,6 +53,22 @@ def is_loopback(host: str) -> bool:
     )
 
 
+def check_port(port: int) -> None:
+    """See that a port of this machine is free, before anything is started for it.
+
+    Raises:
+        UsageError: when it is taken.
+    """
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one just let go is free
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} on 127.0.0.1 is not free ({error.strerror}); name another with --web"
+            ) from error
+
+
 def files_needed(scenario: Scenario, workers: int) -> int:
     """Count the descriptors that one process of the run may need at once."""
     widest = max(

@@ -27,6 +27,7 @@ os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
 import gevent
 import gevent.event
+import locust.argument_parser
 import locust.runners
 from locust import LoadTestShape, User, task
 from locust.env import Environment
@@ -185,6 +186,8 @@ class LocustThread:
             self._open_page(environment)
 
     def _open_page(self, environment: Any) -> None:
+        # Its page would read Locust's own options out of this process's command line.
+        locust.argument_parser.ui_extra_args_dict = _no_arguments
         page = environment.create_web_ui(LOOPBACK, self._web_port, delayed_start=True)
         page.start()
         gevent.sleep(0.05)
@@ -262,6 +265,12 @@ class _PlannedShape(LoadTestShape):  # type: ignore[misc, unused-ignore]
         """Give Locust its target; None stops every user."""
         users = self._users()
         return None if users < 0 else (users, max(1.0, float(users)))
+
+
+def _no_arguments(args: Any = None) -> dict[str, dict[str, Any]]:
+    """Stand in for Locust's look at a command line that is not Locust's."""
+    del args
+    return {}
 
 
 def _quieten() -> None:

@@ -51,17 +51,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
         command=("squall", "run", "whole.yaml"),
         out=tmp_path_factory.mktemp("whole"),
     )
-    ran = anyio.run(
-        partial(conduct, order, statuses.append), backend_options={"use_uvloop": True}
-    )
+    ran = anyio.run(partial(conduct, order, statuses.append), backend_options={"use_uvloop": True})
     return Whole(ran=ran, statuses=statuses, concluded=conclude(ran.folder))
 
 
 def test_a_run_passes_and_leaves_all_its_files(whole: Whole) -> None:
     """The hardened server under a slow network; the folder is as the design has it."""
-    command.assert_passed(
-        whole.concluded.judgement.exit_code, command.verdict_of(whole.ran.folder)
-    )
+    command.assert_passed(whole.concluded.judgement.exit_code, command.verdict_of(whole.ran.folder))
     assert whole.ran.how == "completed"
     assert not whole.ran.not_healed
     names = {path.name for path in whole.ran.folder.iterdir()}
@@ -73,7 +69,7 @@ def test_locusts_own_totals_are_those_of_the_journal(whole: Whole) -> None:
     """Every attempt that was sent is one request, and every one that was not `ok` a failure."""
     calls = journal.read(whole.ran.folder).calls
     sent = calls[calls["sent_ns"] >= 0]
-    failures = np.count_nonzero(sent["outcome"] != Outcome.OK)
+    failures = int(np.count_nonzero(sent["outcome"] != Outcome.OK))
     assert len(sent) > 100
     assert whole.ran.locust_totals == (len(sent), failures)
 
