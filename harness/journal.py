@@ -261,6 +261,7 @@ def read(folder: Path) -> Journal:
     Raises:
         JournalError: when there is no journal in it.
     """
+    _finish_merge(folder)
     files = sorted(folder.glob("worker-*.jsonl"))
     main = folder / JOURNAL
     if not main.exists():
@@ -268,7 +269,9 @@ def read(folder: Path) -> Journal:
     entries: list[Any] = []
     damaged = 0
     for file in (main, *files):
-        for line in file.read_text(encoding="utf-8").splitlines():
+        # Only a line feed ends a line: texts of servers hold other separators, and a crash may
+        # cut a character in half.
+        for line in filter(None, file.read_bytes().split(b"\n")):
             try:
                 entries.append(_ENTRY.validate_json(line))
             except ValidationError:
@@ -300,21 +303,45 @@ def write_calls(file: Path, calls: Calls) -> None:
 
 
 def merge(folder: Path) -> None:
-    """Fold the workers' segments into the main files, and remove them once that is on disk."""
-    segments = [*folder.glob("worker-*.jsonl"), *folder.glob("worker-*.npy")]
-    if not segments:
+    """Fold the workers' segments into the main files, and remove them once that is on disk.
+
+    A crash at any moment leaves either the segments, or all that finishing the merge needs.
+    """
+    if not _segments(folder):
         return
     journal = read(folder)
-    lines = "".join(_line(entry) for entry in journal.entries)
-    for name, write in ((JOURNAL, lines), (CALLS, journal.calls)):
-        fresh = folder / f"{name}.new"
-        if isinstance(write, str):
-            fresh.write_text(write, encoding="utf-8")
-        else:
-            write_calls(fresh, write)
-        fresh.replace(folder / name)
-    for segment in segments:
+    lines = b"".join(_line(entry).encode(errors="replace") for entry in journal.entries)
+    for name, content in (
+        (JOURNAL, lines),
+        (CALLS, _header(len(journal.calls)) + journal.calls.tobytes()),
+    ):
+        with (folder / f"{name}{_FRESH}").open("wb") as fresh:
+            fresh.write(content)
+            fresh.flush()
+            os.fsync(fresh.fileno())
+    (folder / _MERGED).touch()
+    _finish_merge(folder)
+
+
+_FRESH: Final = ".new"
+_MERGED: Final = "merged"  # the fresh files are whole, and the segments are in them
+
+
+def _segments(folder: Path) -> tuple[Path, ...]:
+    return (*folder.glob("worker-*.jsonl"), *folder.glob("worker-*.npy"))
+
+
+def _finish_merge(folder: Path) -> None:
+    """Put merged files in their places; nothing where no merge was under way."""
+    if not (folder / _MERGED).exists():
+        return
+    for name in (JOURNAL, CALLS):
+        fresh = folder / f"{name}{_FRESH}"
+        if fresh.exists():
+            fresh.replace(folder / name)
+    for segment in _segments(folder):
         segment.unlink()
+    (folder / _MERGED).unlink()
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -360,7 +387,8 @@ class JournalWriter:
         stem = f"worker-{self.worker}" if self.worker else ""
         lines = self.folder / (f"{stem}.jsonl" if stem else JOURNAL)
         records = self.folder / (f"{stem}.npy" if stem else CALLS)
-        self._lines = lines.open("a", encoding="utf-8")
+        # What is no character, as in a file name of the system's, must not end a run.
+        self._lines = lines.open("a", encoding="utf-8", errors="replace")
         self._records = records.open("w+b")
         self._records.write(_header(0))
         self._records.flush()
@@ -396,7 +424,8 @@ class JournalWriter:
         assert self._records is not None
         self._lines.flush()
         if self._buffer:
-            self._records.seek(0, io.SEEK_END)
+            # Not at the end of the file: a full disk may have left part of a record there.
+            self._records.seek(_HEADER_BYTES + self.calls_written * CALL_STRUCT.size)
             self._records.write(self._buffer)
             self.calls_written += len(self._buffer) // CALL_STRUCT.size
             self._buffer.clear()
