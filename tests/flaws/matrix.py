@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -126,15 +127,14 @@ class Result:
         return not self.against
 
 
-def hardened(names: Iterable[str], *, eras: Iterable[str], seeds: Iterable[int]) -> Iterator[Cell]:
+def hardened(names: Iterable[str], *, eras: Sequence[str], seeds: Iterable[int]) -> Iterator[Cell]:
     """Give the cells in which nothing may be found, in the eras that each scenario speaks."""
     files = shipped()
-    for name in names:
-        wanted = load(files[name] if name in files else Path(name)).scenario.era
-        for seed in seeds:
-            for era in eras:
-                if wanted in ("auto", era):
-                    yield Cell(scenario=name, era=era, seed=seed)
+    spoken = {name: load(files.get(name, Path(name))).scenario.era for name in names}
+    for seed in seeds:
+        for name, era in product(spoken, eras):
+            if spoken[name] in ("auto", era):
+                yield Cell(scenario=name, era=era, seed=seed)
 
 
 def flawed(flaws: Iterable[Flaw], *, eras: Iterable[str], seeds: Iterable[int]) -> Iterator[Cell]:
