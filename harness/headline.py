@@ -58,8 +58,6 @@ def _tally(
         f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}",
         f"{sum(calls.values()):,} calls",
     ]
-    if losses["unpreventable"]:
-        parts.append(f"{losses['unpreventable']:,} lost where no server could have answered")
     owed = [
         f"{count:,} {what if count == 1 else f'{what}s'} {became}"
         for what, became, count in (
@@ -70,8 +68,10 @@ def _tally(
         )
         if count
     ]
-    nothing = "nothing else lost" if losses["unpreventable"] else "nothing lost"
-    return ", ".join([*parts, *(owed or [nothing])])
+    alone = losses["unpreventable"]  # where no server could have answered
+    nothing = "nothing lost by the server" if alone else "nothing lost"
+    beside = [f"{alone:,} by the faults alone"] if alone else []
+    return ", ".join([*parts, *(owed or [nothing]), *beside])
 
 
 def _failure(findings: Sequence[Finding], limits: Sequence[Limit]) -> str:

@@ -110,7 +110,7 @@ def _check_tools(scenario: Scenario, pages: tuple[Mapping[str, Any], ...], url: 
     for name in dict.fromkeys(wanted):
         if name in offered:
             continue
-        close = difflib.get_close_matches(name, offered, n=1)
+        close = difflib.get_close_matches(name, offered, n=1, cutoff=0.75)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         few = ", ".join(offered[:12]) or "none"
         raise TargetError(

@@ -232,7 +232,8 @@ def _faults(report: Report, shown: int) -> Iterator[Text]:
             hit if verdict.healed else ("NOT HEALED", _STYLES["fail"]),
         )
     if len(worst_first) > shown:
-        yield _line(f"  and {len(worst_first) - shown} more windows in the page")
+        left = len(worst_first) - shown
+        yield _line(f"  and {left} more {'window' if left == 1 else 'windows'} in the page")
 
 
 def _fault_rank(band: Band) -> tuple[int, float]:

@@ -74,6 +74,8 @@ def measured(value: float | None, unit: str) -> str:
     match unit:
         case "ms":
             return milliseconds(value)
+        case "s" if 0 < abs(value) < 1:
+            return milliseconds(value * 1000)
         case "share":
             return share(value)
         case "%":

@@ -65,7 +65,7 @@ def test_a_good_run_passes_and_says_so_in_a_line() -> None:
     assert (found.ruling, found.exit_code) == ("pass", Exit.PASS)
     assert found.headline == (
         "PASS  score 100 (100-100)  first_storm: 2 faults, 4,122 calls, "
-        "400 lost where no server could have answered, nothing else lost"
+        "nothing lost by the server, 400 by the faults alone"
     )
     assert [fault.ruling for fault in found.faults] == ["pass", "pass"]
     assert all(fault.bit and fault.healed for fault in found.faults)
@@ -79,12 +79,12 @@ def test_a_good_run_passes_and_says_so_in_a_line() -> None:
 def test_what_the_faults_cost_is_told_apart_from_what_the_server_lost() -> None:
     """A pass is no claim that nobody lost a call."""
     cut = judge(_run(TcpReset()))
-    assert cut.headline.endswith("400 lost where no server could have answered, nothing else lost")
+    assert cut.headline.endswith("nothing lost by the server, 400 by the faults alone")
     lost = judge(_run(TcpLatency(), spoil=_fail_treated(13.0, 13.1)))
     assert lost.exit_code == Exit.PASS
     count = lost.calls["http_error"]
     assert 0 < count < 20
-    assert lost.headline.endswith(f"calls, {count} calls lost by the server")
+    assert f"calls, {count} calls lost by the server" in lost.headline
 
 
 def test_judging_twice_gives_the_same_bytes() -> None:
