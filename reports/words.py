@@ -76,10 +76,8 @@ def measured(value: float | None, unit: str) -> str:
             return milliseconds(value)
         case "s" if 0 < abs(value) < 1:
             return milliseconds(value * 1000)
-        case "share":
-            return share(value)
-        case "%":
-            return share(value / 100)
+        case "share" | "%":
+            return share(value if unit == "share" else value / 100)
         case "":
             return f"{value:,.4g}"
         case _:
