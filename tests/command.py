@@ -141,3 +141,21 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def family_with(process: subprocess.Popen[str], part: str) -> list[psutil.Process]:
+    """Everything a command has started, once something of it has `part` in its command line."""
+    until = time.monotonic() + COMMAND_S
+    while time.monotonic() < until:
+        found = family(process.pid)
+        if any(part in _words(one) for one in found):
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"nothing with {part!r} was started")
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
