@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+# Their order gives them their numbers in `calls.npy`: a new one goes to the end.
 BehaviourKind = Literal[
     "vanish",
     "lose_reply",

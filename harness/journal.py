@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from struct import Struct
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
+from faults.levers import BehaviourKind
 from harness.errors import JournalError
 from harness.redaction import redact
 
@@ -32,18 +33,7 @@ NEVER_NS: Final = -1
 ROWS_UNKNOWN: Final = -1
 
 # Codes of the `behaviour` column: what the client did wrong on purpose in this attempt.
-BEHAVIOURS: Final = (
-    "",
-    "vanish",
-    "lose_reply",
-    "payload_request",
-    "payload_response",
-    "no_token",
-    "reauthorize",
-    "overdue_token",
-    "damaged_token",
-    "revoked_token",
-)
+BEHAVIOURS: Final = ("", *get_args(BehaviourKind))
 BEHAVIOUR_CODES: Final = {name: code for code, name in enumerate(BEHAVIOURS)}
 
 CALL_DTYPE: Final = np.dtype(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -15,11 +17,19 @@ from faults.fault import Fault
 from harness import plan
 from harness.errors import Exit, ScenarioError, UsageError
 from harness.outline import describe
+from harness.scenario import units
 from harness.scenario.load import load
 from harness.scenario.schema import json_schema
 from scenarios import shipped
 
 WIDTH = 80
+_WRITERS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "_bytes_per_s": units.bandwidth,
+    "_bytes": units.size,
+    "_s": units.duration,
+    "share": units.share,
+    "overdue": units.share,
+}
 
 
 @click.command(epilog="Example: squall check scenarios/first_storm.yaml")
@@ -72,42 +82,19 @@ def _paragraph(fault: type[Fault], number: int) -> str:
 
 def _parameters(fault: type[Fault]) -> list[tuple[str, str, str]]:
     """Give name, default and meaning of each parameter, as a scenario writes them."""
-    schema = fault.model_json_schema(by_alias=True)
-    rows = []
-    for name, member in schema.get("properties", {}).items():
-        default = _written(name, member, fault)
-        rows.append((name, default, member.get("description", "")))
-    return rows
+    return [
+        (field.alias or key, _written(key, field.default), field.description or "")
+        for key, field in fault.model_fields.items()
+    ]
 
 
-def _written(name: str, member: dict[str, object], fault: type[Fault]) -> str:
-    """Write a default the way a scenario would, unit included."""
-    field = next(field for key, field in fault.model_fields.items() if (field.alias or key) == name)
-    value = field.default
-    key = next(key for key, each in fault.model_fields.items() if each is field)
-    if key.endswith("_bytes_per_s"):
-        return f"{value // 1000}KB/s"
-    if key.endswith("_bytes"):
-        return _size(int(value))
-    if key.endswith("_s"):
-        return _duration(float(value))
-    if name in {"share", "overdue"}:
-        return f"{value:.0%}"
-    del member
+def _written(key: str, value: object) -> str:
+    """Write a default the way a scenario would, unit included; the key's ending says which."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for ending, write in _WRITERS.items():
+            if key.endswith(ending):
+                return write(value)
     return str(value)
-
-
-def _size(count: int) -> str:
-    for unit, size in (("MiB", 1024**2), ("KiB", 1024)):
-        if count >= size and count % size == 0:
-            return f"{count // size}{unit}"
-    return f"{count}B"
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:g}s"
-    return f"{seconds * 1000:g}ms" if seconds >= 0.001 else f"{seconds * 1e6:g}us"  # noqa: PLR2004
 
 
 def _as_data(fault: type[Fault]) -> dict[str, object]:
