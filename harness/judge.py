@@ -50,6 +50,9 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
 )
 
 _BUSIER_TOLD: Final = 1.5
+# What these leave in doubt is whatever is compared with the baseline or the other arm: the score,
+# the limits, the recovery. A finding stands on the calls that it names.
+_COMPARISONS: Final = frozenset({"arms-agree", "baseline-steady"})
 
 
 def judge(evidence: Evidence, *, name: str = "") -> Judgement:
@@ -155,8 +158,9 @@ class _Parts:
 def _exit_code(evidence: Evidence, parts: _Parts) -> Exit:
     """Weigh the opinions: what is left broken outranks how the run ended, and that what it found.
 
-    A broken hard rule needs no statistics, so it fails a run that is not sound too. Otherwise
-    nothing is concluded from evidence that is not sound.
+    A broken hard rule needs no statistics, so it fails a run that is not sound too, and any finding
+    fails one in which merely nothing can be compared: a server that drowns has no steady baseline.
+    Otherwise nothing is concluded from evidence that is not sound.
     """
     if any(not window.healed for window in evidence.phases.windows):
         return Exit.NOT_HEALED
@@ -167,9 +171,10 @@ def _exit_code(evidence: Evidence, parts: _Parts) -> Exit:
         return Exit.ABORTED
     if any(finding.hard and finding.ruling == "fail" for finding in parts.findings):
         return Exit.FAIL
-    if worst(one.ruling for one in parts.sound) != "pass":
-        return Exit.UNKNOWN
     failed = any(finding.ruling == "fail" for finding in parts.findings)
+    doubted = {one.name for one in parts.sound if one.ruling != "pass"}
+    if doubted:
+        return Exit.FAIL if failed and doubted <= _COMPARISONS else Exit.UNKNOWN
     opinions = [*(fault.ruling for fault in parts.faults), *(one.ruling for one in parts.limits)]
     ruling = worst([*opinions, "fail" if failed else "pass"])
     return {"pass": Exit.PASS, "fail": Exit.FAIL, "unknown": Exit.UNKNOWN}[ruling]

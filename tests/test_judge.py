@@ -23,7 +23,7 @@ from harness.outcome import Effect, Outcome, Reason
 from harness.phases import Evidence, evidence
 from harness.verdict import Finding, Judgement
 from tests import journals
-from tests.journals import S
+from tests.journals import MS, S
 
 
 def _run(
@@ -126,6 +126,29 @@ def test_a_broken_hard_rule_fails_a_run_that_is_not_sound_too() -> None:
     assert found.headline.startswith("FAIL  lost_reply: double-exec under 1:response-lost: ")
     assert found.faults[0].findings == ("double-exec",)
     assert found.effects["doubled"] == 1
+
+
+def test_a_finding_needs_no_steady_baseline() -> None:
+    """Replies that are no JSON-RPC stand for themselves; the score and the limits do not."""
+
+    def drown(made: Calls) -> None:
+        late = journals.between(made, 6.0, 12.0)
+        made["done_ns"][late] += 300 * MS
+        journals.end(
+            made,
+            np.flatnonzero(late)[:5],
+            Outcome.PROTOCOL_ERROR,
+            Reason.MALFORMED_JSON,
+            status=200,
+        )
+
+    limits = {"latency_p50": "<= 1ms"}
+    found = judge(_run(spoil=drown, limits=limits))
+    assert [one.name for one in found.soundness if one.ruling != "pass"] == ["baseline-steady"]
+    assert (found.exit_code, found.score) == (Exit.FAIL, None)
+    assert found.headline.startswith("FAIL  wrong-answer: 5 of ")
+    blind = judge(_run(spoil=drown, limits=limits, without=HealthEntry))
+    assert blind.exit_code == Exit.UNKNOWN
 
 
 def test_a_broken_hard_rule_caps_the_score_of_a_sound_run() -> None:

@@ -152,9 +152,6 @@ def against(cell: Cell, document: Document) -> tuple[str, ...]:
     """List what is wrong with a verdict, given what the server is known to do."""
     wanted = 1 if cell.verdict else 0
     said = [f"exit {document.exit_code}, not {wanted}"] if document.exit_code != wanted else []
-    said += [
-        f"{one.name} {one.ruling}: {one.why}" for one in document.soundness if one.ruling != "pass"
-    ]
     failed = [finding for finding in document.findings if finding.ruling == "fail"]
     said += [
         f"unrelated: {finding.verdict} {finding.fault}: {finding.why}"
@@ -162,6 +159,11 @@ def against(cell: Cell, document: Document) -> tuple[str, ...]:
         if finding.verdict != cell.verdict and not finding.cause
     ]
     if not cell.verdict:
+        said += [
+            f"{one.name} {one.ruling}: {one.why}"
+            for one in document.soundness
+            if one.ruling != "pass"
+        ]
         said += [
             f"{one.name} {one.ruling}: {one.why}" for one in document.limits if one.ruling != "pass"
         ]

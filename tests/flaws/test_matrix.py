@@ -107,12 +107,12 @@ def test_a_cell_is_held_against_its_verdict_its_evidence_and_whatever_stands_bes
     beside = {**FINDING, "verdict": "hang", "why": "late"}
     assert _against(cell, findings=[FINDING, {**beside, "cause": "double-exec"}]) == ()
     assert "unrelated: hang" in _against(cell, findings=[FINDING, beside])[0]
-    unsound = [{"name": "generator", "ruling": "fail", "why": "slow"}]
-    assert _against(cell, soundness=unsound) == ("generator fail: slow",)
     clean = CELLS["steady"]
     assert len(_against(clean)) == 3
     passed = {"exit_code": 0, "findings": [], "faults": []}
     assert _against(clean, **passed) == ()
+    unsound = [{"name": "generator", "ruling": "fail", "why": "slow"}]
+    assert _against(clean, **passed, soundness=unsound) == ("generator fail: slow",)
     limit = {"name": "answered", "ruling": "unknown", "why": "few"}
     assert _against(clean, **passed, limits=[limit]) == ("answered unknown: few",)
 
