@@ -14,10 +14,10 @@ import anyio
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
 from harness.journal import ROWS_UNKNOWN, SessionEntry
-from harness.outcome import Effect, Outcome, Reason
+from harness.outcome import Effect, EndedBy, Outcome, Reason
 from harness.plan import PlannedSession, PlannedStep
 from harness.scenario import results
-from harness.session.identity import OPEN_TARGET, Identity, Standing
+from harness.session.identity import GOOD, OPEN_TARGET, Identity, Standing
 from harness.session.misbehaviour import PRELUDE_INDEX, prelude
 from harness.session.policy import (
     UNAUTHORIZED,
@@ -198,23 +198,26 @@ class Session:
         }  # fmt: skip
         losing: Behaviour | None = None
         if self.treated and self.stage.conduct.active:
-            for behaviour in self.stage.conduct.preludes():
-                if self._drawn(behaviour, planned.index):
-                    await self._misbehave(planned, step, behaviour, values)
-            losing = self._losing(planned)
+            losing = await self._misbehave(planned, step, values)
         params = step.params.render_json(values)
         name = step.name if step.named is None else step.named.render_text(values)
         standing = identity.standing() if identity.needed else OPEN_TARGET
         under = (identity.serial if identity.needed else 0, self.client.session_id)
-        reply = await self.client.request(
-            step.method,
-            params,
-            name=name,
-            deadline_ns=self.stage.clock.now_ns() + step.deadline_ns,
-            lose_reply=losing is not None,
-        )
+        sent_ns = self.stage.clock.now_ns()
+        try:
+            reply = await self.client.request(
+                step.method,
+                params,
+                name=name,
+                deadline_ns=sent_ns + step.deadline_ns,
+                lose_reply=losing is not None,
+            )
+        except anyio.get_cancelled_exc_class():
+            self._cut_off(planned, step, attempt=1, sent_ns=sent_ns)
+            raise
         rows = self._look_into(reply, step, values)
-        if reply.outcome is _OK:
+        # An answer under a token that nobody may trust is recorded with what is behind it.
+        if reply.outcome is _OK and (standing is OPEN_TARGET or standing is GOOD):
             effect = Effect.HAPPENED if step.effect else _NO_EFFECT
             self.stage.recorder.success(
                 self.who, planned, step.call, reply, rows, effect, standing.auth
@@ -238,29 +241,54 @@ class Session:
         while True:
             standing = identity.standing_after(asked.reply, asked.standing)
             follow = _SETTLE
-            if asked.reply.outcome is not _OK:
-                follow = await self._follow(asked.reply, attempt, mend)
-            losing = asked.losing
-            self.stage.recorder.attempt(
-                self.who,
-                index=planned.index,
-                call=step.call,
-                due_ns=planned.due_ns,
-                reply=asked.reply,
-                attempt=attempt,
-                last=follow is _SETTLE,
-                effect=believed_effect(asked.reply) if step.effect else _NO_EFFECT,
-                auth=standing.auth,
-                rows=asked.rows,
-                behaviour=losing.kind if losing else standing.behaviour,
-                window=losing.window if losing else standing.window,
-            )
+            try:
+                if asked.reply.outcome is not _OK:
+                    follow = await self._follow(asked.reply, attempt, mend)
+            finally:  # cut short while it waits, this attempt is the last one
+                losing = asked.losing
+                self.stage.recorder.attempt(
+                    self.who,
+                    index=planned.index,
+                    call=step.call,
+                    due_ns=planned.due_ns,
+                    reply=asked.reply,
+                    attempt=attempt,
+                    last=follow is _SETTLE,
+                    effect=believed_effect(asked.reply) if step.effect else _NO_EFFECT,
+                    auth=standing.auth,
+                    rows=asked.rows,
+                    behaviour=losing.kind if losing else standing.behaviour,
+                    window=losing.window if losing else standing.window,
+                )
+                if follow is _SETTLE:
+                    self._settled.add(planned.index)
             if follow is _SETTLE:
-                self._settled.add(planned.index)
                 return
             attempt += 1
             mend.serial, mend.session_id = identity.serial, self.client.session_id
-            asked = await self._ask_again(step, values)
+            sent_ns = self.stage.clock.now_ns()
+            try:
+                asked = await self._ask_again(step, values)
+            except anyio.get_cancelled_exc_class():
+                self._cut_off(planned, step, attempt=attempt, sent_ns=sent_ns)
+                raise
+
+    def _cut_off(self, planned: PlannedStep, step: Step, *, attempt: int, sent_ns: int) -> None:
+        """Settle a call that the run's end cuts off: only the ledger knows what became of it."""
+        reply = Reply(outcome=Outcome.ABANDONED, reason=Reason.RUN_ENDED, ended_by=EndedBy.RUN_END)
+        reply.sent_ns, reply.done_ns = sent_ns, self.stage.clock.now_ns()
+        self.stage.recorder.attempt(
+            self.who,
+            index=planned.index,
+            call=step.call,
+            due_ns=planned.due_ns,
+            reply=reply,
+            attempt=attempt,
+            last=True,
+            effect=Effect.UNKNOWN if step.effect else _NO_EFFECT,
+            auth=self.identity.standing().auth,
+        )
+        self._settled.add(planned.index)
 
     async def _ask_again(self, step: Step, values: Mapping[str, Any]) -> _Asked:
         params = step.params.render_json(values)
@@ -328,11 +356,17 @@ class Session:
         plan = self.stage.plan
         return plan.draw(behaviour.kind, self.planned.session, index) < behaviour.share
 
-    def _losing(self, planned: PlannedStep) -> Behaviour | None:
-        losing = self.stage.conduct.get("lose_reply") if self.treated else None
+    async def _misbehave(
+        self, planned: PlannedStep, step: Step, values: Mapping[str, Any]
+    ) -> Behaviour | None:
+        """Do what precedes the real call; give the behaviour that is to throw its reply away."""
+        for behaviour in self.stage.conduct.preludes():
+            if self._drawn(behaviour, planned.index):
+                await self._prelude(planned, step, behaviour, values)
+        losing = self.stage.conduct.get("lose_reply")
         return losing if losing is not None and self._drawn(losing, planned.index) else None
 
-    async def _misbehave(
+    async def _prelude(
         self, planned: PlannedStep, step: Step, behaviour: Behaviour, values: Mapping[str, Any]
     ) -> None:
         """Misbehave once, as attempt 0 of the call, under a nonce of its own."""
