@@ -172,6 +172,13 @@ def _overrides(flags: dict[str, Any]) -> Overrides:
 
 
 def _options(flags: dict[str, Any]) -> Options:
+    for flag in ("json", "junit"):
+        place = flags[flag]
+        if place and place != "-" and not Path(place).absolute().parent.is_dir():
+            raise UsageError(
+                f"--{flag} {place}: there is no folder {Path(place).parent}; "
+                "make it, or name another file"
+            )
     names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "json", "junit")
     return Options(**{name: flags[name] for name in names})
 
