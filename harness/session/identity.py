@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -13,11 +14,13 @@ from harness.errors import SquallError
 from harness.journal import JournalWriter, TokenEntry
 from harness.outcome import Auth, Outcome
 from harness.plan import Plan, PlannedSession
+from harness.redaction import redact
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
 from harness.wire.reply import Reply
 
 DEFAULT_LEEWAY_S: Final = 1.0  # clock skew granted before a token counts as expired
+SHOWN_MAX: Final = 4  # a late reply may quote a token that others have replaced meanwhile
 
 
 class Standing(NamedTuple):
@@ -50,6 +53,7 @@ class Identity:
         self.needed = self.credential is not None  # the target asks for a token
         self._reauthorized = 0
         self._renewing = anyio.Lock()
+        self._shown: deque[str] = deque(maxlen=SHOWN_MAX)
 
     @property
     def serial(self) -> int:
@@ -67,7 +71,7 @@ class Identity:
             return True
         if credential.token:
             self._reauthorized = self.conduct.reauthorize_serial
-            self.present(credential.token)
+            self._show(credential.token)
             return True
         return await self._take(credential.obtain, "minted")
 
@@ -113,7 +117,7 @@ class Identity:
                 )
             )
             return False
-        self.present(credential.token)
+        self._show(credential.token)
         self.writer.append(
             TokenEntry(
                 at_ns=self.clock.now_ns(),
@@ -124,6 +128,22 @@ class Identity:
             )
         )
         return True
+
+    def _show(self, token: str) -> None:
+        self._shown.append(token)
+        self.present(token)
+
+    def hush(self, reply: Reply) -> None:
+        """Take this session's tokens out of a server's words, those just replaced as well."""
+        if not self._shown:
+            return
+        reply.detail = redact(reply.detail, self._shown)
+        reply.challenge = redact(reply.challenge, self._shown)
+        if reply.error is not None:
+            reply.error = {
+                name: redact(value, self._shown) if isinstance(value, str) else value
+                for name, value in reply.error.items()
+            }
 
     def standing(self, *, leeway: bool = True) -> Standing:
         """Judge the credential at this moment.

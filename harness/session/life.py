@@ -240,6 +240,7 @@ class Session:
         identity, attempt = self.identity, 1
         while True:
             standing = identity.standing_after(asked.reply, asked.standing)
+            identity.hush(asked.reply)
             follow = _SETTLE
             try:
                 if asked.reply.outcome is not _OK:
