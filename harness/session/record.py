@@ -127,6 +127,8 @@ class Recorder:
         self, who: Who, *, index: int, attempt: int, reply: Reply, auth: Auth, call: int
     ) -> None:
         """Keep the words of a few calls per cause, so that a finding can show them."""
+        if not (reply.detail or reply.challenge) and reply.error is None:
+            return  # without words there is nothing to show, and no place to take
         cause = (call, reply.outcome, reply.status, auth)
         seen = self._samples.get(cause, 0)
         if seen >= SAMPLES_PER_CAUSE_MAX or self._sampled >= SAMPLES_MAX:
@@ -138,8 +140,6 @@ class Recorder:
             words.append(f"challenge: {reply.challenge}")
         if reply.error is not None:
             words.append(f"error {reply.error.get('code')}: {reply.error.get('message')}")
-        if not words:
-            return
         self._writer.append(
             SampleEntry(
                 at_ns=max(reply.done_ns, reply.sent_ns, 0),
