@@ -34,7 +34,7 @@ def check_target(url: str, allowed: Collection[str]) -> None:
     """
     Endpoint.from_url(url)
     host = urlsplit(url).hostname or ""
-    if host in allowed or is_loopback(host):
+    if host in {each.lower() for each in allowed} or is_loopback(host):
         return
     raise TargetError(
         f"{url} is not on this machine, and a storm must not hit it by mistake; "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import JournalError, UsageError
 from harness.scenario.load import Loaded, load, load_text
@@ -23,6 +23,8 @@ from harness.scenario.records import (
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
     """Flags of `squall run` that change the scenario; None keeps what the file says."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     target_url: str | None = None
     launch: tuple[str, ...] | None = None
