@@ -15,11 +15,11 @@ import httpx
 import numpy as np
 from anyio.abc import TaskGroup
 
-from harness.clock import RunClock
+from harness.clock import NS_PER_S, RunClock
 from harness.health import HealthMeter
 from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry
-from harness.plan import Plan, PlannedSession
-from harness.scenario.records import Scenario
+from harness.plan import Plan, PlannedSession, flat
+from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
@@ -30,9 +30,13 @@ from harness.session.steps import compile_agent
 from harness.session.tokens import StaticBearer, TokenSource
 from harness.wire.client import WireClient
 from harness.wire.endpoint import Endpoint
+from harness.wire.limits import Limits
 from harness.wire.schemas import SchemaBook
 
 FLUSH_S = 1.0
+# The last call that began in time ends by its deadline and the grace after it. What has piled up
+# behind it is not waited for: a server that drowns would keep the run going for minutes.
+OVERTIME_S = Limits().hang_grace_s
 LAST_WORDS_S = 3.0  # how long a cancelled session may take to account for its steps and leave
 
 
@@ -58,6 +62,15 @@ class Host:
         self._writer = writer
         self._on_batch = on_batch
         self._scopes: dict[int, anyio.CancelScope] = {}
+        self._deadline_s = max(
+            scenario.client.deadline_s,
+            *(
+                step.deadline_s or 0
+                for agent in scenario.agents
+                for step in flat(agent)
+                if not isinstance(step, ListStep)
+            ),
+        )
         self._http = httpx.AsyncClient(
             trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
         )
@@ -117,9 +130,14 @@ class Host:
         return len(self._scopes)
 
     def begin(self, number: int, done: Callable[[], None]) -> None:
-        """Start session `number`; `done` is called when its life is over."""
+        """Start session `number`; `done` is called when its life is over.
+
+        That is at the plan's end or, if it is late by then, one deadline and the grace after it.
+        """
         assert self._group is not None
-        scope = anyio.CancelScope()
+        last_ns = self._plan.sessions[number].end_ns - self.clock.now_ns()
+        left_s = last_ns / NS_PER_S + self._deadline_s + OVERTIME_S
+        scope = anyio.CancelScope(deadline=anyio.current_time() + left_s)
         self._scopes[number] = scope
         self._group.start_soon(self._live, number, scope, done)
 

@@ -1,0 +1,62 @@
+"""Where the sessions of one process live: a run ends, however late they are."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+
+from harness import host as hosting
+from harness import plan as planning
+from harness.clock import NS_PER_S, RunClock
+from harness.host import Host
+from harness.journal import JournalWriter, merge, read
+from harness.outcome import Outcome, Reason
+from harness.session.access import Access, Doors
+from harness.wire.schemas import SchemaBook
+from tests import journals
+
+
+@pytest.mark.anyio
+async def test_a_server_that_never_answers_does_not_keep_the_run_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has piled up by the end is accounted for as unsent, one deadline and a grace later."""
+    monkeypatch.setattr(hosting, "OVERTIME_S", 0.2)
+    of = journals.scenario(
+        client={"deadline": "1s"},
+        load={"sessions": 2, "ramp": "100ms"},
+        phases={"warmup": "0s", "baseline": "1s"},
+        agents=[{"name": "impatient", "pace": "10/s", "steps": [{"call": "search"}]}],
+    )
+    by = planning.make(of)
+    clock, ended = RunClock(), [anyio.Event(), anyio.Event()]
+    # Nobody accepts: the kernel completes the connections, and no byte ever comes back.
+    with socket.create_server(("127.0.0.1", 0)) as silent, JournalWriter(tmp_path) as writer:
+        door = ("127.0.0.1", int(silent.getsockname()[1]))
+        with anyio.fail_after(20):
+            async with Host(
+                scenario=of,
+                plan=by,
+                clock=clock,
+                writer=writer,
+                doors=Doors(url=f"http://127.0.0.1:{door[1]}/mcp", control=door, treated=door),
+                access=Access(),
+                schemas=SchemaBook(),
+                on_batch=lambda _: None,
+            ) as host:
+                for number, done in enumerate(ended):
+                    host.begin(number, done.set)
+                for done in ended:
+                    await done.wait()
+                late_s = (clock.now_ns() - by.end_ns) / NS_PER_S
+    assert late_s >= 1.0
+    merge(tmp_path)
+    calls = read(tmp_path).calls
+    assert len(calls) == sum(by.count(who.session) for who in by.sessions)
+    assert np.count_nonzero(calls["last"]) == len(calls)
+    assert (calls["outcome"] == Outcome.UNSENT).all()
+    assert (calls["reason"] == Reason.RUN_ENDED).any()
