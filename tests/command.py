@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psutil
 
+PYTHON: Final = sys.executable
 ROOT: Final = Path(__file__).resolve().parent.parent
 COMMAND_S: Final = 60
 GONE_S: Final = 8.0

@@ -218,14 +218,16 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
         )
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _write_copies(conclusion, options)
+    piped = options.json == "-"  # then standard output is for the JSON alone
     click.echo(
         summary(
             conclusion.report,
             width=min(100, shutil.get_terminal_size((80, 24)).columns),
-            color=wants_color(sys.stdout, os.environ),
+            color=wants_color(sys.stderr if piped else sys.stdout, os.environ),
             folder=_shown(ran.folder),
         ),
         nl=False,
+        err=piped,
     )
     return Exit(conclusion.judgement.exit_code)
 

@@ -1,0 +1,119 @@
+"""Against a server that nobody here wrote: the protocol's own server-everything, on Node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests import command
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(90)]
+
+EVERYTHING: Final = os.environ.get("SQUALL_EVERYTHING", "")
+SCENARIOS: Final = command.ROOT / "scenarios"
+UP_S: Final = 20
+
+
+class Everything:
+    """The server on a port of its own, which can be restarted on it."""
+
+    def __init__(self) -> None:
+        """Take a port; nothing runs yet."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self._process = subprocess.Popen(
+            ["node", EVERYTHING, "streamableHttp"],
+            env={**os.environ, "PORT": str(self.port)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + UP_S
+        while time.monotonic() < until:
+            with socket.socket() as trial:
+                if trial.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"server-everything did not listen within {UP_S} s")
+
+    def stop(self) -> None:
+        """Kill it, sessions and all."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture
+def everything() -> Iterator[Everything]:
+    """The server, up."""
+    if not Path(EVERYTHING).is_file() or shutil.which("node") is None:
+        pytest.skip("NO FOREIGN SERVER: set SQUALL_EVERYTHING to server-everything's dist/index.js")
+    server = Everything()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def shortened(name: str, folder: Path, changes: dict[str, str]) -> str:
+    """A shipped scenario with shorter phases, for the time that a test has."""
+    text = (SCENARIOS / f"{name}.yaml").read_text(encoding="utf-8")
+    for long, short in changes.items():
+        assert text.count(long) == 1, (long, text)
+        text = text.replace(long, short)
+    (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return f"{name}.yaml"
+
+
+def test_a_healthy_foreign_server_passes(tmp_path: Path, everything: Everything) -> None:
+    """Every echo comes back to whom it belongs; exit 0."""
+    changes = {
+        "warmup: 3s, baseline: 20s": "warmup: 1s, baseline: 7s",
+        "ramp: 2s": "ramp: 1s",
+        "pace: 2/s": "pace: 10/s",  # as many calls as the limit on p99 needs
+    }
+    file = shortened("steady_echo", tmp_path, changes)
+    done = command.squall("run", file, "--target", everything.url, cwd=tmp_path)
+    verdict = command.verdict_of(command.folder_of(tmp_path / "runs"))
+    command.assert_passed(done.code, verdict)
+    assert verdict["calls"]["ok"] > 200
+    assert verdict["sessions"]["survived"] == 20
+
+
+def test_a_restart_shows_400_where_404_is_due(tmp_path: Path, everything: Everything) -> None:
+    """The sessions are lost for good, since nobody tells them to begin anew; exit 1."""
+    changes = {
+        "warmup: 2s, baseline: 8s, recovery: 12s": "warmup: 500ms, baseline: 4s, recovery: 6s",
+        "ramp: 2s": "ramp: 1s",
+        "for: 8s": "for: 5s",
+        'recovery: "<= 10s"': 'recovery: "<= 5s"',
+    }
+    file = shortened("sessions_die", tmp_path, changes)
+    process = command.start("run", file, "--target", everything.url, cwd=tmp_path)
+    command.await_line(process, "1:tcp-down")
+    everything.stop()
+    everything.start()
+    done = command.finish(process)
+    verdict = command.verdict_of(command.folder_of(tmp_path / "runs"))
+    assert done.code == 1, done.all
+    failed = {one["verdict"]: one for one in verdict["findings"] if one["ruling"] == "fail"}
+    assert "wrong-status" in failed
+    assert "400" in failed["wrong-status"]["why"]
+    assert failed["wrong-status"]["evidence"]
+    assert verdict["sessions"]["lost"] > 0
