@@ -112,7 +112,7 @@ async def test_the_intent_is_on_disk_before_anything_is_touched(
             self,
             name: str,
             *,
-            type: str,  # noqa: A002
+            type: str,  # noqa: A002  the proxy's own word
             stream: Literal["upstream", "downstream"],
             attributes: Mapping[str, int],
         ) -> None:
@@ -213,7 +213,7 @@ async def test_a_cancellation_during_the_injection_leaves_nothing_in_force(
             self,
             name: str,
             *,
-            type: str,  # noqa: A002
+            type: str,  # noqa: A002  the proxy's own word
             stream: Literal["upstream", "downstream"],
             attributes: Mapping[str, int],
         ) -> None:

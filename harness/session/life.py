@@ -16,8 +16,8 @@ from harness.clock import NS_PER_S
 from harness.journal import ROWS_UNKNOWN, SessionEntry
 from harness.outcome import Effect, EndedBy, Outcome, Reason
 from harness.plan import PlannedSession, PlannedStep
-from harness.scenario import results
-from harness.session.identity import GOOD, OPEN_TARGET, Identity, Standing
+from harness.session.attempts import Asked, Mend
+from harness.session.identity import GOOD, OPEN_TARGET, Identity
 from harness.session.misbehaviour import PRELUDE_INDEX, prelude
 from harness.session.policy import (
     UNAUTHORIZED,
@@ -30,32 +30,13 @@ from harness.session.policy import (
 )
 from harness.session.record import Who
 from harness.session.stage import Stage
-from harness.session.steps import Step
+from harness.session.steps import Step, measure
 from harness.wire.reply import Reply
 
 OPEN_AGAIN_NS: Final = NS_PER_S // 2  # a session that could not open waits this long
 CLOSE_S: Final = 2.0  # how long a polite goodbye may take
 # Bound once: looking a member up on its class costs more than comparing it.
 _OK, _SETTLE, _NO_EFFECT = Outcome.OK, Next.SETTLE, Effect.NONE
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
-    """One attempt as it ended."""
-
-    reply: Reply
-    rows: int
-    standing: Standing
-    losing: Behaviour | None
-
-
-@dataclass(slots=True)
-class _Mend:
-    """What a call's attempts have done to get through, and under which token and session."""
-
-    serial: int
-    session_id: str
-    done: set[Next] = field(default_factory=set)
 
 
 @dataclass(eq=False)
@@ -96,8 +77,6 @@ class Session:
 
     def _present(self, token: str) -> None:
         self.client.authorization = b"Bearer " + token.encode()
-
-    # --- the life ---------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Live until the plan ends; cancelled, account for the rest of the steps and go."""
@@ -140,8 +119,6 @@ class Session:
             self._entry("closed")
         self.client.drop_connections()
 
-    # --- opening ----------------------------------------------------------------------------
-
     async def _ensure_open(self) -> Reason:
         """Have an open session; the reason when there is none."""
         async with self._opening:
@@ -177,8 +154,6 @@ class Session:
             self._open = False
             self.client.forget_session()
             return await self._handshake() is Reason.NONE
-
-    # --- steps ------------------------------------------------------------------------------
 
     async def _perform(self, planned: PlannedStep) -> None:
         """Perform one step: its preludes, its attempts, and exactly one last entry."""
@@ -225,16 +200,16 @@ class Session:
             if self._together:
                 self._settled.add(planned.index)
             return
-        first = _Asked(reply=reply, rows=rows, standing=standing, losing=losing)
-        await self._go_on(planned, step, values, first, _Mend(*under))
+        first = Asked(reply=reply, rows=rows, standing=standing, losing=losing)
+        await self._go_on(planned, step, values, first, Mend(*under))
 
     async def _go_on(
         self,
         planned: PlannedStep,
         step: Step,
         values: Mapping[str, Any],
-        asked: _Asked,
-        mend: _Mend,
+        asked: Asked,
+        mend: Mend,
     ) -> None:
         """Record an attempt that did not go well, and ask again as long as the policy says so."""
         identity, attempt = self.identity, 1
@@ -276,7 +251,7 @@ class Session:
 
     def _cut_off(self, planned: PlannedStep, step: Step, *, attempt: int, sent_ns: int) -> None:
         """Settle a call that the run's end cuts off: only the ledger knows what became of it."""
-        reply = Reply(outcome=Outcome.ABANDONED, reason=Reason.RUN_ENDED, ended_by=EndedBy.RUN_END)
+        reply = Reply(Outcome.ABANDONED, Reason.RUN_ENDED, ended_by=EndedBy.RUN_END)
         reply.sent_ns, reply.done_ns = sent_ns, self.stage.clock.now_ns()
         self.stage.recorder.attempt(
             self.who,
@@ -291,19 +266,18 @@ class Session:
         )
         self._settled.add(planned.index)
 
-    async def _ask_again(self, step: Step, values: Mapping[str, Any]) -> _Asked:
-        params = step.params.render_json(values)
+    async def _ask_again(self, step: Step, values: Mapping[str, Any]) -> Asked:
         standing = self.identity.standing()
         reply = await self.client.request(
             step.method,
-            params,
+            step.params.render_json(values),
             name=step.name if step.named is None else step.named.render_text(values),
             deadline_ns=self.stage.clock.now_ns() + step.deadline_ns,
         )
         rows = self._look_into(reply, step, values)
-        return _Asked(reply=reply, rows=rows, standing=standing, losing=None)
+        return Asked(reply=reply, rows=rows, standing=standing, losing=None)
 
-    async def _follow(self, reply: Reply, attempt: int, mend: _Mend) -> Next:
+    async def _follow(self, reply: Reply, attempt: int, mend: Mend) -> Next:
         """Do what the policy says after a reply that was not what was asked for."""
         policy = self.stage.scenario.client
         follow = decide(
@@ -333,25 +307,13 @@ class Session:
         result = reply.result
         if not isinstance(result, dict):
             return ROWS_UNKNOWN
-        rows = self._measure(reply, step, values)
+        rows = measure(reply, step, values)
         if step.keep is not None and reply.outcome is _OK:
             kept = step.keep(result)
             for name in step.keeps:
                 self.kept.pop(name, None)
             self.kept |= kept
         return rows
-
-    def _measure(self, reply: Reply, step: Step, values: Mapping[str, Any]) -> int:
-        """Hold a reply against the expectations; give its rows, -1 where none can be counted."""
-        if reply.outcome is _OK:
-            reason = step.expect(reply.result, values)
-            if reason is not None:
-                reply.outcome, reply.reason = Outcome.WRONG, reason
-        elif reply.outcome is not Outcome.TOOL_ERROR or not step.expects_error:
-            return ROWS_UNKNOWN
-        elif step.expect(reply.result, values) is None:
-            reply.outcome, reply.reason = Outcome.OK, Reason.NONE
-        return results.rows(reply.result) if step.counts_rows else ROWS_UNKNOWN
 
     def _drawn(self, behaviour: Behaviour, index: int) -> bool:
         plan = self.stage.plan
@@ -395,7 +357,7 @@ class Session:
             attempt=0,
             last=False,
             auth=standing.auth if wrong.auth is None else wrong.auth,
-            rows=self._measure(reply, step, values) if measured else ROWS_UNKNOWN,
+            rows=measure(reply, step, values) if measured else ROWS_UNKNOWN,
             behaviour=behaviour.kind,
             window=behaviour.window,
         )

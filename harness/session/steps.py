@@ -9,9 +9,9 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from harness.clock import NS_PER_S
-from harness.outcome import Reason
+from harness.outcome import Outcome, Reason
 from harness.plan import Plan
-from harness.scenario import expectations, expressions
+from harness.scenario import expectations, expressions, results
 from harness.scenario.records import (
     Agent,
     AnyStep,
@@ -23,8 +23,10 @@ from harness.scenario.records import (
     Scenario,
     SingleStep,
 )
+from harness.wire.reply import Reply
 
 PADDING = b"x"
+_OK = Outcome.OK  # bound once: looking a member up on its class costs more than comparing it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +99,19 @@ def _compile(step: SingleStep, *, call: int, scenario: Scenario) -> Step:
         expects_error=step.expect.error,
         counts_rows=method in {"tools/call", "tools/list", "resources/list", "prompts/list"},
     )
+
+
+def measure(reply: Reply, step: Step, values: Mapping[str, Any]) -> int:
+    """Hold a reply against the expectations; give its rows, -1 where none can be counted."""
+    if reply.outcome is _OK:
+        reason = step.expect(reply.result, values)
+        if reason is not None:
+            reply.outcome, reply.reason = Outcome.WRONG, reason
+    elif reply.outcome is not Outcome.TOOL_ERROR or not step.expects_error:
+        return results.ROWS_UNKNOWN
+    elif step.expect(reply.result, values) is None:
+        reply.outcome, reply.reason = Outcome.OK, Reason.NONE
+    return results.rows(reply.result) if step.counts_rows else results.ROWS_UNKNOWN
 
 
 def inflate(params: bytes, nonce: str, size_bytes: int) -> bytes | None:

@@ -241,7 +241,7 @@ class Play:
         self.conduct = Conduct()
         self.writer = JournalWriter(folder)
         self.credentials: dict[int, Credential] = {}
-        self.sessions: dict[int, Session] = {}
+        self.clients: list[Client] = []
         self._credential = credential
 
     def _stage(self) -> Stage:
@@ -254,9 +254,13 @@ class Play:
             recorder=Recorder(self.writer),
             writer=self.writer,
             steps=tuple(compile_agent(self.scenario, self.plan, number) for number in agents),
-            connect=lambda planned: cast("WireClient", Client(self.target, planned.session)),
+            connect=self._connect,
             credential=self._make_credential,
         )
+
+    def _connect(self, planned: PlannedSession) -> WireClient:
+        self.clients.append(Client(self.target, planned.session))
+        return cast("WireClient", self.clients[-1])
 
     def _make_credential(self, planned: PlannedSession) -> Credential | None:
         if self._credential is None:
@@ -277,8 +281,7 @@ class Play:
                     for at_s, scene in scenes:
                         together.start_soon(_later, at_s, scene)
                     for planned in self.plan.sessions:
-                        self.sessions[planned.session] = Session(stage=stage, planned=planned)
-                        together.start_soon(self.sessions[planned.session].run)
+                        together.start_soon(Session(stage=stage, planned=planned).run)
 
     @property
     def journal(self) -> Journal:
