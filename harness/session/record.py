@@ -19,6 +19,9 @@ from harness.wire.reply import Reply
 SAMPLES_MAX = 400  # per process; evidence, not a log
 SAMPLES_PER_CAUSE_MAX = 12
 SAMPLE_TEXT_MAX = 300
+# What the columns hold; only a server that means harm sends more or breaks a stream more often.
+SIZE_MAX_BYTES = 2**32 - 1
+RESUMED_MAX = 255
 
 
 # Bound once: looking a member up on its class costs more than comparing it.
@@ -60,10 +63,9 @@ class Recorder:
         behaviour: str = "",
         window: int = 0,
     ) -> None:
-        """Record one attempt as it ended.
-
-        Every figure fits its column: the wire's limits bound the sizes, the policy the attempts.
-        """
+        """Record one attempt as it ended."""
+        if reply.resumed > RESUMED_MAX or reply.reply_bytes > SIZE_MAX_BYTES:
+            _fit(reply)
         self._buffer += CALL_STRUCT.pack(
             due_ns,
             reply.sent_ns,
@@ -100,6 +102,8 @@ class Recorder:
 
         Positional, and with the zeros that `ok`, `none` and `reply` stand for written out.
         """
+        if reply.resumed > RESUMED_MAX or reply.reply_bytes > SIZE_MAX_BYTES:
+            _fit(reply)
         self._buffer += CALL_STRUCT.pack(
             planned.due_ns, reply.sent_ns, reply.first_ns, reply.done_ns, who.session,
             planned.index, reply.request_bytes, reply.reply_bytes, rows, reply.status, call,
@@ -149,3 +153,9 @@ class Recorder:
                 text="; ".join(words)[:SAMPLE_TEXT_MAX],
             )
         )
+
+
+def _fit(reply: Reply) -> None:
+    """Let a reply's figures say "at least" where their columns end."""
+    reply.reply_bytes = min(reply.reply_bytes, SIZE_MAX_BYTES)
+    reply.resumed = min(reply.resumed, RESUMED_MAX)

@@ -67,6 +67,23 @@ def test_the_short_way_of_a_success_leaves_the_same_record(tmp_path: Path) -> No
     assert short == long
 
 
+def test_no_server_can_send_more_than_a_column_holds(tmp_path: Path) -> None:
+    """A stream that broke a thousand times, or a reply of eight gigabytes, ends no run."""
+    planned = PlannedStep(session=4, index=9, position=0, due_ns=10, nonce="n")
+    with JournalWriter(tmp_path) as writer:
+        recorder = Recorder(writer)
+        for outcome in (Outcome.OK, Outcome.PROTOCOL_ERROR):
+            reply = _reply(outcome)
+            reply.resumed, reply.reply_bytes = 1000, 2**33
+            if outcome is Outcome.OK:
+                recorder.success(WHO, planned, 2, reply, -1, Effect.NONE, Auth.VALID)
+            else:
+                recorder.attempt(WHO, index=9, call=2, due_ns=10, reply=reply, attempt=2, last=True)
+    rows = np.load(tmp_path / journal.CALLS)
+    assert rows["resumed"].tolist() == [255, 255]
+    assert rows["reply_bytes"].tolist() == [2**32 - 1] * 2
+
+
 def test_a_step_that_could_not_start_has_no_moment_of_sending(tmp_path: Path) -> None:
     """It settles its call all the same."""
     with JournalWriter(tmp_path) as writer:
