@@ -85,6 +85,7 @@ class FakeNetwork:
 
     async def exposure(self, toxic: str | None) -> Exposure:
         """Claim one connection, for a toxic that is there."""
+        await checkpoint()
         if toxic is not None and toxic not in self.toxics:
             raise FaultError(f"there is no toxic {toxic}")
         return Exposure(count=1, unit="connections", source="injector", connections=1)
@@ -138,6 +139,7 @@ class FakeAgents:
 
     async def exposure(self, behaviour: Behaviour) -> Exposure:
         """Claim three calls, while it is in force."""
+        await checkpoint()
         return Exposure(
             count=3 if behaviour.kind in self.engaged else 0, unit="calls", source="journal"
         )
