@@ -62,15 +62,13 @@ class Host:
         self._writer = writer
         self._on_batch = on_batch
         self._scopes: dict[int, anyio.CancelScope] = {}
-        self._deadline_s = max(
-            scenario.client.deadline_s,
-            *(
-                step.deadline_s or 0
-                for agent in scenario.agents
-                for step in flat(agent)
-                if not isinstance(step, ListStep)
-            ),
-        )
+        own_s = [
+            step.deadline_s or 0.0
+            for agent in scenario.agents
+            for step in flat(agent)
+            if not isinstance(step, ListStep)
+        ]
+        self._deadline_s = max(scenario.client.deadline_s, *own_s, 0.0)
         self._http = httpx.AsyncClient(
             trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
         )

@@ -21,8 +21,9 @@ from tests import journals
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("step", [{"call": "search"}, {"method": "ping"}], ids=["call", "list"])
 async def test_a_server_that_never_answers_does_not_keep_the_run_going(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: object
 ) -> None:
     """What has piled up by the end is accounted for as unsent, one deadline and a grace later."""
     monkeypatch.setattr(hosting, "OVERTIME_S", 0.2)
@@ -30,7 +31,7 @@ async def test_a_server_that_never_answers_does_not_keep_the_run_going(
         client={"deadline": "1s"},
         load={"sessions": 2, "ramp": "100ms"},
         phases={"warmup": "0s", "baseline": "1s"},
-        agents=[{"name": "impatient", "pace": "10/s", "steps": [{"call": "search"}]}],
+        agents=[{"name": "impatient", "pace": "10/s", "steps": [step]}],
     )
     by = planning.make(of)
     clock, ended = RunClock(), [anyio.Event(), anyio.Event()]
