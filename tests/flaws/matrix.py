@@ -32,6 +32,7 @@ from scenarios import shipped
 ROOT: Final = Path(__file__).parents[2]
 RUN_LIMIT_S: Final = 140.0
 STOP_LIMIT_S: Final = 20.0
+LINES_TOLD: Final = 4  # of a run that came to no verdict
 ERAS: Final = ("legacy", "modern")
 
 
@@ -187,8 +188,9 @@ def run(cell: Cell, *, out: Path, keep: bool = False) -> Result:
     command += ["--seed", str(cell.seed), "--out", str(folder), "--json", str(verdict)]
     with (folder / "output.txt").open("wb") as output:
         code = _bounded(command, output.fileno())
+    told = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     headline = ""
-    said: tuple[str, ...] = (f"no verdict: exit {code}",)
+    said: tuple[str, ...] = (f"no verdict: exit {code}", *told[-LINES_TOLD:])
     if verdict.is_file():
         document = Document.model_validate_json(verdict.read_bytes())
         headline, said = document.headline, against(cell, document)

@@ -137,5 +137,6 @@ def test_a_run_without_a_verdict_is_a_wrong_cell(
     (result,) = run_all([missing], out=tmp_path / "out", jobs=1)
     assert not result.right
     assert result.against[0] == "no verdict: exit 2"
+    assert any("missing.yaml" in line for line in result.against[1:-1])
     assert capsys.readouterr().out == f"{row(result)}\n"
     assert row(result).startswith("BAD missing")
