@@ -258,7 +258,7 @@ class _PlannedShape(LoadTestShape):  # type: ignore[misc, unused-ignore]
     """As many users as the plan wants open."""
 
     def __init__(self, users: Callable[[], int]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Locust is untyped here
         self._users = users
 
     def tick(self) -> tuple[int, float] | None:

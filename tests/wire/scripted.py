@@ -229,7 +229,7 @@ def http(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def event(data: bytes, *, id: str = "", line_end: bytes = b"\r\n") -> bytes:  # noqa: A002
+def event(data: bytes, *, id: str = "", line_end: bytes = b"\r\n") -> bytes:  # noqa: A002  the field's own name
     """One server-sent event."""
     lines = [b"event: message", b"data: " + data]
     if id:
