@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import resource
 import socket
-import sys
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -14,16 +13,6 @@ from harness.scenario.records import ParallelStep, Scenario
 from harness.wire.endpoint import Endpoint
 
 FILES_SPARE = 256  # listeners, logs, the journal, Locust
-
-
-def check_platform() -> None:
-    """Refuse to run where nothing of this has been tried.
-
-    Raises:
-        UsageError: on anything but Linux and macOS.
-    """
-    if sys.platform not in {"linux", "darwin"}:
-        raise UsageError(f"squall runs on Linux and macOS, not on {sys.platform}; use a container")
 
 
 def check_target(url: str, allowed: Collection[str]) -> None:

@@ -53,7 +53,6 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
         InterruptedRunError: a signal came before any load was offered.
         NotHealedError: when a part of the rig could not be shown to be gone.
     """
-    guard.check_platform()
     if order.web_port is not None:
         guard.check_port(order.web_port)
     guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers))

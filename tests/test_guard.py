@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import resource
 import socket
-import sys
 from typing import Any
 
 import pytest
 
 from harness import guard
-from harness.errors import RigError, TargetError, UsageError
+from harness.errors import RigError, TargetError
 from harness.scenario.records import Scenario
 
 CALL = {"call": "a"}
@@ -172,18 +171,3 @@ def test_a_machine_that_cannot_hold_the_sessions_is_refused(
     with pytest.raises(RigError, match=r"5000 open files .* allows 4096; .* fewer sessions"):
         guard.raise_file_limit(5000)
     assert limits.now == (1024, 4096)
-
-
-@pytest.mark.parametrize(
-    ("platform", "fine"), [("linux", True), ("darwin", True), ("win32", False)]
-)
-def test_a_platform_that_nobody_tried_is_refused(
-    monkeypatch: pytest.MonkeyPatch, platform: str, fine: bool
-) -> None:
-    """Before anything is started."""
-    monkeypatch.setattr(sys, "platform", platform)
-    if fine:
-        guard.check_platform()
-        return
-    with pytest.raises(UsageError, match="Linux and macOS, not on win32"):
-        guard.check_platform()

@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 import harness
+from harness import system
 from harness.errors import Exit, SquallError
 from harness.redaction import redact
 
@@ -46,6 +47,7 @@ class _Lazy(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        system.check()
         module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
