@@ -238,7 +238,8 @@ def run_all(cells: Sequence[Cell], *, out: Path, jobs: int, keep: bool = False) 
 
 def row(result: Result) -> str:
     """Give one line of the table, and below it what is against the cell."""
-    lines = [f"{'ok ' if result.right else 'BAD'} {result.cell} {result.headline}"]
+    said = "ok " if result.right else "BAD"
+    lines = [f"{said} {result.cell} {result.seconds:4.0f} s  {result.headline}".rstrip()]
     return "\n      ".join([*lines, *result.against])
 
 
