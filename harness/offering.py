@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from subprocess import PIPE
@@ -372,12 +372,13 @@ async def _start_worker(part: Assignment) -> Process:
 
 
 async def _end_worker(process: Process) -> None:
-    """Ask, then insist; the pipe's end alone would do it too."""
+    """Ask by the pipe's end, which a worker waits for even when it is done; then insist."""
     with anyio.CancelScope(shield=True):
-        if process.returncode is None:
-            process.terminate()
-            with anyio.move_on_after(3):
-                await process.wait()
+        assert process.stdin is not None
+        with suppress(anyio.BrokenResourceError):
+            await process.stdin.aclose()
+        with anyio.move_on_after(3):
+            await process.wait()
         if process.returncode is None:
             process.kill()
         with anyio.move_on_after(3):

@@ -102,6 +102,7 @@ def test_the_secrets_of_a_grant_are_nowhere(
     monkeypatch.setattr(TokenSource, "_take", taken)
     monkeypatch.setattr("harness.rig.issuer.control.secrets.token_urlsafe", drawn)
     text = command.STORM.partition("faults:")[0] + SECURED.replace("GRANT", grant)
+    text = text.replace("recovery: 2s", "recovery: 1s")
     order = Order(
         loaded=Overrides().load(text, "secured.yaml"),
         overrides=Overrides(),

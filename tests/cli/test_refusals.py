@@ -100,7 +100,7 @@ def refused(folder: Path, *words: str, text: str = STEADY) -> str:
     return line
 
 
-def test_nothing_listens(tmp_path: Path) -> None:
+def test_an_address_where_nothing_listens_is_refused(tmp_path: Path) -> None:
     """The most frequent mistake of all."""
     url = f"http://127.0.0.1:{free_port()}/mcp"
     line = refused(tmp_path, "--target", url)
@@ -108,7 +108,7 @@ def test_nothing_listens(tmp_path: Path) -> None:
     assert "refused" in line or "nothing listens" in line
 
 
-def test_the_path_is_wrong(tmp_path: Path, site: str) -> None:
+def test_a_wrong_path_is_told_by_its_404(tmp_path: Path, site: str) -> None:
     """A 404 says where the endpoint is not."""
     line = refused(tmp_path, "--target", f"{site}/mcp")
     assert "404" in line
@@ -120,7 +120,7 @@ def test_a_web_page_is_there(tmp_path: Path, site: str) -> None:
     assert "text/html" in line or "HTML" in line
 
 
-def test_it_is_not_http(tmp_path: Path) -> None:
+def test_what_speaks_no_http_is_refused(tmp_path: Path) -> None:
     """A mail server, perhaps."""
     with mute_greeting() as url:
         line = refused(tmp_path, "--target", url)
@@ -150,13 +150,13 @@ def test_https_is_not_spoken_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8001/mcp", "ftp://127.0.0.1/mcp", "http:///mcp"])
-def test_it_is_no_address(tmp_path: Path, url: str) -> None:
+def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
     """With an example of one."""
     line = refused(tmp_path, "--target", url)
     assert "http://" in line
 
 
-def test_the_tool_is_missing(tmp_path: Path) -> None:
+def test_a_missing_tool_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
     """With the tools there are, and the one that was meant."""
     text = STEADY.replace("call: search", "call: serach")
     port = free_port()
