@@ -127,3 +127,29 @@ def test_both_eras_at_once_pass_and_do_not_disturb_each_other(tmp_path: Path) ->
         assert verdict["era"] == era
         assert verdict["sessions"]["lost"] == 0
         assert verdict["faults"][0]["bit"]
+
+
+CALM = """\
+question: Does one scenario run in both of the eras?
+target: {reference: hardened}
+agents:
+  - name: speaker
+    pace: 4/s
+    steps: [list_tools]
+load: {sessions: 2, ramp: 0s}
+phases: {warmup: 0s, baseline: 3s}
+"""
+
+
+def test_era_both_runs_a_scenario_once_in_each(tmp_path: Path) -> None:
+    """One run folder and one verdict line an era, and the worst code of the two."""
+    (tmp_path / "calm.yaml").write_text(CALM, encoding="utf-8")
+    done = command.squall("run", "calm.yaml", "--era", "both", "--out", "runs", cwd=tmp_path)
+    verdicts = [command.verdict_of(folder) for folder in (tmp_path / "runs").iterdir()]
+    assert sorted(verdict["era"] for verdict in verdicts) == ["legacy", "modern"]
+    assert done.code == max(verdict["exit_code"] for verdict in verdicts)
+    refused = command.squall(
+        "run", "calm.yaml", "--era", "both", "--json", "v.json", "--out", "runs", cwd=tmp_path
+    )
+    assert refused.code == Exit.NOT_RUN
+    assert "--json and --junit take one run" in refused.err
