@@ -12,6 +12,7 @@ import pytest
 
 from harness import journal
 from harness.cli.conclusion import Conclusion, conclude, read
+from harness.errors import Exit
 from harness.outcome import Outcome
 from harness.overrides import Overrides
 from harness.run import Order, conduct
