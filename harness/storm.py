@@ -132,7 +132,6 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
     Raises:
         RigError: when the load generator does not come up.
     """
-    scenario, plan, rig = stage.loaded.scenario, stage.plan, stage.rig
     clock, recent = RunClock(), Recent()
     ending = Ending(clock)
     with JournalWriter(stage.folder) as writer:
@@ -140,46 +139,22 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
             stage.interruption.arm(lambda name: ending.call("interrupted", name))
             clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
             writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
+            chaos = _chaos(stage, clock, writer, offering)
 
-            def levers(window: int) -> Levers:
-                return Levers(
-                    network=rig.network,
-                    identity=rig.identity,
-                    agent=_AgentLever(offering, window),
-                    prefix=f"squall-{stage.run_id}",
-                )
-
-            chaos = Chaos(
-                scenario=scenario,
-                plan=plan,
-                levers=levers,
-                writer=writer,
-                clock=clock,
-                run_id=stage.run_id,
-            )
-
-            def status() -> Status:
-                return _status(plan, clock, chaos, offering=offering, recent=recent)
+            def show() -> None:
+                on_status(_status(stage.plan, clock, chaos, offering=offering, recent=recent))
 
             async with anyio.create_task_group() as beside:
-                beside.start_soon(_sample_vitals, rig.pid, clock, writer)
-                beside.start_soon(_watch_control, scenario, recent, ending)
-                beside.start_soon(_show, clock, status, on_status)
+                beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
+                beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
+                beside.start_soon(_keep_showing, clock, show)
                 try:
-                    async with anyio.create_task_group() as together:
-                        # Whatever ends the run ends the faults first, then the load.
-                        halt = anyio.Event()
-                        together.start_soon(_break_things, chaos, ending, halt)
-                        why = await offering.offer(halt)
-                        if why:
-                            ending.call("aborted", why)
-                        ended_ns = ending.at_ns or clock.now_ns()
-                        ending.stop.set()
+                    ended_ns = await _rage(offering, chaos, ending)
                 finally:
                     beside.cancel_scope.cancel()
-            if rig.ledger is not None:
+            if stage.rig.ledger is not None:
                 await anyio.sleep(LATE_EFFECTS_S)
-                _copy_ledger(rig.ledger, clock, writer)
+                _copy_ledger(stage.rig.ledger, clock, writer)
         totals = offering.totals()
         writer.append(
             RunEntry(at_ns=ended_ns, edge="ended", how=ending.how, why=ending.why), sync=True
@@ -191,6 +166,43 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
         why=ending.why,
         not_healed=tuple(chaos.not_healed),
         locust_totals=totals,
+    )
+
+
+async def _rage(offering: Offering, chaos: Chaos, ending: Ending) -> int:
+    """Offer load and faults until either the plan or something else ends them; say when that was.
+
+    Whatever ends the run ends the faults first, then the load.
+    """
+    async with anyio.create_task_group() as together:
+        halt = anyio.Event()
+        together.start_soon(_break_things, chaos, ending, halt)
+        why = await offering.offer(halt)
+        if why:
+            ending.call("aborted", why)
+        ended_ns = ending.at_ns or ending.clock.now_ns()
+        ending.stop.set()
+    return ended_ns
+
+
+def _chaos(stage: Stage, clock: RunClock, writer: JournalWriter, offering: Offering) -> Chaos:
+    """Give the conductor of the faults, with this rig's levers in its hands."""
+
+    def levers(window: int) -> Levers:
+        return Levers(
+            network=stage.rig.network,
+            identity=stage.rig.identity,
+            agent=_AgentLever(offering, window),
+            prefix=f"squall-{stage.run_id}",
+        )
+
+    return Chaos(
+        scenario=stage.loaded.scenario,
+        plan=stage.plan,
+        levers=levers,
+        writer=writer,
+        clock=clock,
+        run_id=stage.run_id,
     )
 
 
@@ -302,11 +314,9 @@ async def _watch_control(scenario: Scenario, recent: Recent, ending: Ending) -> 
             return
 
 
-async def _show(
-    clock: RunClock, status: Callable[[], Status], on_status: Callable[[Status], None]
-) -> None:
+async def _keep_showing(clock: RunClock, show: Callable[[], None]) -> None:
     while True:
-        on_status(status())
+        show()
         await clock.sleep_until(clock.now_ns() + round(LIVE_S * NS_PER_S))
 
 
