@@ -85,5 +85,13 @@ def raise_file_limit(needed: int) -> None:
             f"{hard}; raise it (ulimit -Hn) or ask for fewer sessions"
         )
     wanted = max(soft, needed) if hard == resource.RLIM_INFINITY else hard
-    if wanted > soft:
+    if wanted <= soft:
+        return
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError) as error:  # macOS has a ceiling below what it calls unlimited
+        if needed > soft:
+            raise RigError(
+                f"this run needs up to {needed} open files in one process and the system will not "
+                f"raise the limit of {soft} ({error}); ask for fewer sessions"
+            ) from error

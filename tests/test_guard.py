@@ -171,3 +171,21 @@ def test_a_machine_that_cannot_hold_the_sessions_is_refused(
     with pytest.raises(RigError, match=r"5000 open files .* allows 4096; .* fewer sessions"):
         guard.raise_file_limit(5000)
     assert limits.now == (1024, 4096)
+
+
+@pytest.mark.parametrize(("needed", "fine"), [(200, True), (20_000, False)])
+def test_a_limit_that_will_not_be_raised_matters_only_when_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, needed: int, fine: bool
+) -> None:
+    """macOS refuses more than its own ceiling, whatever the hard limit says."""
+
+    def refuse(_: int, limits: tuple[int, int]) -> None:
+        raise ValueError(f"not allowed to raise to {limits[0]}")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 65_536))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    if fine:
+        guard.raise_file_limit(needed)
+        return
+    with pytest.raises(RigError, match="needs up to 20000 open files"):
+        guard.raise_file_limit(needed)
