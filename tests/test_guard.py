@@ -177,7 +177,7 @@ def test_a_machine_that_cannot_hold_the_sessions_is_refused(
 def test_a_limit_that_will_not_be_raised_matters_only_when_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, needed: int, fine: bool
 ) -> None:
-    """macOS refuses more than its own ceiling, whatever the hard limit says."""
+    """On macOS there is a ceiling, whatever the hard limit says."""
 
     def refuse(_: int, limits: tuple[int, int]) -> None:
         raise ValueError(f"not allowed to raise to {limits[0]}")
