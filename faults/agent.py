@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -29,9 +30,9 @@ class AgentFault(Fault):
 
     lever: ClassVar[LeverName] = "agent"
 
+    @abstractmethod
     def behaviour(self) -> Behaviour:
         """Give the behaviour that makes this fault."""
-        raise NotImplementedError
 
     @asynccontextmanager
     async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:

@@ -5,6 +5,7 @@ Each one hits every connection of the treated arm and none of the control arm.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,9 +40,9 @@ class NetworkFault(Fault):
 
     lever: ClassVar[LeverName] = "network"
 
+    @abstractmethod
     def toxics(self) -> tuple[Toxic, ...]:
         """Give the toxics that make this fault, in the order in which they are added."""
-        raise NotImplementedError
 
     @asynccontextmanager
     async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
