@@ -45,7 +45,7 @@ class Session:
 
     stage: Stage
     planned: PlannedSession
-    kept: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # what templates may name, kept included
     _open: bool = False
     _was_open: bool = False
     _tried_ns: int = -OPEN_AGAIN_NS
@@ -60,7 +60,7 @@ class Session:
         self.treated = planned.arm == "treated"
         self.who = Who(session=planned.session, treated=self.treated)
         self.steps = stage.steps[planned.agent]
-        self.values = {
+        self.values |= {
             "session": stage.plan.mark(planned.session),
             "agent": stage.scenario.agents[planned.agent].name,
         }
@@ -163,14 +163,13 @@ class Session:
             if reason is not Reason.NONE:
                 self._unsent(planned, reason)
                 return
-        if step.kept_needs and not step.kept_needs <= self.kept.keys():
+        if step.kept_needs and not step.kept_needs <= self.values.keys():
             self._unsent(planned, Reason.VALUE_MISSING)
             return
         if identity.needed and identity.wants_renewal():
             await identity.renew(identity.serial)
-        values: dict[str, Any] = {
-            **self.values, **self.kept, "nonce": planned.nonce, "index": planned.index
-        }  # fmt: skip
+        values = self.values.copy()
+        values["nonce"], values["index"] = planned.nonce, planned.index
         losing: Behaviour | None = None
         if self.treated and self.stage.conduct.active:
             losing = await self._misbehave(planned, step, values)
@@ -311,8 +310,8 @@ class Session:
         if step.keep is not None and reply.outcome is _OK:
             kept = step.keep(result)
             for name in step.keeps:
-                self.kept.pop(name, None)
-            self.kept |= kept
+                self.values.pop(name, None)
+            self.values |= kept
         return rows
 
     def _drawn(self, behaviour: Behaviour, index: int) -> bool:
