@@ -41,6 +41,17 @@ OVERTIME_S = Limits().hang_grace_s
 LAST_WORDS_S = 3.0  # how long a cancelled session may take to account for its steps and leave
 
 
+def longest_deadline_s(scenario: Scenario) -> float:
+    """Give the longest time, in seconds, that any step of the scenario may wait for its reply."""
+    own_s = [
+        step.deadline_s or 0.0
+        for agent in scenario.agents
+        for step in flat(agent)
+        if not isinstance(step, ListStep)
+    ]
+    return max(scenario.client.deadline_s, *own_s, 0.0)
+
+
 class Host:
     """The sessions of one process, as an async context manager around their whole time."""
 
@@ -63,13 +74,7 @@ class Host:
         self._writer = writer
         self._on_batch = on_batch
         self._scopes: dict[int, anyio.CancelScope] = {}
-        own_s = [
-            step.deadline_s or 0.0
-            for agent in scenario.agents
-            for step in flat(agent)
-            if not isinstance(step, ListStep)
-        ]
-        self._deadline_s = max(scenario.client.deadline_s, *own_s, 0.0)
+        self._deadline_s = longest_deadline_s(scenario)
         self._http = httpx.AsyncClient(
             trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
         )

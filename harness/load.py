@@ -69,7 +69,7 @@ class LocustThread:
 
         `numbers` are the sessions that this process may start, in order; `begin` and `end` are
         called on the AnyIO loop. `on_message` receives what the other side of a distributed run
-        sends, on the AnyIO loop too.
+        sends, and that Locust has stopped, on the AnyIO loop too.
         """
         self.master_port = master_port
         self.workers_ready = 0
@@ -166,6 +166,7 @@ class LocustThread:
             user_classes=[_session_user(self)], shape_class=_PlannedShape(self._users)
         )
         self._environment = environment
+        environment.events.test_stop.add_listener(self._on_stop)
         if self._role == "local":
             environment.create_local_runner()
         elif self._role == "master":
@@ -206,6 +207,9 @@ class LocustThread:
         del client_id
         if "squall" in data:
             self._tell("tally", data["squall"])
+
+    def _on_stop(self, **_: Any) -> None:
+        self._tell("stopped", None)
 
     def _on_squall(self, environment: Any, msg: Any, **_: Any) -> None:
         del environment

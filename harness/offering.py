@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -67,18 +68,9 @@ class Offering(Protocol):
         ...
 
 
-def sessions_due(plan: Plan, clock: RunClock, opens_ns: list[int]) -> int:
-    """Count the sessions that should be spawned by now."""
-    horizon_ns = clock.now_ns() + LEAD_NS
-    low, high = 0, len(opens_ns)
-    while low < high:
-        middle = (low + high) // 2
-        if opens_ns[middle] <= horizon_ns:
-            low = middle + 1
-        else:
-            high = middle
-    del plan
-    return low
+def sessions_due(clock: RunClock, opens_ns: list[int]) -> int:
+    """Count the sessions that should be spawned by now; `opens_ns` is sorted."""
+    return bisect_right(opens_ns, clock.now_ns() + LEAD_NS)
 
 
 @dataclass(eq=False)
@@ -102,10 +94,10 @@ class LocalOffering:
             RigError: when it does not come up.
         """
         self._all_done = anyio.Event()
-        opens_ns = [session.open_ns for session in self.plan.sessions]
+        opens_ns = sorted(session.open_ns for session in self.plan.sessions)
 
         def users() -> int:
-            return -1 if self._over else sessions_due(self.plan, self.clock, opens_ns)
+            return -1 if self._over else sessions_due(self.clock, opens_ns)
 
         self._locust = LocustThread(
             "local",
@@ -114,6 +106,7 @@ class LocalOffering:
             end=self.host.end,
             numbers=range(len(self.plan.sessions)),
             web_port=self.web_port,
+            on_message=self._hear,
         )
         await self._locust.start()
 
@@ -184,11 +177,20 @@ class LocalOffering:
         def ended() -> None:
             self._ended += 1
             done()
-            stopped = self._over or self._ended == len(self.plan.sessions)
-            if self._all_done is not None and self._ended == self._begun and stopped:
-                self._all_done.set()
+            self._see_whether_all_is_done()
 
         self.host.begin(number, ended)
+
+    def _hear(self, kind: str, _: object) -> None:
+        """Locust has stopped: at the end of the plan, or because somebody told its page to."""
+        if kind == "stopped":
+            self._over = True
+            self._see_whether_all_is_done()
+
+    def _see_whether_all_is_done(self) -> None:
+        no_more = self._over or self._ended == len(self.plan.sessions)
+        if self._all_done is not None and self._ended == self._begun and no_more:
+            self._all_done.set()
 
 
 @asynccontextmanager
@@ -235,13 +237,13 @@ class WorkerOffering:
         self._lost: set[int] = set()
         self._living: dict[int, int] = {}
         self._lags_ms: dict[int, float] = {}
-        self._changed = anyio.Event()
+        self._stopped = False  # from Locust's page
         count = self.assignment.workers
-        opens_ns = [session.open_ns for session in self.plan.sessions]
+        opens_ns = sorted(session.open_ns for session in self.plan.sessions)
 
         def users() -> int:
             # Rounded up to a whole number a worker, so that each gets just its own sessions.
-            due = sessions_due(self.plan, self.clock, opens_ns)
+            due = sessions_due(self.clock, opens_ns)
             return -1 if self._over else -(-due // count) * count
 
         self._locust = LocustThread(
@@ -277,7 +279,7 @@ class WorkerOffering:
             self._see_who_died()
             if len(self._done.keys() | self._lost) == len(self._processes):
                 break
-            if stop.is_set() and not told:
+            if (stop.is_set() or self._stopped) and not told:
                 told = True
                 self._locust.send("squall", {"say": "stop"})
                 latest_ns = self.clock.now_ns() + round(STOP_S * NS_PER_S)
@@ -331,6 +333,8 @@ class WorkerOffering:
             if data["lag_ms"] is not None:
                 self._lags_ms[data["worker"]] = data["lag_ms"]
             self.on_tally(restore(data["sums"]))
+        elif kind == "stopped":
+            self._stopped = True
         elif data.get("say") == "done":
             number = int(data["worker"])
             self._done[number] = int(data["calls"])

@@ -17,7 +17,7 @@ from harness.assignment import Assignment
 from harness.chaos import Chaos
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import RigError
-from harness.host import Host
+from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
 from harness.journal import (
     Calls,
@@ -232,7 +232,7 @@ async def _offering(
                 ),
                 web_port=stage.web_port,
                 on_tally=recent.add,
-                deadline_s=scenario.client.deadline_s,
+                deadline_s=longest_deadline_s(scenario),
             )
             await crew.start(stack)
             stack.push_async_callback(crew.close)

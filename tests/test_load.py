@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from harness.errors import Exit
 from harness.journal import Calls, empty_calls
 from harness.load import METHOD, fold
 from harness.outcome import Outcome, Reason
@@ -125,10 +126,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def asked(url: str) -> bytes:
-    """What a page answers."""
+def asked(url: str, data: bytes | None = None) -> bytes:
+    """What a page answers; with data, to what is posted there."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=PAGE_S) as reply:
+    with opener.open(url, data, timeout=PAGE_S) as reply:
         answer: bytes = reply.read()
     return answer
 
@@ -164,6 +165,26 @@ def test_locusts_page_follows_the_storm(tmp_path: Path) -> None:
     assert late >= later
     done = command.finish(process)
     command.assert_passed(done.code, command.verdict_of(command.folder_of(tmp_path / "runs")))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_stop_on_locusts_page_ends_the_run_even_while_sessions_still_open(
+    tmp_path: Path, workers: str
+) -> None:
+    """The run is aborted, judged as far as it went, and says who ended it."""
+    slow_ramp = command.STORM.replace("ramp: 500ms", "ramp: 20s")
+    (tmp_path / "storm.yaml").write_text(slow_ramp, encoding="utf-8")
+    port = free_port()
+    process = command.start(
+        "run", "storm.yaml", "--web", str(port), "--workers", workers, cwd=tmp_path
+    )
+    command.await_line(process, "[  2/")
+    asked(f"http://127.0.0.1:{port}/stop", b"")
+    done = command.finish(process)
+    assert done.code == Exit.ABORTED
+    assert "Locust's page" in done.all
 
 
 @pytest.mark.timeout(60)
