@@ -221,6 +221,8 @@ def _faults(report: Report, shown: int) -> Iterator[Text]:
         return
     yield _line((f"{'fault':<24}{'window':>9}  {'recovered':>12} {'score':>5}  hit", "bold"))
     worst_first = sorted(report.bands, key=_fault_rank)
+    if len(worst_first) == shown + 1:
+        shown += 1  # on the line that would have said that there is one more
     for band in worst_first[:shown]:
         verdict = band.verdict
         score = "n/a" if verdict.score is None else f"{verdict.score:.0f}"
@@ -232,8 +234,7 @@ def _faults(report: Report, shown: int) -> Iterator[Text]:
             hit if verdict.healed else ("NOT HEALED", _STYLES["fail"]),
         )
     if len(worst_first) > shown:
-        left = len(worst_first) - shown
-        yield _line(f"  and {left} more {'window' if left == 1 else 'windows'} in the page")
+        yield _line(f"  and {len(worst_first) - shown} more windows in the page")
 
 
 def _fault_rank(band: Band) -> tuple[int, float]:
