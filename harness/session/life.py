@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Literal
 
 import anyio
@@ -49,8 +50,7 @@ class Session:
     _open: bool = False
     _was_open: bool = False
     _tried_ns: int = -OPEN_AGAIN_NS
-    _next: int = 0  # index of the first step of the group in hand
-    _together: bool = False  # the group in hand is a parallel one
+    _group: tuple[PlannedStep, ...] = ()  # in hand: due together
     _settled: set[int] = field(default_factory=set)  # of that group, those with a last entry
 
     def __post_init__(self) -> None:
@@ -73,6 +73,7 @@ class Session:
             writer=stage.writer,
             present=self._present,
         )
+        self._groups = stage.plan.groups(planned.session)
         self._opening = anyio.Lock()
 
     def _present(self, token: str) -> None:
@@ -80,36 +81,32 @@ class Session:
 
     async def run(self) -> None:
         """Live until the plan ends; cancelled, account for the rest of the steps and go."""
-        plan, clock = self.stage.plan, self.stage.clock
+        clock = self.stage.clock
         try:
             await clock.sleep_until(self.planned.open_ns)
             await self._ensure_open()
-            for group in plan.groups(self.planned.session):
+            for group in self._groups:
+                self._group = group
                 if group[0].due_ns > clock.now_ns():  # a late session has no time to yield
                     await clock.sleep_until(group[0].due_ns)
                 if len(group) == 1:
                     await self._perform(group[0])
                 else:
-                    await self._perform_together(group)
-                self._next = group[-1].index + 1
+                    async with anyio.create_task_group() as together:
+                        for planned in group:
+                            together.start_soon(self._perform, planned)
+                self._group = ()
+                self._settled.clear()
             await clock.sleep_until(self.planned.end_ns)
         finally:
             with anyio.CancelScope(shield=True):
                 self._account_for_the_rest()
                 await self._close()
 
-    async def _perform_together(self, group: tuple[PlannedStep, ...]) -> None:
-        """Perform the steps of a parallel group, several calls in flight at once."""
-        self._settled.clear()
-        self._together = True
-        async with anyio.create_task_group() as together:
-            for planned in group:
-                together.start_soon(self._perform, planned)
-        self._together = False
-
     def _account_for_the_rest(self) -> None:
-        for planned in self.stage.plan.steps(self.planned.session):
-            if planned.index >= self._next and planned.index not in self._settled:
+        """Give their last entries to what is left of the group in hand and to all after it."""
+        for planned in chain(self._group, chain.from_iterable(self._groups)):
+            if planned.index not in self._settled:
                 self._unsent(planned, Reason.RUN_ENDED)
 
     async def _close(self) -> None:
@@ -196,8 +193,7 @@ class Session:
             self.stage.recorder.success(
                 self.who, planned, step.call, reply, rows, effect, standing.auth
             )
-            if self._together:
-                self._settled.add(planned.index)
+            self._settled.add(planned.index)
             return
         first = Asked(reply=reply, rows=rows, standing=standing, losing=losing)
         await self._go_on(planned, step, values, first, Mend(*under))
