@@ -122,7 +122,6 @@ class Levers:
     network: NetworkLever | None = None
     identity: IdentityLever | None = None
     agent: AgentLever | None = None
-    prefix: str = "squall"  # toxics are named after the run, so that only own ones are touched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,15 @@ class Rig:
     toxiproxy_version: str
 
 
+@contextmanager
+def _as_fault() -> Iterator[None]:
+    """Say what the rig could not do in the words that faults know."""
+    try:
+        yield
+    except RigError as error:
+        raise FaultError(str(error)) from error
+
+
 class Network:
     """The treated arm's proxy as faults see it."""
 
@@ -59,31 +68,23 @@ class Network:
         attributes: Mapping[str, int],
     ) -> None:
         """Put a toxic on every connection."""
-        try:
+        with _as_fault():
             await self._proxy.add_toxic(name, type=type, stream=stream, attributes=attributes)
-        except RigError as error:
-            raise FaultError(str(error)) from error
 
     async def remove_toxic(self, name: str) -> None:
         """Take it off again."""
-        try:
+        with _as_fault():
             await self._proxy.remove_toxic(name)
-        except RigError as error:
-            raise FaultError(str(error)) from error
 
     async def set_enabled(self, enabled: bool) -> None:
         """Close the listener and every connection, or open it again."""
-        try:
+        with _as_fault():
             await self._proxy.set_enabled(enabled)
-        except RigError as error:
-            raise FaultError(str(error)) from error
 
     async def exposure(self, toxic: str | None) -> levers.Exposure:
         """Count the connections hit; a server that keeps no such count says so."""
-        try:
+        with _as_fault():
             seen = await self._proxy.exposure(toxic)
-        except RigError as error:
-            raise FaultError(str(error)) from error
         if seen.source != "injector":
             return levers.Exposure(count=0, unit="connections", source="proxy")
         count = seen.hits if toxic is None else seen.connections
@@ -106,17 +107,13 @@ class Identity:
 
     async def set_ttl(self, ttl_s: float | None) -> None:
         """Mint with this lifetime from now on; None restores the scenario's."""
-        try:
+        with _as_fault():
             await self._issuer.set_ttl("treated", self._ttl_s if ttl_s is None else ttl_s)
-        except RigError as error:
-            raise FaultError(str(error)) from error
 
     async def revoke(self) -> levers.Exposure:
         """Revoke every live token of the treated sessions."""
-        try:
+        with _as_fault():
             count = await self._issuer.revoke_all("treated")
-        except RigError as error:
-            raise FaultError(str(error)) from error
         return levers.Exposure(count=count, unit="tokens", source="issuer")
 
 

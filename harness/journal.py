@@ -285,13 +285,6 @@ def _read_calls(file: Path) -> Calls:
     return calls
 
 
-def write_calls(file: Path, calls: Calls) -> None:
-    """Write call records so that `numpy.load` reads them."""
-    with file.open("wb") as stream:
-        stream.write(_header(len(calls)))
-        stream.write(calls.tobytes())
-
-
 def merge(folder: Path) -> None:
     """Fold the workers' segments into the main files, and remove them once that is on disk.
 

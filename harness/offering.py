@@ -33,7 +33,6 @@ WORKER_START_S = 30.0
 WORKER_END_S = 20.0  # beyond the plan's end and the last deadline
 STOP_S = 8.0
 CONNECT_LEAD_S = 0.5  # from the moment all is ready to the plan's zero
-TotalsNs = tuple[int, int]
 
 
 class Offering(Protocol):

@@ -193,7 +193,6 @@ def _chaos(stage: Stage, clock: RunClock, writer: JournalWriter, offering: Offer
             network=stage.rig.network,
             identity=stage.rig.identity,
             agent=_AgentLever(offering, window),
-            prefix=f"squall-{stage.run_id}",
         )
 
     return Chaos(

@@ -22,6 +22,8 @@ from tests import command
 # After ours, which keeps Locust from patching this process.
 from locust.stats import RequestStats
 
+from tests.ports import free_port
+
 NAMES: Final = ("tools/list", "search", "fetch")
 PAGE_S: Final = 10
 
@@ -117,13 +119,6 @@ def test_a_batch_of_unsent_steps_is_no_request() -> None:
 
 
 # --- the page -------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def asked(url: str, data: bytes | None = None) -> bytes:

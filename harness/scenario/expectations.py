@@ -23,7 +23,6 @@ Check = Callable[[Result, Values], Reason | None]
 Keeper = Callable[[Result], dict[str, object]]
 
 RUN_DIGITS: Final = 3  # of a nonce, after its `n`
-NONCE_LENGTH: Final = 17
 _DIGITS: Final = re.compile(r"[0-9a-f]{13}")
 
 

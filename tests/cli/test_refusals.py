@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import command
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -78,13 +79,6 @@ def mute_greeting() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=greet, args=(server,), daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/mcp"
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def refused(folder: Path, *words: str, text: str = STEADY) -> str:

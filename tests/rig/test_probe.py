@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.rig import probe as module
 from harness.rig import server
 from harness.rig.issuer import control
 from harness.rig.probe import probe
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -32,13 +32,6 @@ async def open_target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     folder = tmp_path_factory.mktemp("open")
     async with server.reference(issuer=None, ledger=folder / "ledger.db") as target:
         yield target
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

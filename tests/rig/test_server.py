@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from harness.errors import RigError
 from harness.rig import server
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -38,13 +38,6 @@ async def open_target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     folder = tmp_path_factory.mktemp("open")
     async with server.reference(issuer=None, ledger=folder / "ledger.db") as target:
         yield target
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- starting it ----------------------------------------------------------------------------
