@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -288,7 +289,8 @@ class Answers(RequestValidator):
         exercised without a browser.
         """
         access = _given(request, "access", None)
-        token["expires_in_ms"] = int((access.expires_s - time.time()) * 1000)
+        # Rounded up: an expiry known too early would make an honest answer look like a late one.
+        token["expires_in_ms"] = math.ceil((access.expires_s - time.time()) * 1000)
         if request.grant_type == "client_credentials" and _given(request, "offline", False):
             token["refresh_token"] = self.mint_refresh(request)
 
