@@ -18,7 +18,7 @@ PYTEST_FLAGS :=
 # A target's prerequisites are what it needs installed; parallel runs would only fight over two cores.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench wheel lock clean place
+.PHONY: help setup demo test lint bench soak wheel lock clean place
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ lint: setup ## check style, formatting, types and who imports whom
 
 bench: setup ## measure the wire engine beside other load generators
 	@$(BIN)/python -m tests.benchmarks.engine
+
+soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
+	@$(BIN)/python -m tests.faults.toxiproxy.soak
 
 wheel: setup ## build dist/mcp_squall-*.whl
 	@rm -rf build dist
