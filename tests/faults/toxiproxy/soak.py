@@ -160,8 +160,11 @@ def _server(url: str) -> psutil.Process:
 async def run(*, seconds: float, connections: int, seed: int) -> Soak:
     """Soak a server of our own."""
     soak = Soak()
-    async with embedded(None) as url, anyio.create_task_group() as group:
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener,
+        embedded(None) as url,
+        anyio.create_task_group() as group,
+    ):
         port = int(listener.extra(SocketAttribute.local_port))  # noqa: S610 - anyio's, not Django's
         group.start_soon(listener.serve, _echo)
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as api:
