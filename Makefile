@@ -39,8 +39,9 @@ lint: setup ## check style, formatting, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure the wire engine beside other load generators
+bench: setup ## measure the wire engine and the proxy beside others of their kind
 	@$(BIN)/python -m tests.benchmarks.engine
+	@$(BIN)/python -m tests.benchmarks.proxies
 
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
 	@$(BIN)/python -m tests.faults.toxiproxy.soak
