@@ -1,36 +1,62 @@
 """Reads and writes JSON the way the original's encoding/json does, since clients depend on it.
 
-Keys match without regard to case, unknown ones and whatever follows the first value are ignored,
-`null` leaves a field as it was, and an integer must be written as one: `100.0` is refused.
+Keys match without regard to case and count in the order in which they stand, a second one as well;
+unknown ones and whatever follows the first value are ignored, `null` leaves a field as it was, and
+an integer must be written as one: `100.0` is refused.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import struct
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal, NoReturn
 
 Kind = Literal["string", "bool", "int", "float32", "object"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 FLOAT32_MAX = 3.4028234663852886e38
+INTEGER_DIGITS_MAX = 400  # more than a float can hold, and fewer than Python refuses to read
+
+# Where the original changes from plain decimals to an exponent.
+PLAIN_MIN, PLAIN_MAX = 1e-6, 1e21
 
 
 class BodyError(Exception):
     """A request's body cannot be read; the text follows `bad request body: `."""
 
 
+class Members(list[tuple[str, object]]):
+    """A JSON object's members in the order in which they stand."""
+
+
 def _refuse_constant(text: str) -> NoReturn:
     raise BodyError(f"invalid character '{text[0]}' looking for beginning of value")
 
 
-# Python pads an exponent to two digits, Go does not. A quote within a string is escaped, so this
-# only ever matches a field of its own.
-_EXPONENT = re.compile(r'("toxicity":-?[\d.]+e-)0(\d)')
+def _number(digits: str) -> float:
+    """An integer; one that is longer than any field can hold comes back as a float."""
+    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else float(digits)
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """One sign for each byte that is no UTF-8, where Python's own way gives one for several."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+codecs.register_error("toxiproxy", _replace)
+
+# A quote within a string is escaped, so this only ever matches a field of its own.
+_TOXICITY = re.compile(r'(?<="toxicity":)-?[\d.]+(?:e[+-]?\d+)?')
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_number, object_pairs_hook=Members
+)
 
 
 def decode(body: bytes) -> object:
@@ -39,7 +65,7 @@ def decode(body: bytes) -> object:
     Raises:
         BodyError: there is none.
     """
-    text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
+    text = body.decode("utf-8", "toxiproxy").lstrip(" \t\r\n")
     if not text:
         raise BodyError("EOF")
     try:
@@ -62,19 +88,28 @@ def fields(value: object, kinds: Mapping[str, Kind]) -> dict[str, object]:
     """
     if value is None:
         return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, Members):
         raise BodyError(f"json: cannot unmarshal {_kind_of(value)} into Go value of type struct")
     found: dict[str, object] = {}
-    for key, held in value.items():
-        name = key.lower()
+    for key, held in value:
+        name = key.lower().replace("\u017f", "s")  # Go folds the long s, Python's lower() does not
         kind = kinds.get(name)
         if kind is None or held is None:
             continue
         if not _fits(held, kind):
             text = f"json: cannot unmarshal {_kind_of(held)} into Go struct field {name} of type "
             raise BodyError(text + kind)
-        found[name] = held
+        if isinstance(held, str):
+            found[name] = _HALF_PAIR.sub("\ufffd", held)
+        elif isinstance(held, Members):  # a second object is read over the first
+            found[name] = Members([*_members(found.get(name)), *held])
+        else:
+            found[name] = held
     return found
+
+
+def _members(value: object) -> Members:
+    return value if isinstance(value, Members) else Members()
 
 
 def array(value: object) -> list[object]:
@@ -85,7 +120,7 @@ def array(value: object) -> list[object]:
     """
     if value is None:
         return []
-    if not isinstance(value, list):
+    if isinstance(value, Members) or not isinstance(value, list):
         raise BodyError(f"json: cannot unmarshal {_kind_of(value)} into Go value of type []struct")
     return value
 
@@ -106,7 +141,7 @@ def _fits(held: object, kind: Kind) -> bool:
     if kind == "bool":
         return isinstance(held, bool)
     if kind == "object":
-        return isinstance(held, dict)
+        return isinstance(held, Members)
     if isinstance(held, bool):
         return False
     if kind == "int":
@@ -121,7 +156,7 @@ def _kind_of(value: object) -> str:
         return "string"
     if isinstance(value, int | float):
         return "number"
-    return "array" if isinstance(value, list) else "object"
+    return "object" if isinstance(value, Members) else "array"
 
 
 def narrow(value: float) -> float:
@@ -134,9 +169,19 @@ def narrow(value: float) -> float:
     return exact
 
 
+def _as_go_writes(match: re.Match[str]) -> str:
+    """A number as the original writes a 32-bit float."""
+    value = narrow(float(match[0]))
+    if value == 0 or PLAIN_MIN <= abs(value) < PLAIN_MAX:
+        plain = f"{Decimal(repr(value)):f}"
+        return plain.removesuffix(".0")
+    mantissa, _, exponent = repr(value).partition("e")
+    return f"{mantissa}e{int(exponent):+d}"
+
+
 def encode(value: object) -> bytes:
-    """Compact JSON with the characters that Go escapes escaped."""
+    """Compact JSON with the characters that Go escapes escaped, and a toxicity as Go writes it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for plain in "<>&\u2028\u2029":
         text = text.replace(plain, f"\\u{ord(plain):04x}")
-    return _EXPONENT.sub(r"\1\2", text).encode("utf-8", "replace")
+    return _TOXICITY.sub(_as_go_writes, text).encode("utf-8", "replace")

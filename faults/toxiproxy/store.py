@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from faults.toxiproxy.bodies import BodyError, Kind, array, decode, fields, integers, narrow
+from faults.toxiproxy.bodies import BodyError, Kind, array, decode, fields, integers
 from faults.toxiproxy.proxy import ListenError, Proxy, resolve
 from faults.toxiproxy.stage import Budget, Toxic
 from faults.toxiproxy.toxics import ATTRIBUTES, objection
@@ -15,6 +15,7 @@ _PROXY: Mapping[str, Kind] = {
     "listen": "string",
     "upstream": "string",
     "enabled": "bool",
+    "logger": "object",  # the original shows it, so it reads it too
 }
 _TOXIC: Mapping[str, Kind] = {
     "name": "string",
@@ -23,6 +24,7 @@ _TOXIC: Mapping[str, Kind] = {
     "toxicity": "float32",
     "attributes": "object",
 }
+_CHANGE: Mapping[str, Kind] = {"toxicity": "float32", "attributes": "object"}
 HELD_BYTES_MAX = 128 * 1024 * 1024
 LEASE_MS_MAX = 24 * 3600 * 1000
 
@@ -48,13 +50,12 @@ class PopulateError(ApiError):
 
 def show_toxic(toxic: Toxic) -> dict[str, object]:
     """A toxic as the API shows it."""
-    toxicity = narrow(toxic.toxicity)
     return {
         "attributes": toxic.attributes,
         "name": toxic.name,
         "type": toxic.type,
         "stream": toxic.stream,
-        "toxicity": int(toxicity) if toxicity.is_integer() else toxicity,
+        "toxicity": toxic.toxicity,
     }
 
 
@@ -239,7 +240,7 @@ class Store:
             ApiError: 400 or 404; then nothing has changed.
         """
         proxy, toxic = self.get_toxic(proxy_name, name)
-        given = _read(body, _TOXIC)
+        given = _read(body, _CHANGE)
         attributes = _merged(toxic.type, toxic.attributes, given)
         toxic.toxicity = _number(given, toxic.toxicity)
         toxic.attributes.update(attributes)
