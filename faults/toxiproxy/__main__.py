@@ -18,6 +18,8 @@ from faults.toxiproxy.api import Api
 from faults.toxiproxy.proxy import ListenError, format_address, open_listener, resolve
 from faults.toxiproxy.store import Store
 
+HEADER_BYTES_MAX = 1024 * 1024 + 4096  # of one request, as in Go's server
+
 
 class _Front(uvicorn.Server):
     """uvicorn without its own signal handling, which would end this process by the signal."""
@@ -80,6 +82,8 @@ async def _run(host: str, port: int, seed: int, *, lease: bool) -> int:
         log_level="critical",
         access_log=False,
         server_header=False,
+        date_header=False,  # the API writes it, in the original's case
+        h11_max_incomplete_event_size=HEADER_BYTES_MAX,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=1,
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+import posixpath
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
+from urllib.parse import quote, unquote
 
 from faults.toxiproxy.bodies import encode
 from faults.toxiproxy.proxy import Proxy
@@ -15,6 +19,7 @@ from faults.toxiproxy.store import ApiError, PopulateError, Store, show_proxy, s
 
 VERSION = "2.12.0"
 BODY_BYTES_MAX = 8 * 1024 * 1024
+WHOLE_BYTES_MAX = 2048  # a longer answer goes out in chunks, as from Go's server
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -33,6 +38,7 @@ class Reply:
     content_type: str | None = _JSON
     matched: bool = True  # a route took the request, which then bears an id
     sniffable: bool = True
+    location: str | None = None
 
 
 def _error(status: int, text: str) -> Reply:
@@ -64,6 +70,20 @@ _METHODS = {
 }
 
 
+def _clean(path: str) -> str:
+    """The path without empty and dotted segments, to which the original sends a client on."""
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+def _redirect(path: str, query: bytes) -> Reply:
+    """The answer to a path that is not clean."""
+    location = quote(path, safe="/$&+,:;=@")
+    if query:
+        location += "?" + query.decode("latin-1")
+    return Reply(status=301, content_type=None, matched=False, location=location)
+
+
 def _route(path: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The pattern that a path matches and the names in it; None when there is none."""
     parts = tuple(path.split("/")[1:])
@@ -88,25 +108,32 @@ class Api:
         if scope["type"] != "http":
             return
         try:
-            body = await _whole_body(receive)
-            reply = await self._answer(scope["method"], scope["path"], scope["headers"], body)
+            reply = await self._answer(scope, await _whole_body(receive))
         except ApiError as error:
             reply = _error(error.status, error.text)
-        headers = [(b"content-length", str(len(reply.body)).encode())]
-        if reply.status == _EMPTY.status:
-            headers.clear()
+        headers = [(b"Date", formatdate(usegmt=True).encode())]
+        size_bytes = len(reply.body)
+        if size_bytes <= WHOLE_BYTES_MAX and reply.status != _EMPTY.status:
+            headers.append((b"Content-Length", str(size_bytes).encode()))
         if reply.content_type is not None:
-            headers.append((b"content-type", reply.content_type.encode()))
+            headers.append((b"Content-Type", reply.content_type.encode()))
         if not reply.sniffable:
-            headers.append((b"x-content-type-options", b"nosniff"))
+            headers.append((b"X-Content-Type-Options", b"nosniff"))
+        if reply.location is not None:
+            headers.append((b"Location", reply.location.encode("latin-1")))
         if reply.matched:
-            headers.append((b"x-toxiproxy-request-id", _request_id()))
+            headers.append((b"X-Toxiproxy-Request-Id", _request_id()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _answer(
-        self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
-    ) -> Reply:
+    async def _answer(self, scope: Message, body: bytes) -> Reply:
+        method: str = scope["method"]
+        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+        # A target may name its host, which is nobody's here.
+        target = re.sub(r"^https?://[^/]*", "", scope["raw_path"].decode("latin-1"))
+        path = unquote(target)
+        if path != _clean(path):
+            return _redirect(_clean(path), scope["query_string"])
         route = _route(path)
         if route is None:
             return _NO_ROUTE
