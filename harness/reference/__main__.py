@@ -1,57 +1,63 @@
-"""Runs the bundled server: `python -m harness.reference --port 0 --issuer URL --ledger FILE`."""
+"""Runs the bundled server: `python -m harness.reference --port 0 --issuer URL --ledger FILE`.
+
+In a container it is told by what name others call it, and keeps its notes in PostgreSQL:
+`--host 0.0.0.0 --port 8000 --url http://reference:8000 --database-variable SQUALL_DATABASE_URL`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from harness.errors import RigError
+from harness.errors import RigError, UsageError
 from harness.reference.documents import Documents
 from harness.reference.flaws import Flaw, Flaws
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
-from harness.reference.notes import Notes
+from harness.reference.notes import Notes, NotesError, SqliteNotes
 from harness.reference.tools import build
-from harness.rig.listener import address, bind, serve
+from harness.rig.listener import address, bind, public_url, serve
 
 PATH = "/mcp"
+HEALTH = "/health"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 UNBOUNDED_BYTES = 1 << 30
 IDLE_SESSION_S = 600.0
 
 
-def application(*, url: str, issuer: str | None, ledger: Path, flaws: Flaws) -> Guard:
-    """The whole server as one ASGI application; `issuer` None leaves the door open."""
+def application(*, url: str, named: bool, issuer: str | None, notes: Notes, flaws: Flaws) -> Guard:
+    """The whole server as one ASGI application; `issuer` None leaves the door open.
+
+    Requests must be addressed to the host of `url` when it was `named`, else to this machine.
+    """
     resource = url + PATH
     http = httpx.AsyncClient(trust_env=False)
     verifier = (
         Verifier(issuer=issuer, resource=resource, http=http, flaws=flaws) if issuer else None
     )
     documents = Documents(flaws=flaws)
-    notes = Notes(ledger, flaws=flaws)
     unbounded = Flaw.UNBOUNDED_REQUEST in flaws
     app = build(documents=documents, notes=notes, flaws=flaws).streamable_http_app(
         streamable_http_path=PATH,
         max_request_body_size=UNBOUNDED_BYTES if unbounded else BODY_LIMIT_BYTES,
         session_idle_timeout=IDLE_SESSION_S,
-        transport_security=TransportSecuritySettings(
-            enable_dns_rebinding_protection=True,
-            allowed_hosts=["127.0.0.1:*", "localhost:*", "[::1]:*"],
-            allowed_origins=["http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*"],
-        ),
+        transport_security=_admitted(url if named else None),
     )
+    _add_health(app, notes)
     if issuer:
         _add_metadata(app, resource=resource, issuer=issuer)
     sdk_lifespan = app.router.lifespan_context
@@ -59,18 +65,47 @@ def application(*, url: str, issuer: str | None, ledger: Path, flaws: Flaws) -> 
     @asynccontextmanager
     async def lifespan(served: Starlette) -> AsyncIterator[None]:
         async with sdk_lifespan(served), http, anyio.create_task_group() as group:
+            await notes.open()
             if verifier is not None:
                 group.start_soon(verifier.watch)
             try:
                 yield
             finally:
                 group.cancel_scope.cancel()
-                notes.close()
+                await notes.close()
                 documents.close()
 
     app.router.lifespan_context = lifespan
     door = Door(resource=resource, metadata_url=f"{url}{WELL_KNOWN}{PATH}", verifier=verifier)
     return Guard(app, path=PATH, door=door, flaws=flaws)
+
+
+def _admitted(url: str | None) -> TransportSecuritySettings:
+    """Whom the SDK answers: a page in somebody's browser must not reach us by a name of its own."""
+    if url is not None:
+        return TransportSecuritySettings(
+            enable_dns_rebinding_protection=True,
+            allowed_hosts=[urlsplit(url).netloc],
+            allowed_origins=[url],
+        )
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=["127.0.0.1:*", "localhost:*", "[::1]:*"],
+        allowed_origins=["http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*"],
+    )
+
+
+def _add_health(app: Starlette, notes: Notes) -> None:
+    """Say whether the server can do its work, to whoever watches over it."""
+
+    async def health(_: Request) -> Response:
+        try:
+            await notes.check()
+        except NotesError as error:
+            return PlainTextResponse(f"{error}\n", status_code=503)
+        return PlainTextResponse("ready\n")
+
+    app.router.routes.append(Route(HEALTH, health))
 
 
 def _add_metadata(app: Starlette, *, resource: str, issuer: str) -> None:
@@ -96,12 +131,38 @@ def _add_metadata(app: Starlette, *, resource: str, issuer: str) -> None:
 
 def main() -> int:
     """Serve until told to end; the exit code."""
+    options = _options()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    flaws = frozenset(Flaw(name) for name in options.flaw)
+    try:
+        notes = _notes(options, flaws)
+        named = public_url(options.url) if options.url else None
+        listener = bind(options.host, options.port)
+    except (RigError, UsageError) as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    url = named or address(listener)
+    app = application(
+        url=url, named=named is not None, issuer=options.issuer, notes=notes, flaws=flaws
+    )
+    serve(app, listener, url=url + PATH, stdin_lease=options.stdin_lease)
+    return 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m harness.reference", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--url", help="what clients call this server, when that is another name")
     parser.add_argument("--issuer", help="URL of the authorization server that is trusted")
     parser.add_argument("--no-auth", action="store_true", help="let everybody in")
-    parser.add_argument("--ledger", type=Path, required=True, help="SQLite file for the effects")
+    store = parser.add_mutually_exclusive_group(required=True)
+    store.add_argument("--ledger", type=Path, help="SQLite file for the notes and the effects")
+    store.add_argument(
+        "--database-variable",
+        metavar="NAME",
+        help="environment variable with a PostgreSQL URL, to keep notes and effects there instead",
+    )
     parser.add_argument(
         "--flaw", action="append", default=[], choices=[flaw.value for flaw in Flaw]
     )
@@ -109,21 +170,33 @@ def main() -> int:
     options = parser.parse_args()
     if options.no_auth == bool(options.issuer):
         parser.error("give either --issuer URL or --no-auth")
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    return options
+
+
+def _notes(options: argparse.Namespace, flaws: Flaws) -> Notes:
+    """The store that was asked for.
+
+    Raises:
+        UsageError: it is a database that is not named, or whose driver is not installed.
+    """
+    if options.database_variable is None:
+        return SqliteNotes(options.ledger, flaws=flaws)
+    # Taken out of the environment: what this process starts must not inherit a password.
+    url = os.environ.pop(options.database_variable, "").strip()
+    if not url:
+        raise UsageError(
+            f"expected a PostgreSQL URL in the environment variable {options.database_variable}, "
+            "found it empty"
+        )
     try:
-        listener = bind(options.host, options.port)
-    except RigError as error:
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
-    url = address(listener)
-    app = application(
-        url=url,
-        issuer=options.issuer,
-        ledger=options.ledger,
-        flaws=frozenset(Flaw(name) for name in options.flaw),
-    )
-    serve(app, listener, url=url + PATH, stdin_lease=options.stdin_lease)
-    return 0
+        # Here, so that the driver is needed only where there is a database.
+        from harness.reference.postgres import PostgresNotes  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"expected psycopg for the notes in PostgreSQL, got: {error}; "
+            "install squall with its extra: mcp-squall[postgres]"
+        ) from error
+    return PostgresNotes(url, flaws=flaws)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 from anyio import to_thread
+from mcp.server.mcpserver.exceptions import ToolError
 from typing_extensions import TypedDict
 
 from harness.reference.flaws import Flaw, Flaws
@@ -34,8 +36,38 @@ class Note(TypedDict):
     sequence: int
 
 
-class Notes:
+class NotesError(ToolError):
+    """The note cannot be said to be written; the message is what the caller reads."""
+
+
+class Notes(Protocol):
     """Appends notes; an effect and the memory of its idempotency key are one transaction."""
+
+    async def open(self) -> None:
+        """Begin; a store that cannot be reached yet is waited for by the calls, not here."""
+
+    async def close(self) -> None:
+        """Give everything back; every effect that was answered for is kept."""
+
+    async def check(self) -> None:
+        """Return if a note could be written now.
+
+        Raises:
+            NotesError: with the reason why not.
+        """
+
+    async def append(
+        self, *, key: str, text: str, client: str, subject: str, idempotency_key: str
+    ) -> Note:
+        """Write a note and return it; a known idempotency key returns the first one as it was.
+
+        Raises:
+            NotesError: the store did not confirm it; the message says whether it may be written.
+        """
+
+
+class SqliteNotes:
+    """Notes in a file of this machine."""
 
     def __init__(self, path: Path, *, flaws: Flaws) -> None:
         """Open the ledger at `path`, which may already hold the effects of an earlier life."""
@@ -50,9 +82,15 @@ class Notes:
         self._connection.execute(ledger.SCHEMA)
         self._connection.execute(_STORED)
 
-    def close(self) -> None:
+    async def open(self) -> None:
+        """Nothing is left to be done."""
+
+    async def close(self) -> None:
         """Close the ledger; every effect is already in it."""
         self._connection.close()
+
+    async def check(self) -> None:
+        """A file that was opened is there."""
 
     async def append(
         self, *, key: str, text: str, client: str, subject: str, idempotency_key: str

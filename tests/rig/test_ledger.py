@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RigError
-from harness.reference.notes import Notes
+from harness.reference.notes import SqliteNotes
 from harness.rig.ledger import Execution, read
 
 
@@ -18,12 +18,12 @@ from harness.rig.ledger import Execution, read
 async def test_a_ledger_is_read_while_it_is_written_and_after(tmp_path: Path) -> None:
     """Every effect is there as soon as its call was answered, and stays."""
     path = tmp_path / "ledger.db"
-    notes = Notes(path, flaws=frozenset())
+    notes = SqliteNotes(path, flaws=frozenset())
     started_ns = time.monotonic_ns()
     await notes.append(key="k", text="a", client="c", subject="s", idempotency_key="")
     during = read(path)
     await notes.append(key="k", text="b", client="c", subject="s", idempotency_key="")
-    notes.close()
+    await notes.close()
     after = read(path)
     assert during == after[:1]
     assert [execution.key for execution in after] == ["a", "b"]
@@ -38,12 +38,12 @@ async def test_a_restarted_server_remembers_its_idempotency_keys(tmp_path: Path)
     """A repeat after a crash takes no effect again."""
     kept = []
     for text in ("a", "changed"):
-        notes = Notes(tmp_path / "ledger.db", flaws=frozenset())
+        notes = SqliteNotes(tmp_path / "ledger.db", flaws=frozenset())
         note = await notes.append(
             key="k", text=text, client="c", subject="s", idempotency_key="once"
         )
         kept.append(note)
-        notes.close()
+        await notes.close()
     assert kept[0] == kept[1] == {"key": "k", "text": "a", "sequence": 1}
     assert len(read(tmp_path / "ledger.db")) == 1
 
