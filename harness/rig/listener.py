@@ -1,4 +1,4 @@
-"""Serves one ASGI application on a loopback port in a process of its own, and ends with its parent.
+"""Serves one ASGI application on a port in a process of its own, and ends with its parent.
 
 The parent holds the write end of this process's standard input. When the parent dies, by whatever
 signal, the kernel closes it, and the reader below sees the end of the file.
@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import uvicorn
 
-from harness.errors import RigError
+from harness.errors import RigError, UsageError
 
 BACKLOG_MAX = 4096
 DRAIN_S = 1  # how long open streams may hold up a clean end
@@ -55,6 +56,22 @@ def address(listener: socket.socket) -> str:
     """The base URL that a client of this socket uses, without a trailing slash."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def public_url(text: str) -> str:
+    """The base URL by which others call a server that listens somewhere else, as in a container.
+
+    Raises:
+        UsageError: it is not of the form `http://HOST:PORT`.
+    """
+    parts = urlsplit(text)
+    try:
+        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        right = False
+    if not right or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise UsageError(f"expected --url http://HOST:PORT without a path, got {text!r}")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def announce(url: str) -> None:

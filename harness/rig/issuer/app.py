@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from oauthlib.oauth2 import FatalClientError, OAuth2Error
 from starlette.applications import Starlette
@@ -38,6 +38,12 @@ class Face:
         self._key = Key()
         self._grants = Grants(issuer=issuer, registry=self._registry, key=self._key)
         self._status: tuple[bytes, float, str] = (b"", 0.0, "")
+
+    def admit(self, *, client_id: str, secret: str, scopes: str, ttl_s: float) -> None:
+        """Know a client from the start, by a secret that it has been given elsewhere."""
+        self._registry.add_client(
+            client_id=client_id, group="admitted", scopes=scopes, ttl_s=ttl_s, secret=secret
+        )
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -176,7 +182,7 @@ class Face:
 
     def _endpoint(self, path: str) -> str:
         """An endpoint's address in the only scheme that oauthlib admits; it never leaves here."""
-        return "https" + self._issuer.removeprefix("http") + path
+        return f"https://{urlsplit(self._issuer).netloc}{path}"
 
     # the control face
 

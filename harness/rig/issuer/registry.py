@@ -97,11 +97,16 @@ class Registry:
 
     # clients
 
-    def add_client(self, *, client_id: str, group: str, scopes: str, ttl_s: float) -> str:
-        """Register a client, or give a known one a new secret; returns the secret, once."""
+    def add_client(
+        self, *, client_id: str, group: str, scopes: str, ttl_s: float, secret: str | None = None
+    ) -> str:
+        """Register a client, or give a known one a new secret; returns the secret, once.
+
+        `secret` is one that was agreed upon elsewhere; without it one is made here.
+        """
         if client_id not in self.clients and len(self.clients) >= CLIENTS_MAX:
             raise FullError(f"more than {CLIENTS_MAX} clients")
-        secret = secrets.token_urlsafe(32)
+        secret = secret or secrets.token_urlsafe(32)
         known = self.clients.get(client_id)
         self.clients[client_id] = Client(
             client_id=client_id,
