@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ class Rig:
     ledger: Path | None
     toxiproxy_kind: str
     toxiproxy_version: str
+    proxies_lost: Callable[[], Awaitable[str]]  # returns when the arms' proxies are no more
 
 
 @contextmanager
@@ -163,6 +164,7 @@ async def build(
             ledger=ledger,
             toxiproxy_kind=proxies.server.kind,
             toxiproxy_version=proxies.server.version,
+            proxies_lost=proxies.lost,
         )
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from faults.levers import BehaviourKind
+from harness import wal
 from harness.errors import JournalError
 from harness.redaction import redact
 
@@ -229,6 +230,7 @@ class Journal:
     entries: tuple[Any, ...]
     calls: Calls
     damaged_lines: int = 0  # a line cut short by a crash
+    recovered: bool = False  # after a death, somebody else proved everything undone
 
     def of(self, kind: type[EntryT]) -> tuple[EntryT, ...]:
         """Give the entries of one type in time order."""
@@ -270,7 +272,19 @@ def read(folder: Path) -> Journal:
     parts = [_read_calls(file) for file in (folder / CALLS, *sorted(folder.glob("worker-*.npy")))]
     calls = np.concatenate(parts) if parts else empty_calls()
     order = np.lexsort((calls["attempt"], calls["index"], calls["session"]))
-    return Journal(entries=tuple(entries), calls=calls[order], damaged_lines=damaged)
+    return Journal(
+        entries=tuple(entries),
+        calls=calls[order],
+        damaged_lines=damaged,
+        recovered=_recovered(folder),
+    )
+
+
+def _recovered(folder: Path) -> bool:
+    try:
+        return wal.read(folder).closed_by not in {"", wal.BY_THE_RUN}
+    except OSError:
+        return False
 
 
 def _read_calls(file: Path) -> Calls:

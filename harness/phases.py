@@ -7,7 +7,7 @@ flight when the fault came belongs to the fault, which could touch it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -341,6 +341,8 @@ def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:
         _window(planned, scenario.faults[planned.window - 1].fault, edges, begun, end_ns)
         for planned in plan.windows
     )
+    if journal.recovered:
+        windows = tuple(replace(window, healed=True) for window in windows)
     return Evidence(
         scenario=scenario,
         plan=plan,
@@ -370,8 +372,7 @@ def _window(
     next_ns = min((at_ns for at_ns in later if at_ns >= healed_ns), default=end_ns)
     watched_ns = planned.recovery_end_ns - planned.end_ns + max(stop_ns, planned.end_ns)
     shown = [entry for entry in entries if entry.exposure_source]
-    # Leaving the fault's context undoes what a failed injection had begun; `squall recover` may
-    # have healed later what the run could not.
+    # Leaving the fault's context undoes what a failed injection had begun.
     known = ("healed", "not_healed") if injected else ("healed", "not_healed", "failed")
     ends = [entry.edge for entry in entries if entry.edge in known]
     return WindowSpan(

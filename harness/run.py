@@ -19,6 +19,7 @@ from harness.errors import NotHealedError, SquallError, UsageError
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.redaction import redact
+from harness.rig.safety import kept_whole
 from harness.scenario.load import Loaded
 from harness.scenario.records import Auth
 from harness.storm import Ran, Stage, Status, storm
@@ -80,13 +81,16 @@ async def _conduct(
     known |= {"file": order.loaded.lines.file, "workers": order.workers}
     ran: Ran | None = None
     try:
-        async with assembly.build(
-            scenario,
-            run_id=run_id,
-            toxiproxy_url=order.toxiproxy_url,
-            allowed=order.allowed,
-            folder=folder,
-        ) as rig:
+        async with (
+            kept_whole(folder, run_id, folder / LOGS) as safety,
+            assembly.build(
+                scenario,
+                run_id=run_id,
+                toxiproxy_url=order.toxiproxy_url,
+                allowed=order.allowed,
+                folder=folder,
+            ) as rig,
+        ):
             tools = await preflight.check(scenario, rig.doors, rig.access)
             known |= {
                 "target": rig.doors.url,
@@ -105,6 +109,7 @@ async def _conduct(
                     workers=order.workers,
                     web_port=order.web_port,
                     interruption=interruption,
+                    pillars=(safety.watchdog.lost, rig.proxies_lost),
                 ),
                 on_status,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,6 +61,8 @@ class Stage:
     workers: int
     web_port: int | None
     interruption: Interruption
+    # What the run stands on: each returns, with a sentence, when that is no more.
+    pillars: tuple[Callable[[], Awaitable[str]], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,8 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
                 beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
                 beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
                 beside.start_soon(_keep_showing, clock, show)
+                for lost in stage.pillars:
+                    beside.start_soon(_end_without, lost, ending)
                 try:
                     ended_ns = await _rage(offering, chaos, ending)
                 finally:
@@ -311,6 +315,11 @@ async def _watch_control(scenario: Scenario, recent: Recent, ending: Ending) -> 
                 "aborted", f"control arm: {share:.0%} errors, {condition.text} was the limit"
             )
             return
+
+
+async def _end_without(lost: Callable[[], Awaitable[str]], ending: Ending) -> None:
+    """End the run when something that it stands on is no more."""
+    ending.call("failed", await lost())
 
 
 async def _keep_showing(clock: RunClock, show: Callable[[], None]) -> None:

@@ -11,14 +11,18 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import PIPE
 from typing import BinaryIO
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
+from anyio.to_thread import run_sync
 
+from harness import wal as wals
 from harness.errors import RigError
+from harness.rig import births, undo
 
 TERMINATE_S = 3.0  # how long SIGTERM may take before SIGKILL follows
 REAP_S = 5.0  # how long a killed process may take to be collected
@@ -45,12 +49,22 @@ def leashed(argv: Sequence[str]) -> tuple[str, ...]:
     return ("sh", "-c", _LEASH, "leash", *argv)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Which process this is, in words that hold when its number means another one."""
+
+    pid: int
+    born: str
+    run: str  # "" outside a run
+
+
 class Child:
     """A running child process, and the line by which it said that it is ready."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, origin: Origin | None = None) -> None:
         """Wrap a process that leads its own process group."""
         self._process = process
+        self.origin = origin  # None when it ended at once
         self.ready_line = ""
 
     @property
@@ -101,11 +115,14 @@ async def child(
     """
     with _open_log(log) as sink:
         process = await _start(argv, env=env, sink=sink)
-        running = Child(process)
+        origin = await trace(process.pid)
+        running = Child(process, origin)
         failure: Exception | None = None
         # The body's error is carried past the task group, which would wrap it in a group of one.
         async with anyio.create_task_group() as group:
+            number: int | None = None
             try:
+                number = await promise_end(origin, named(argv))
                 rest = await _await_ready(
                     running, process, ready, ready_s=ready_s, sink=sink, argv=argv, log=log
                 )
@@ -116,9 +133,51 @@ async def child(
             finally:
                 with anyio.CancelScope(shield=True):
                     await _stop(running, process)
+                if running.returncode is not None:
+                    keep_promise(number)
                 group.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+def marked(env: Mapping[str, str] | None) -> dict[str, str]:
+    """The environment of something that this run starts: our own when `env` is None."""
+    wal = wals.CURRENT.get()
+    given = dict(os.environ if env is None else env)
+    return given if wal is None else given | {births.RUN_VARIABLE: wal.run_id}
+
+
+async def trace(pid: int) -> Origin | None:
+    """Say which process this is, while it surely is the one that was started."""
+    wal = wals.CURRENT.get()
+    # Asked for in a thread: on a system without /proc it takes another process.
+    with anyio.CancelScope(shield=True):
+        born = await run_sync(births.born, pid)
+    return None if born is None else Origin(pid=pid, born=born, run=wal.run_id if wal else "")
+
+
+def is_running(origin: Origin) -> bool:
+    """Whether anything of a process's group runs; blocking."""
+    return bool(undo.running(asdict(origin)))
+
+
+async def promise_end(origin: Origin | None, name: str) -> int | None:
+    """Write down that a process must be ended; outside a run there is nobody to tell.
+
+    Raises:
+        RigError: it cannot be written down.
+    """
+    wal = wals.CURRENT.get()
+    if wal is None or origin is None:
+        return None
+    return await run_sync(lambda: wal.intend("end_process", **asdict(origin), name=name))
+
+
+def keep_promise(number: int | None) -> None:
+    """Write down that what was promised was done."""
+    wal = wals.CURRENT.get()
+    if wal is not None and number is not None:
+        wal.done(number)
 
 
 def _open_log(log: Path | None) -> BinaryIO:
@@ -132,7 +191,12 @@ def _open_log(log: Path | None) -> BinaryIO:
 async def _start(argv: Sequence[str], *, env: Mapping[str, str] | None, sink: BinaryIO) -> Process:
     try:
         return await anyio.open_process(
-            list(argv), stdin=PIPE, stdout=PIPE, stderr=sink, env=env, start_new_session=True
+            list(argv),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=sink,
+            env=marked(env),
+            start_new_session=True,
         )
     except OSError as error:
         raise RigError(f"cannot start {argv[0]}: {error.strerror or error}") from error
@@ -164,22 +228,22 @@ async def _await_ready(
                         return rest
                     continue
                 if len(line) > LINE_LIMIT_BYTES:
-                    raise RigError(f"{_named(argv)} wrote {len(line)} bytes without a line end")
+                    raise RigError(f"{named(argv)} wrote {len(line)} bytes without a line end")
                 rest = line + await process.stdout.receive()
     except TimeoutError:
         raise RigError(
-            f"{_named(argv)} did not say {ready!r} within {ready_s:g} s{_last_words(sink, log)}"
+            f"{named(argv)} did not say {ready!r} within {ready_s:g} s{_last_words(sink, log)}"
         ) from None
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
         with anyio.move_on_after(1):
             await process.wait()
         raise RigError(
-            f"{_named(argv)} ended before it was ready (status {process.returncode})"
+            f"{named(argv)} ended before it was ready (status {process.returncode})"
             f"{_last_words(sink, log)}"
         ) from None
 
 
-def _named(argv: Sequence[str]) -> str:
+def named(argv: Sequence[str]) -> str:
     """The program in a sentence; arguments may hold what must not be shown."""
     module = argv[argv.index("-m") + 1 :][:1] if "-m" in argv else ()
     return " -m ".join([Path(argv[0]).name, *module])

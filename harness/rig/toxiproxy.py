@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -26,11 +26,17 @@ import toxiproxy
 import toxiproxy.api
 from anyio.to_thread import run_sync
 
+from harness import wal as wals
 from harness.errors import NotHealedError, RigError
+from harness.rig.process import Origin, is_running
 from harness.rig.toxiproxy_server import embedded, program
+from harness.wal import Wal
 
 CALL_S = 5.0  # a control call that takes longer has failed
 HEAL_S = 15.0  # how long removing our proxies may take at the end
+BEAT_S = 2.0  # how often the server is asked for a sign of life, and our leases are renewed
+LEASE_S = 10.0  # how long our proxies outlive the last renewal, on a server that knows leases
+SILENT_BEATS = 2  # a server that misses so many has died
 
 ServerKind = Literal["embedded", "shopify-process", "external"]
 T = TypeVar("T")
@@ -131,13 +137,26 @@ _LOCK = threading.Lock()
 class Toxiproxy:
     """A Toxiproxy server: makes proxies, and removes those it made."""
 
-    def __init__(self, server: ToxiproxyServer, library: _Library, direct: httpx.Client) -> None:
+    def __init__(
+        self,
+        server: ToxiproxyServer,
+        library: _Library,
+        direct: httpx.Client,
+        *,
+        origin: Origin | None,
+        wal: Wal | None,
+    ) -> None:
         """Serve over an open client; `serve` is the way to one."""
         self.server = server
         self._library = library
         self._direct = direct
+        self._origin = origin  # of a server that we started
+        self._wal = wal  # None outside a run
         self._own: dict[str, Proxy] = {}
-        self._counts = True  # until the server says that it knows no /squall/exposure
+        self._promises: dict[tuple[str, ...], int] = {}
+        self.ours = False  # it knows /squall/: leases, and what was hit
+        self._lost = anyio.Event()
+        self._lost_words = ""
 
     async def create_proxy(self, name: str, *, upstream: str) -> Proxy:
         """A new proxy before `upstream` (host:port), listening on a free port.
@@ -160,6 +179,7 @@ class Toxiproxy:
         listen = "127.0.0.1:0" if here else "0.0.0.0:0"
         # Ours from here on: should the answer be lost, the clean-up still looks for it.
         proxy = Proxy(self, name)
+        await self.promise("delete_proxy", name=name)
         self._own[name] = proxy
         try:
             made = await self.ask(
@@ -168,7 +188,10 @@ class Toxiproxy:
             )
         except _RefusalError:
             del self._own[name]
+            self.kept("delete_proxy", name)
             raise
+        if self.ours:
+            await self._lease(name)
         if not here:
             proxy.host = urlsplit(self.server.url).hostname or proxy.host
         proxy.port = int(str(made.listen).rpartition(":")[2])
@@ -195,15 +218,23 @@ class Toxiproxy:
         return await self._bounded(what, lambda: self._library.call(work))
 
     async def ask_directly(
-        self, what: str, method: str, path: str, body: Mapping[str, object] | None = None
+        self,
+        what: str,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        after_others: bool = False,
     ) -> httpx.Response:
-        """Do what the stock client cannot.
+        """Do what the stock client cannot; `after_others` waits for what that is doing.
 
         Raises:
             RigError: it failed, or took more than `CALL_S`.
         """
 
         def work() -> httpx.Response:
+            if after_others:
+                self._library.settle()
             answer = self._direct.request(method, path, json=body)
             if answer.status_code >= httpx.codes.BAD_REQUEST:
                 raise _Refused(answer.status_code, _sentence(answer.text))
@@ -217,16 +248,9 @@ class Toxiproxy:
         Raises:
             RigError: the server does not answer, or has no such toxic.
         """
-        unknown = Exposure(connections=0, bytes=0, hits=0, source="proxy")
-        if not self._counts:
-            return unknown
-        try:
-            answer = await self.ask_directly(f"count for {proxy}", "GET", "/squall/exposure")
-        except _RefusalError as error:
-            if error.status != httpx.codes.NOT_FOUND:
-                raise
-            self._counts = False
-            return unknown
+        if not self.ours:
+            return Exposure(connections=0, bytes=0, hits=0, source="proxy")
+        answer = await self.ask_directly(f"count for {proxy}", "GET", "/squall/exposure")
         return _read_exposure(answer.json(), proxy, toxic)
 
     async def delete(self, name: str) -> None:
@@ -235,6 +259,10 @@ class Toxiproxy:
         Raises:
             RigError: the server does not answer, or refuses.
         """
+        await self._delete(name)
+        self.kept("delete_proxy", name)
+
+    async def _delete(self, name: str) -> None:
         try:
             await self.ask_directly(f"delete proxy {name}", "DELETE", f"/proxies/{quote(name)}")
         except _RefusalError as error:
@@ -258,13 +286,15 @@ class Toxiproxy:
             await run_sync(self._library.settle, abandon_on_cancel=True)
             for name in made:
                 try:
-                    await self.delete(name)
+                    await self._delete(name)
                 except RigError as error:
                     reasons.append(str(error))
             try:
                 left = sorted(set(made) & set(await self.proxies()))
             except RigError as error:
                 reasons.append(str(error))
+        if left == []:
+            self.kept_all()
         # A server that we started ends with the block, and its end is proven by whoever started it.
         if left == [] or self.server.kind != "external":
             return
@@ -275,6 +305,71 @@ class Toxiproxy:
             f"proxies {', '.join(left or made)} of Toxiproxy at {self.server.url} {state}{why}; "
             f"remove them with: {mend}"
         )
+
+    async def lost(self) -> str:
+        """Return once the server has died, or has taken a proxy of ours away, with a sentence."""
+        await self._lost.wait()
+        return self._lost_words
+
+    async def beat(self) -> None:
+        """Ask for a sign of life and renew our leases, for ever."""
+        missed = 0
+        while not self._lost.is_set():
+            await anyio.sleep(BEAT_S)
+            try:
+                if not self.ours:
+                    await self.ask_directly("give a sign of life", "GET", "/version")
+                for name in tuple(self._own) if self.ours else ():
+                    await self._lease(name)
+                missed = 0
+            except _RefusalError as error:
+                if error.status == httpx.codes.NOT_FOUND:
+                    self._lose(
+                        f"Toxiproxy at {self.server.url} has a proxy of this run no more: somebody "
+                        f"removed it, or squall stood still for more than {LEASE_S:g} s"
+                    )
+            except RigError as error:
+                missed += 1
+                if missed >= SILENT_BEATS:
+                    self._lose(str(error))
+
+    def _lose(self, words: str) -> None:
+        self._lost_words = words
+        self._lost.set()
+
+    async def _lease(self, name: str) -> None:
+        """Let a proxy end by itself, should nobody renew this."""
+        path, body = f"/squall/proxies/{quote(name)}/lease", {"ttl_ms": round(LEASE_S * 1000)}
+        await self.ask_directly(f"lease proxy {name}", "POST", path, body)
+
+    async def promise(self, undo: str, **what: str) -> None:
+        """Write down how to undo what is about to be done on this server.
+
+        Raises:
+            RigError: it cannot be written; then it must not be done.
+        """
+        wal = self._wal
+        if wal is None:
+            return
+        where: dict[str, Any] = {"server": self.server.url, **what}
+        if self._origin is not None:
+            where["own"] = asdict(self._origin)
+        self._promises[undo, *what.values()] = await run_sync(lambda: wal.intend(undo, **where))
+
+    def kept(self, undo: str, *what: str) -> None:
+        """Write down that it was undone."""
+        number = self._promises.pop((undo, *what), None)
+        if self._wal is not None and number is not None:
+            self._wal.done(number)
+
+    def kept_all(self) -> None:
+        """Write down that everything was undone."""
+        for undo, *what in tuple(self._promises):
+            self.kept(undo, *what)
+
+    async def gone(self) -> bool:
+        """Whether this was a server of our own and has ended: nothing is left of what it did."""
+        return self._origin is not None and not await run_sync(is_running, self._origin)
 
     def _path(self, name: str) -> str:
         return f"{self.server.url}/proxies/{quote(name)}"
@@ -330,16 +425,21 @@ class Proxy:
         """
         _check_name(name)
         _check_integers(name, attributes)
-        await self._owner.ask(
-            f"add toxic {name} to {self.name}",
-            lambda server: _stock_proxy(server, self.name).add_toxic(
-                name=name,
-                type=type,
-                stream=stream,
-                toxicity=toxicity,
-                attributes=dict(attributes),
-            ),
-        )
+        await self._owner.promise("remove_toxic", proxy=self.name, name=name)
+        try:
+            await self._owner.ask(
+                f"add toxic {name} to {self.name}",
+                lambda server: _stock_proxy(server, self.name).add_toxic(
+                    name=name,
+                    type=type,
+                    stream=stream,
+                    toxicity=toxicity,
+                    attributes=dict(attributes),
+                ),
+            )
+        except _RefusalError:
+            self._owner.kept("remove_toxic", self.name, name)
+            raise
 
     async def update_toxic(
         self,
@@ -369,13 +469,17 @@ class Proxy:
         Raises:
             RigError: the server refuses, or does not answer.
         """
+        what = f"remove toxic {name} from {self.name}"
         try:
-            await self._owner.ask_directly(
-                f"remove toxic {name} from {self.name}", "DELETE", self._path(name)
-            )
+            # The call that added it may have been given up and still be on its way.
+            await self._owner.ask_directly(what, "DELETE", self._path(name), after_others=True)
         except _RefusalError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
+        except RigError:
+            if not await self._owner.gone():
+                raise
+        self._owner.kept("remove_toxic", self.name, name)
 
     async def set_enabled(self, enabled: bool) -> None:
         """Bring the proxy up, or down: connections closed, new ones refused.
@@ -384,9 +488,18 @@ class Proxy:
             RigError: the server refuses, or does not answer.
         """
         verb = "enable" if enabled else "disable"
-        await self._owner.ask(
-            f"{verb} {self.name}", lambda server: getattr(_stock_proxy(server, self.name), verb)()
-        )
+        if not enabled:
+            await self._owner.promise("enable_proxy", name=self.name)
+        try:
+            await self._owner.ask(
+                f"{verb} {self.name}",
+                lambda server: getattr(_stock_proxy(server, self.name), verb)(),
+            )
+        except RigError:
+            if not enabled or not await self._owner.gone():
+                raise
+        if enabled:
+            self._owner.kept("enable_proxy", self.name)
 
     async def exposure(self, toxic: str | None) -> Exposure:
         """What one toxic has touched since it was added; None asks about the whole proxy.
@@ -491,25 +604,63 @@ async def serve(
     """
     async with AsyncExitStack() as stack:
         kind: ServerKind
+        origin: Origin | None = None
         binary = shutil.which("toxiproxy-server") if prefer_binary else None
+        wal = wals.CURRENT.get()
         if url is not None:
             kind = "external"
         elif binary is not None:
             kind = "shopify-process"
-            url = await stack.enter_async_context(program(binary, log_dir))
         else:
             kind = "embedded"
-            url = await stack.enter_async_context(embedded(log_dir))
-        server = await _connect(url.rstrip("/"), kind, stack)
+        kept: list[Toxiproxy] = []
+        stack.push(lambda *failure: _end_of_own(kept, failure[1]))
+        if kind != "external":
+            standing = program(binary, log_dir) if binary is not None else embedded(log_dir)
+            started = await stack.enter_async_context(standing)
+            url, origin = started.url, started.origin
+        assert url is not None
+        server = await _connect(url.rstrip("/"), kind, stack, origin=origin, wal=wal)
+        kept += [server] if kind != "external" else []
         try:
-            yield server
+            async with _beating(server):
+                yield server
         finally:
             with anyio.CancelScope(shield=True):
                 await server.heal()
 
 
-async def _connect(url: str, kind: ServerKind, stack: AsyncExitStack) -> Toxiproxy:
+def _end_of_own(ended: Sequence[Toxiproxy], failure: BaseException | None) -> bool:
+    """Know that what lived in a server of our own has ended with it, if that did."""
+    if not isinstance(failure, NotHealedError):
+        for server in ended:
+            server.kept_all()
+    return False
+
+
+@asynccontextmanager
+async def _beating(server: Toxiproxy) -> AsyncIterator[None]:
+    """Renew leases and look for signs of life while the block lasts."""
+    failure: Exception | None = None
+    # The body's error is carried past the task group, which would wrap it in a group of one.
+    async with anyio.create_task_group() as group:
+        group.start_soon(server.beat)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised again below, unchanged
+            failure = error
+        finally:
+            group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _connect(
+    url: str, kind: ServerKind, stack: AsyncExitStack, *, origin: Origin | None, wal: Wal | None
+) -> Toxiproxy:
     parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise RigError("a Toxiproxy address takes no user and no password: its API knows neither")
     if parts.scheme != "http" or not parts.hostname or parts.path or parts.query:
         raise RigError(f"{url!r} is no Toxiproxy address; expected one like http://127.0.0.1:8474")
     library = _Library(parts.hostname, parts.port or 80)
@@ -517,9 +668,15 @@ async def _connect(url: str, kind: ServerKind, stack: AsyncExitStack) -> Toxipro
     direct = httpx.Client(base_url=url, timeout=CALL_S, trust_env=False)
     stack.callback(direct.close)
     unknown = ToxiproxyServer(url=url, kind=kind, version="unknown")
-    server = Toxiproxy(unknown, library, direct)
+    server = Toxiproxy(unknown, library, direct, origin=origin, wal=wal)
     answer = await server.ask_directly("tell its version", "GET", "/version")
     server.server = ToxiproxyServer(url=url, kind=kind, version=_version(answer))
+    try:
+        await server.ask_directly("count", "GET", "/squall/exposure")
+        server.ours = True
+    except _RefusalError as error:
+        if error.status != httpx.codes.NOT_FOUND:
+            raise
     return server
 
 

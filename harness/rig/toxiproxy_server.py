@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,16 +19,24 @@ import anyio
 
 import faults
 from harness.errors import NotHealedError, RigError
-from harness.rig.process import Child, child, leashed
+from harness.rig.process import Child, Origin, child, leashed
 
 UP_S = 10.0  # how long a started server may take to listen
 GONE_S = 5.0  # how long a killed server may take to leave its port
 LOG_NAME = "toxiproxy.log"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A server of our own, for as long as its process runs."""
+
+    url: str
+    origin: Origin | None
+
+
 @asynccontextmanager
-async def embedded(log_dir: Path | None) -> AsyncIterator[str]:
-    """The URL of the server in `faults/toxiproxy`, in a process of its own.
+async def embedded(log_dir: Path | None) -> AsyncIterator[Started]:
+    """The server in `faults/toxiproxy`, in a process of its own.
 
     Raises:
         RigError: it does not start.
@@ -42,14 +51,14 @@ async def embedded(log_dir: Path | None) -> AsyncIterator[str]:
     try:
         async with child(argv, env=env, ready="listening ", log=_log(log_dir)) as running:
             url = f"http://{running.ready_line.split()[1]}"
-            yield url
+            yield Started(url=url, origin=running.origin)
     finally:
         await _prove_ended(url)
 
 
 @asynccontextmanager
-async def program(path: str, log_dir: Path | None) -> AsyncIterator[str]:
-    """The URL of Shopify's server, which says nothing to wait for and takes no port 0.
+async def program(path: str, log_dir: Path | None) -> AsyncIterator[Started]:
+    """Shopify's server, which says nothing to wait for and takes no port 0.
 
     Raises:
         RigError: it does not start.
@@ -62,7 +71,7 @@ async def program(path: str, log_dir: Path | None) -> AsyncIterator[str]:
     try:
         async with child(argv, ready=None, log=_log(log_dir)) as running:
             await _await_listening(running, path, port)
-            yield url
+            yield Started(url=url, origin=running.origin)
     finally:
         await _prove_ended(url)
 
