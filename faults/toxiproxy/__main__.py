@@ -9,24 +9,14 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import uvicorn
 
 from faults.toxiproxy.api import Api
+from faults.toxiproxy.front import HEADER_BYTES_MAX, Front, Protocol
 from faults.toxiproxy.proxy import ListenError, format_address, open_listener, resolve
 from faults.toxiproxy.store import Store
-
-HEADER_BYTES_MAX = 1024 * 1024 + 4096  # of one request, as in Go's server
-
-
-class _Front(uvicorn.Server):
-    """uvicorn without its own signal handling, which would end this process by the signal."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def main() -> int:
@@ -75,7 +65,7 @@ async def _run(host: str, port: int, seed: int, *, lease: bool) -> int:
     config = uvicorn.Config(
         Api(store),
         loop="none",
-        http="h11",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -87,7 +77,7 @@ async def _run(host: str, port: int, seed: int, *, lease: bool) -> int:
         timeout_keep_alive=60,
         timeout_graceful_shutdown=1,
     )
-    front = _Front(config)
+    front = Front(config)
 
     def stop() -> None:
         front.should_exit = True

@@ -108,7 +108,7 @@ class Api:
         if scope["type"] != "http":
             return
         try:
-            reply = await self._answer(scope, await _whole_body(receive))
+            reply = await self._answer(scope, receive)
         except ApiError as error:
             reply = _error(error.status, error.text)
         headers = [(b"Date", formatdate(usegmt=True).encode())]
@@ -126,7 +126,7 @@ class Api:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _answer(self, scope: Message, body: bytes) -> Reply:
+    async def _answer(self, scope: Message, receive: Receive) -> Reply:
         method: str = scope["method"]
         headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         # A target may name its host, which is nobody's here.
@@ -143,7 +143,8 @@ class Api:
         agents = (value for name, value in headers if name == b"user-agent")
         if next(agents, b"").startswith(b"Mozilla/"):
             return _NO_BROWSERS
-        return await self._handle(pattern, method, names, body)
+        # Only now: a client that waits to be told to go on is not told so for nothing.
+        return await self._handle(pattern, method, names, await _whole_body(receive))
 
     async def _handle(
         self, pattern: tuple[str, ...], method: str, names: tuple[str, ...], body: bytes
