@@ -282,7 +282,7 @@ def read(folder: Path) -> Journal:
 
 def _recovered(folder: Path) -> bool:
     try:
-        return wal.read(folder).closed_by not in {"", wal.BY_THE_RUN}
+        return wal.read(folder).closed_by not in {"", wal.BY_THE_RUN, wal.FORGOTTEN}
     except OSError:
         return False
 

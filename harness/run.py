@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import assembly, facts, guard, overrides, preflight
+from anyio.to_thread import run_sync
+
+from harness import assembly, facts, guard, leftovers, overrides, preflight
 from harness import plan as plans
 from harness.errors import NotHealedError, SquallError, UsageError
 from harness.interruption import Interruption, interruptible
@@ -57,6 +59,7 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     if order.web_port is not None:
         guard.check_port(order.web_port)
     guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers))
+    await run_sync(leftovers.check, order.out, order.toxiproxy_url)
     folder = _folder(order)
     try:
         async with interruptible() as interruption:

@@ -27,6 +27,7 @@ from harness.errors import RigError
 FILE: Final = "faults.wal"
 LINE_BYTES_MAX: Final = 64 * 1024
 BY_THE_RUN: Final = "run"
+FORGOTTEN: Final = "forgotten"  # nothing is proven; somebody said to look no more
 
 
 class HeldError(Exception):
@@ -47,6 +48,8 @@ class Record:
     """A `faults.wal` as far as it was written."""
 
     run_id: str
+    pid: int  # of its squall
+    born: str  # when that began, in the words of `harness.rig.births`
     intents: tuple[Intent, ...]  # in the order in which they were meant
     undone: frozenset[int]
     closed_by: str  # "" while something may stand
@@ -74,7 +77,7 @@ class Wal:
         self._left: dict[int, Intent] = {}
 
     @classmethod
-    def begin(cls, folder: Path, run_id: str) -> Self:
+    def begin(cls, folder: Path, run_id: str, *, born: str = "") -> Self:
         """Start the record of a run that has nothing to undo yet.
 
         Raises:
@@ -84,7 +87,7 @@ class Wal:
         wal._open(os.O_CREAT | os.O_EXCL)
         wal.run_id = run_id
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        wal._write({"run": run_id, "pid": os.getpid(), "started": started})
+        wal._write({"run": run_id, "pid": os.getpid(), "born": born, "started": started})
         with suppress(OSError):  # some file systems have no folders to sync
             _sync_folder(folder)
         return wal
@@ -202,7 +205,7 @@ def read(folder: Path) -> Record:
         FileNotFoundError: there is none.
         OSError: it cannot be read.
     """
-    run_id, closed_by = folder.name.rpartition("-")[2], ""
+    run_id, pid, born, closed_by = folder.name.rpartition("-")[2], 0, "", ""
     intents: list[Intent] = []
     undone: set[int] = set()
     for line in (folder / FILE).read_bytes().split(b"\n"):
@@ -218,10 +221,15 @@ def read(folder: Path) -> Record:
                 undone.add(number)
             case {"closed": str(by)}:
                 closed_by = by
-            case {"run": str(name)}:
-                run_id = name
+            case {"run": str(run_id), "pid": int(pid), "born": str(born)}:
+                pass
     return Record(
-        run_id=run_id, intents=tuple(intents), undone=frozenset(undone), closed_by=closed_by
+        run_id=run_id,
+        pid=pid,
+        born=born,
+        intents=tuple(intents),
+        undone=frozenset(undone),
+        closed_by=closed_by,
     )
 
 

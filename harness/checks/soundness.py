@@ -278,7 +278,9 @@ def run_complete(evidence: Evidence) -> tuple[Soundness, ...]:
     ending = _ending(evidence)
     damaged = evidence.journal.damaged_lines
     if ending is None:
-        return (_unknown("run-complete", "the record breaks off before the run's end"),)
+        whole = "; what it broke is proven undone" if evidence.journal.recovered else ""
+        why = f"the run did not end: its record breaks off after {evidence.run_end_ns / 1e9:.1f} s"
+        return (_unknown("run-complete", why + whole),)
     if ending.how != "completed":
         why = f"the run was {ending.how or 'ended'}{f': {ending.why}' if ending.why else ''}"
         return (_unknown("run-complete", why),)

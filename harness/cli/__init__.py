@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "listing",
     "judge": "reading",
     "report": "reading",
+    "recover": "recovering",
     "faults": "listing",
     "scenarios": "listing",
     "schema": "listing",

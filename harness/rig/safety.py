@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from anyio.to_thread import run_sync
 
 from harness import wal as wals
 from harness.errors import NotHealedError
+from harness.rig import births
 from harness.rig.undo import Told, undo_all
 from harness.rig.watchdog.control import Watchdog, watched
 from harness.wal import Wal
@@ -38,7 +40,8 @@ async def kept_whole(folder: Path, run_id: str, log_dir: Path) -> AsyncIterator[
         RigError: the record or the watchdog cannot be had.
         NotHealedError: at the end, when something is not proven undone.
     """
-    with Wal.begin(folder, run_id) as wal:
+    born = await run_sync(births.born, os.getpid()) or ""
+    with Wal.begin(folder, run_id, born=born) as wal:
         async with watched(wal, log_dir) as watchdog:
             token = wals.CURRENT.set(wal)
             try:

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -26,7 +26,7 @@ TERMINATE_S: Final = 1.0  # how long SIGTERM may take before SIGKILL follows
 # A request that squall sent as it died may still be on its way, and land after the first look.
 SETTLE_S: Final = 2.0
 PAUSE_S: Final = 0.1
-NOT_FOUND: Final = 404
+ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,17 @@ class State:
     stood: bool = False  # it was there, until this moment or still
 
 
-Way = Callable[[Mapping[str, Any], float, bool], State]
-"""Does what can be done now. What it gets: the intent, how many seconds this has been tried for,
-and whether to look only and touch nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One round over everything that is to be undone."""
+
+    elapsed_s: float = 0.0  # since the first round
+    look: bool = False  # touch nothing, say only how things stand
+    silent: dict[str, str] = field(default_factory=dict)  # servers that gave no answer, and why
+
+
+# Does what can be done now for one intent.
+Way = Callable[[Mapping[str, Any], Attempt], State]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +64,11 @@ class Told:
 
 def look(intents: Sequence[Intent]) -> tuple[Told, ...]:
     """How things stand now; nothing is touched."""
+    attempt = Attempt(look=True)
+    found = [(one, _apply(one, attempt)) for one in reversed(intents)]
     return tuple(
         Told(intent=one, whole=state.whole, words=state.words, stood=state.stood)
-        for one, state in ((one, _apply(one, 0.0, look=True)) for one in reversed(intents))
+        for one, state in found
     )
 
 
@@ -75,23 +85,19 @@ def undo_all(
     `on_whole` hears of each thing once it is proven whole for good.
     """
     began_s = time.monotonic()
+    order = tuple(reversed(intents))
     told: dict[int, Told] = {}
     final: set[int] = set()
-    order = tuple(reversed(intents))
     while True:
-        elapsed_s = time.monotonic() - began_s
-        last = elapsed_s >= patience_s
+        attempt = Attempt(elapsed_s=time.monotonic() - began_s)
+        last = attempt.elapsed_s >= patience_s
+        settled = last or attempt.elapsed_s >= settle_s
         for intent in order:
             if intent.number in final:
                 continue
-            state = _apply(intent, elapsed_s, look=False)
-            before = told.get(intent.number)
-            # What was found first is what people want to know; later looks find it gone.
-            keep = before is not None and before.stood and state.whole and not state.stood
-            words = before.words if keep and before is not None else state.words
-            stood = state.stood or (before is not None and before.stood)
-            told[intent.number] = Told(intent=intent, whole=state.whole, words=words, stood=stood)
-            if state.whole and (state.final or elapsed_s >= settle_s or last):
+            state = _apply(intent, attempt)
+            told[intent.number] = _told(intent, state, told.get(intent.number))
+            if state.whole and (state.final or settled):
                 final.add(intent.number)
                 if on_whole is not None:
                     on_whole(told[intent.number])
@@ -100,13 +106,21 @@ def undo_all(
         time.sleep(PAUSE_S)
 
 
-def _apply(intent: Intent, elapsed_s: float, *, look: bool) -> State:
+def _told(intent: Intent, state: State, before: Told | None) -> Told:
+    """Keep what was found first: later looks find it gone, which is not what people ask."""
+    stood = state.stood or (before is not None and before.stood)
+    first = before is not None and before.stood and state.whole and not state.stood
+    words = before.words if before is not None and first else state.words
+    return Told(intent=intent, whole=state.whole, words=words, stood=stood)
+
+
+def _apply(intent: Intent, attempt: Attempt) -> State:
     way = WAYS.get(intent.undo)
     if way is None:
         words = f"{intent.undo}: this squall does not know how to undo that; use a newer one"
         return State(whole=False, words=words)
     try:
-        return way(intent.what, elapsed_s, look)
+        return way(intent.what, attempt)
     except (KeyError, TypeError, ValueError) as error:
         return State(whole=False, words=f"{intent.undo}: the record makes no sense: {error!r}")
 
@@ -114,29 +128,49 @@ def _apply(intent: Intent, elapsed_s: float, *, look: bool) -> State:
 # --- Toxiproxy ------------------------------------------------------------------------------
 
 
-class _SilentError(Exception):
+class SilentError(Exception):
     """A server did not answer, or not as a Toxiproxy would."""
+
+
+def proxies_on(server: str) -> Mapping[str, Any]:
+    """Every proxy of a server, by name, as it shows them.
+
+    Raises:
+        SilentError: it does not answer.
+    """
+    status, found = _ask(server, "GET", "/proxies")
+    if status != http.client.OK or not isinstance(found, dict):
+        raise SilentError(f"it answers {status}, as no Toxiproxy does")
+    return found
+
+
+def knows_leases(server: str) -> bool:
+    """Whether it is squall's own kind of server, where nothing outlives the run that made it.
+
+    Raises:
+        SilentError: it does not answer.
+    """
+    return _ask(server, "GET", "/squall/exposure")[0] == http.client.OK
 
 
 def _ask(server: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
     """Ask a Toxiproxy; its status and its answer, None where that is no JSON.
 
     Raises:
-        _SilentError: no answer came.
+        SilentError: no answer came.
     """
     parts = urlsplit(server)
-    connection = http.client.HTTPConnection(
-        parts.hostname or "", parts.port or 80, timeout=ANSWER_S
-    )
+    host, port = parts.hostname or "", parts.port or http.client.HTTP_PORT
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_S)
     sent = None if body is None else json.dumps(body).encode()
     try:
         connection.request(method, path, body=sent)
         answer = connection.getresponse()
-        text = answer.read(1 << 20)
+        text = answer.read(ANSWER_BYTES_MAX)
     except ConnectionRefusedError:
-        raise _SilentError("nothing listens there") from None
+        raise SilentError("nothing listens there") from None
     except (OSError, http.client.HTTPException) as error:
-        raise _SilentError(str(error) or type(error).__name__) from None
+        raise SilentError(str(error) or type(error).__name__) from None
     finally:
         connection.close()
     try:
@@ -145,77 +179,79 @@ def _ask(server: str, method: str, path: str, body: object = None) -> tuple[int,
         return answer.status, None
 
 
-def _on_server(what: Mapping[str, Any], named: str, act: Callable[[str], State]) -> State:
+def _on_server(
+    what: Mapping[str, Any], attempt: Attempt, named: str, act: Callable[[str], State]
+) -> State:
     """Act on a server. One that squall had started has taken everything with it when it ended."""
     server = str(what["server"])
     own = what.get("own")
     if own is not None and not running(own):
         words = f"{named} at {server}: gone with its server"
         return State(whole=True, final=True, words=words)
-    try:
-        return act(server)
-    except _SilentError as error:
-        return State(whole=False, words=f"{named} at {server}: cannot be asked for: {error}")
+    if server not in attempt.silent:  # else one round would wait as often as there are things
+        try:
+            return act(server)
+        except SilentError as error:
+            attempt.silent[server] = str(error)
+    words = f"{named} at {server}: cannot be asked for: {attempt.silent[server]}"
+    return State(whole=False, words=words)
 
 
-def _remove(server: str, path: str, named: str, shown: str, *, look: bool) -> State:
+def _removed(server: str, path: str, named: str, attempt: Attempt) -> State:
     """Delete something, unless it is only looked for."""
-    status, _ = _ask(server, "DELETE" if not look else "GET", path)
-    if status == NOT_FOUND:
+    status, found = _ask(server, "GET", path)
+    if status == http.client.NOT_FOUND:
         return State(whole=True, words=f"{named} at {server}: already gone")
-    if look:
+    shown = _shown(found)
+    if attempt.look:
         return State(whole=False, stood=True, words=f"{named} at {server}: is there{shown}")
-    if status >= http.client.BAD_REQUEST:
-        words = f"{named} at {server}: is there{shown}; the server refuses to remove it ({status})"
+    status, _ = _ask(server, "DELETE", path)
+    if status >= http.client.BAD_REQUEST and status != http.client.NOT_FOUND:
+        words = f"{named} at {server}: is there{shown}; the server will not remove it ({status})"
         return State(whole=False, stood=True, words=words)
     return State(whole=True, stood=True, words=f"{named} at {server}: was there{shown}; removed")
 
 
-def _delete_proxy(what: Mapping[str, Any], elapsed_s: float, look: bool) -> State:
-    del elapsed_s
+def _shown(found: Any) -> str:
+    """What a proxy had on it, in words."""
+    if isinstance(found, dict) and found.get("toxics"):
+        return f", with {', '.join(str(one.get('name')) for one in found['toxics'])}"
+    if isinstance(found, dict) and found.get("enabled") is False:
+        return ", switched off"
+    return ""
+
+
+def _delete_proxy(what: Mapping[str, Any], attempt: Attempt) -> State:
     name = str(what["name"])
-    named, path = f"proxy {name}", f"/proxies/{quote(name)}"
-
-    def act(server: str) -> State:
-        _, found = _ask(server, "GET", path)
-        shown = ""
-        if isinstance(found, dict) and found.get("toxics"):
-            toxics = ", ".join(str(one.get("name")) for one in found["toxics"])
-            shown = f", with {toxics}"
-        elif isinstance(found, dict) and found.get("enabled") is False:
-            shown = ", switched off"
-        return _remove(server, path, named, shown, look=look)
-
-    return _on_server(what, named, act)
+    path, named = f"/proxies/{quote(name)}", f"proxy {name}"
+    return _on_server(what, attempt, named, lambda server: _removed(server, path, named, attempt))
 
 
-def _remove_toxic(what: Mapping[str, Any], elapsed_s: float, look: bool) -> State:
-    del elapsed_s
+def _remove_toxic(what: Mapping[str, Any], attempt: Attempt) -> State:
     proxy, name = str(what["proxy"]), str(what["name"])
-    named = f"toxic {name} of {proxy}"
     path = f"/proxies/{quote(proxy)}/toxics/{quote(name)}"
-    return _on_server(what, named, lambda server: _remove(server, path, named, "", look=look))
+    named = f"toxic {name} of {proxy}"
+    return _on_server(what, attempt, named, lambda server: _removed(server, path, named, attempt))
 
 
-def _enable_proxy(what: Mapping[str, Any], elapsed_s: float, look: bool) -> State:
-    del elapsed_s
+def _enable_proxy(what: Mapping[str, Any], attempt: Attempt) -> State:
     name = str(what["name"])
     named, path = f"proxy {name}", f"/proxies/{quote(name)}"
 
     def act(server: str) -> State:
         status, found = _ask(server, "GET", path)
-        if status == NOT_FOUND:
+        if status == http.client.NOT_FOUND:
             return State(whole=True, words=f"{named} at {server}: already gone")
         if isinstance(found, dict) and found.get("enabled") is True:
-            return State(whole=True, words=f"{named} at {server}: is on")
-        if look:
+            return State(whole=True, words=f"{named} at {server}: is switched on")
+        if attempt.look:
             return State(whole=False, stood=True, words=f"{named} at {server}: is switched off")
         status, _ = _ask(server, "POST", path, {"enabled": True})
         whole = status < http.client.BAD_REQUEST
         words = "was off; switched on" if whole else f"is off; it will not go on ({status})"
         return State(whole=whole, stood=True, words=f"{named} at {server}: {words}")
 
-    return _on_server(what, named, act)
+    return _on_server(what, attempt, named, act)
 
 
 # --- processes ------------------------------------------------------------------------------
@@ -238,15 +274,15 @@ def running(what: Mapping[str, Any]) -> tuple[int, ...]:
     return group or (pid,)
 
 
-def _end_process(what: Mapping[str, Any], elapsed_s: float, look: bool) -> State:
+def _end_process(what: Mapping[str, Any], attempt: Attempt) -> State:
     """End a process and its group; SIGTERM first."""
     pid = int(what["pid"])
     named = f"process {pid} ({what.get('name', '?')})"
     if not running(what):
         return State(whole=True, final=True, words=f"{named}: already gone")
-    if look:
+    if attempt.look:
         return State(whole=False, stood=True, words=f"{named}: runs")
-    number = signal.SIGTERM if elapsed_s < TERMINATE_S else signal.SIGKILL
+    number = signal.SIGTERM if attempt.elapsed_s < TERMINATE_S else signal.SIGKILL
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
     return State(whole=False, stood=True, words=f"{named}: was running; ended")
