@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -29,10 +30,28 @@ class Server:
     api: httpx.Client
     process: subprocess.Popen[bytes]
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the API listens."""
+        return self.api.base_url.host, self.api.base_url.port or 80
+
+    @contextmanager
+    def another(self, *extra: str) -> Iterator[Server]:
+        """A fresh server of the same kind, which may be killed or spoilt."""
+        if self.kind == "ours":
+            server = start_ours(*extra)
+        else:
+            assert REAL is not None
+            server = start_original(REAL, *extra)
+        try:
+            yield server
+        finally:
+            end(server)
+
     def clear(self) -> None:
         """Remove every proxy."""
         for name in self.api.get("/proxies").json():
-            self.api.delete(f"/proxies/{name}")
+            self.api.delete(f"/proxies/{quote(name, safe='')}")
 
     def proxy(self, upstream: str, name: str = "p") -> tuple[str, int]:
         """Make a proxy; gives where it listens."""
@@ -70,11 +89,13 @@ def start_ours(*extra: str) -> Server:
     return Server(kind="ours", api=api, process=process)
 
 
-def start_original(path: str) -> Server:
+def start_original(path: str, *extra: str) -> Server:
     """The original on a port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen([path, "-port", str(port)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [path, "-port", str(port), *extra], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
