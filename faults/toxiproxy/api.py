@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import posixpath
@@ -13,12 +14,17 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote, unquote
 
+from faults.toxiproxy import additions
 from faults.toxiproxy.bodies import encode
+from faults.toxiproxy.changes import ChangeError, apply
+from faults.toxiproxy.demands import ApiError
+from faults.toxiproxy.metrics import CONTENT_TYPE, Metrics
 from faults.toxiproxy.proxy import Proxy
-from faults.toxiproxy.store import ApiError, PopulateError, Store, show_proxy, show_toxic
+from faults.toxiproxy.store import PopulateError, Store, show_proxy, show_toxic
 
 VERSION = "2.12.0"
 BODY_BYTES_MAX = 8 * 1024 * 1024
+ANSWER_S = 25.0  # how long the making of an answer may take; only looking a name up ever waits
 WHOLE_BYTES_MAX = 2048  # a longer answer goes out in chunks, as from Go's server
 
 Message = MutableMapping[str, Any]
@@ -38,13 +44,17 @@ class Reply:
     content_type: str | None = _JSON
     matched: bool = True  # a route took the request, which then bears an id
     sniffable: bool = True
+    encoding: str | None = None
     location: str | None = None
 
 
-def _error(status: int, text: str) -> Reply:
+def _error(error: ApiError) -> Reply:
     """An error as the original gives it: JSON that calls itself plain text."""
-    body = encode({"error": text, "status": status}) + b"\n"
-    return Reply(status=status, body=body, content_type=_TEXT, sniffable=False)
+    shown: dict[str, object] = {"error": error.text, "status": error.status}
+    if isinstance(error, ChangeError):
+        shown["index"] = error.index
+    body = encode(shown) + b"\n"
+    return Reply(status=error.status, body=body, content_type=_TEXT, sniffable=False)
 
 
 _EMPTY = Reply(status=204, content_type=None)
@@ -56,7 +66,14 @@ _NO_BROWSERS = Reply(
     status=403, body=b"User agent not allowed\n", content_type=_TEXT, sniffable=False
 )
 
-_METHODS = {
+_TOO_LATE = Reply(
+    status=503,
+    body=b"<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>",
+    content_type="text/html; charset=utf-8",
+)
+
+_METRICS = ("metrics",)
+_METHODS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("reset",): ("POST",),
     ("proxies",): ("GET", "POST"),
     ("populate",): ("POST",),
@@ -64,9 +81,7 @@ _METHODS = {
     ("proxies", "*", "toxics"): ("GET", "POST"),
     ("proxies", "*", "toxics", "*"): ("GET", "POST", "PATCH", "DELETE"),
     ("version",): ("GET",),
-    ("squall", "exposure"): ("GET",),
-    ("squall", "proxies", "*", "lease"): ("POST",),
-    ("squall", "proxies", "*", "toxics", "*", "lease"): ("POST",),
+    **additions.METHODS,
 }
 
 
@@ -86,8 +101,10 @@ def _redirect(path: str, query: bytes) -> Reply:
 
 def _route(path: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The pattern that a path matches and the names in it; None when there is none."""
+    if path == "/squall/":
+        path = "/squall"
     parts = tuple(path.split("/")[1:])
-    for pattern in _METHODS:
+    for pattern in (*_METHODS, _METRICS):
         if len(pattern) == len(parts) and all(
             part and want in {part, "*"} for want, part in zip(pattern, parts, strict=True)
         ):
@@ -96,12 +113,45 @@ def _route(path: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     return None
 
 
+def _refusal(
+    pattern: tuple[str, ...], method: str, headers: Iterable[tuple[bytes, bytes]]
+) -> Reply | None:
+    """Why a route does not take a request; None where it does."""
+    if pattern != _METRICS and method not in _METHODS[pattern]:
+        return _NO_METHOD
+    agents = (value for name, value in headers if name == b"user-agent")
+    return _NO_BROWSERS if next(agents, b"").startswith(b"Mozilla/") else None
+
+
+def _head(reply: Reply) -> Message:
+    """Status and headers, in the original's case."""
+    headers = [(b"Date", formatdate(usegmt=True).encode())]
+    size_bytes = len(reply.body)
+    if size_bytes <= WHOLE_BYTES_MAX and reply.status != _EMPTY.status:
+        headers.append((b"Content-Length", str(size_bytes).encode()))
+    if reply.content_type is not None:
+        headers.append((b"Content-Type", reply.content_type.encode()))
+    if not reply.sniffable:
+        headers.append((b"X-Content-Type-Options", b"nosniff"))
+    if reply.encoding is not None:
+        headers.append((b"Content-Encoding", reply.encoding.encode()))
+    if reply.location is not None:
+        headers.append((b"Location", reply.location.encode("latin-1")))
+    if reply.matched:
+        headers.append((b"X-Toxiproxy-Request-Id", _request_id()))
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
+
+
 class Api:
     """The ASGI application over one store."""
 
-    def __init__(self, store: Store) -> None:
-        """Answer for this store."""
+    def __init__(
+        self, store: Store, metrics: Metrics | None = None, *, answer_s: float = ANSWER_S
+    ) -> None:
+        """Answer for this store, and show metrics where there are any."""
         self.store = store
+        self._metrics = metrics
+        self._answer_s = answer_s
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -110,23 +160,16 @@ class Api:
         try:
             reply = await self._answer(scope, receive)
         except ApiError as error:
-            reply = _error(error.status, error.text)
-        headers = [(b"Date", formatdate(usegmt=True).encode())]
-        size_bytes = len(reply.body)
-        if size_bytes <= WHOLE_BYTES_MAX and reply.status != _EMPTY.status:
-            headers.append((b"Content-Length", str(size_bytes).encode()))
-        if reply.content_type is not None:
-            headers.append((b"Content-Type", reply.content_type.encode()))
-        if not reply.sniffable:
-            headers.append((b"X-Content-Type-Options", b"nosniff"))
-        if reply.location is not None:
-            headers.append((b"Location", reply.location.encode("latin-1")))
-        if reply.matched:
-            headers.append((b"X-Toxiproxy-Request-Id", _request_id()))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            reply = _error(error)
+        except TimeoutError:
+            reply = _TOO_LATE
+        if reply is None:
+            return
+        await send(_head(reply))
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _answer(self, scope: Message, receive: Receive) -> Reply:
+    async def _answer(self, scope: Message, receive: Receive) -> Reply | None:
+        """The answer; None to a request whose end never came, which then changes nothing."""
         method: str = scope["method"]
         headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         # A target may name its host, which is nobody's here.
@@ -135,22 +178,24 @@ class Api:
         if path != _clean(path):
             return _redirect(_clean(path), scope["query_string"])
         route = _route(path)
-        if route is None:
+        if route is None or (route[0] == _METRICS and self._metrics is None):
             return _NO_ROUTE
         pattern, names = route
-        if method not in _METHODS[pattern]:
-            return _NO_METHOD
-        agents = (value for name, value in headers if name == b"user-agent")
-        if next(agents, b"").startswith(b"Mozilla/"):
-            return _NO_BROWSERS
+        refusal = _refusal(pattern, method, headers)
+        if refusal is not None:
+            return refusal
         # Only now: a client that waits to be told to go on is not told so for nothing.
-        return await self._handle(pattern, method, names, await _whole_body(receive))
+        body = await _whole_body(receive)
+        if body is None or pattern == _METRICS:
+            return None if body is None else self._page(headers)
+        async with asyncio.timeout(self._answer_s):
+            return await self._handle(pattern, method, names, body)
 
     async def _handle(
         self, pattern: tuple[str, ...], method: str, names: tuple[str, ...], body: bytes
     ) -> Reply:
         if pattern[0] == "squall":
-            return self._additions(pattern, names, body)
+            return await self._additions(pattern, method, names, body)
         if len(pattern) > 2:  # noqa: PLR2004 - /proxies/{proxy}/toxics and below
             return self._toxics(method, names, body)
         if pattern[0] == "proxies":
@@ -202,40 +247,38 @@ class Api:
             return _EMPTY
         return Reply(body=encode(show_toxic(store.update_toxic(proxy_name, name, body))))
 
-    def _additions(self, pattern: tuple[str, ...], names: tuple[str, ...], body: bytes) -> Reply:
+    async def _additions(
+        self, pattern: tuple[str, ...], method: str, names: tuple[str, ...], body: bytes
+    ) -> Reply:
         """What the original does not have."""
-        if pattern[-1] == "lease":
+        store = self.store
+        shown: object
+        if pattern in {additions.LEASE, additions.TOXIC_LEASE}:
             toxic_name = names[1] if len(names) > 1 else None
-            ttl_ms = self.store.lease(names[0], toxic_name, body)
-            return Reply(body=encode({"ttl_ms": ttl_ms}))
-        return Reply(body=encode({"seed": self.store.seed, "proxies": self._exposure()}))
+            if method == "GET":
+                shown = {"left_ms": store.lease_left_ms(names[0], toxic_name)}
+            else:
+                shown = {"ttl_ms": store.lease(names[0], toxic_name, body)}
+        elif pattern == additions.TOXICS:
+            shown = show_toxic(store.add_toxic(names[0], body, additions=True))
+        elif pattern == additions.CHANGES:
+            shown = await apply(store, body)
+        elif pattern == additions.CONNECTIONS:
+            shown = additions.connections(store)
+        elif pattern == additions.EXPOSURE:
+            shown = additions.exposure(store)
+        else:
+            shown = additions.index()
+        return Reply(body=encode(shown))
 
-    def _exposure(self) -> dict[str, object]:
-        """What passed through each proxy, and what each of its toxics touched."""
-        shown: dict[str, object] = {}
-        for name, proxy in sorted(self.store.proxies.items()):
-            upstream_bytes, downstream_bytes = proxy.carried()
-            active = proxy.all_toxics()
-            toxics = {
-                toxic.name: {
-                    "type": toxic.type,
-                    "active": toxic in active,
-                    "connections": toxic.exposure.connections,
-                    "bytes": toxic.exposure.bytes,
-                    "hits": toxic.exposure.hits,
-                }
-                for toxic in [*proxy.past_toxics.values(), *active]
-            }
-            shown[name] = {
-                "connections": proxy.traffic.connections,
-                "open": len(proxy.connections),
-                "upstream_bytes": upstream_bytes,
-                "downstream_bytes": downstream_bytes,
-                "closed_by_disable": proxy.traffic.closed_by_disable,
-                "failed_dials": proxy.traffic.failed_dials,
-                "toxics": toxics,
-            }
-        return shown
+    def _page(self, headers: Iterable[tuple[bytes, bytes]]) -> Reply:
+        """The metrics, where there are any."""
+        assert self._metrics is not None
+        codings = b",".join(value for name, value in headers if name == b"accept-encoding")
+        if b"gzip" in codings:
+            page = self._metrics.page_compressed()
+            return Reply(body=page, content_type=CONTENT_TYPE, encoding="gzip")
+        return Reply(body=self._metrics.page(), content_type=CONTENT_TYPE)
 
 
 def _shown(proxies: list[Proxy] | None) -> list[dict[str, object]] | None:
@@ -243,8 +286,8 @@ def _shown(proxies: list[Proxy] | None) -> list[dict[str, object]] | None:
     return None if proxies is None else [show_proxy(proxy) for proxy in proxies]
 
 
-async def _whole_body(receive: Receive) -> bytes:
-    """The request's body, which has a limit.
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The request's body, which has a limit; None where its end never came.
 
     Raises:
         ApiError: 413.
@@ -254,7 +297,7 @@ async def _whole_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(pieces)
+            return None
         piece: bytes = message.get("body", b"")
         size_bytes += len(piece)
         if size_bytes > BODY_BYTES_MAX:

@@ -11,14 +11,16 @@ import codecs
 import json
 import re
 import struct
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, NoReturn
 
-Kind = Literal["string", "bool", "int", "float32", "object"]
+Kind = Literal["string", "bool", "int", "float32", "float64", "object"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 FLOAT32_MAX = 3.4028234663852886e38
+FLOAT64_MAX = sys.float_info.max
 INTEGER_DIGITS_MAX = 400  # more than a float can hold, and fewer than Python refuses to read
 
 # Where the original changes from plain decimals to an exponent.
@@ -51,7 +53,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("toxiproxy", _replace)
 
 # A quote within a string is escaped, so this only ever matches a field of its own.
-_TOXICITY = re.compile(r'(?<="toxicity":)-?[\d.]+(?:e[+-]?\d+)?')
+_FLOAT = re.compile(r'"(toxicity|loss_rate|correlation)":(-?[\d.]+(?:e[+-]?\d+)?)')
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _DECODER = json.JSONDecoder(
@@ -125,14 +127,14 @@ def array(value: object) -> list[object]:
     return value
 
 
-def integers(value: object, names: tuple[str, ...]) -> dict[str, int]:
-    """The named integers that an attributes object carries.
+def numbers(value: object, kinds: Mapping[str, Kind]) -> dict[str, int | float]:
+    """The named numbers that an attributes object carries, each of its kind.
 
     Raises:
-        BodyError: the value is no object, or one of them is no integer.
+        BodyError: the value is no object, or one of them is of another kind.
     """
-    found = fields(value, dict.fromkeys(names, "int"))
-    return {name: held for name, held in found.items() if isinstance(held, int)}
+    found = fields(value, kinds)
+    return {name: held for name, held in found.items() if isinstance(held, int | float)}
 
 
 def _fits(held: object, kind: Kind) -> bool:
@@ -146,7 +148,8 @@ def _fits(held: object, kind: Kind) -> bool:
         return False
     if kind == "int":
         return isinstance(held, int) and INT64_MIN <= held <= INT64_MAX
-    return isinstance(held, int | float) and abs(held) <= FLOAT32_MAX
+    most = FLOAT32_MAX if kind == "float32" else FLOAT64_MAX
+    return isinstance(held, int | float) and abs(held) <= most
 
 
 def _kind_of(value: object) -> str:
@@ -170,8 +173,13 @@ def narrow(value: float) -> float:
 
 
 def _as_go_writes(match: re.Match[str]) -> str:
-    """A number as the original writes a 32-bit float."""
-    value = narrow(float(match[0]))
+    """A field as the original writes it: a toxicity has 32 bits, the others 64."""
+    name, text = match.groups()
+    value = narrow(float(text)) if name == "toxicity" else float(text)
+    return f'"{name}":{_go_float(value)}'
+
+
+def _go_float(value: float) -> str:
     if value == 0 or PLAIN_MIN <= abs(value) < PLAIN_MAX:
         plain = f"{Decimal(repr(value)):f}"
         return plain.removesuffix(".0")
@@ -180,8 +188,8 @@ def _as_go_writes(match: re.Match[str]) -> str:
 
 
 def encode(value: object) -> bytes:
-    """Compact JSON with the characters that Go escapes escaped, and a toxicity as Go writes it."""
+    """Compact JSON with the characters that Go escapes escaped, and floats as Go writes them."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for plain in "<>&\u2028\u2029":
         text = text.replace(plain, f"\\u{ord(plain):04x}")
-    return _TOXICITY.sub(_as_go_writes, text).encode("utf-8", "replace")
+    return _FLOAT.sub(_as_go_writes, text).encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Toxics that end or spoil a connection: slow_close, timeout, reset_peer, limit_data."""
+"""Toxics that end or spoil a connection: slow_close, timeout, reset_peer, limit_data, cut."""
 
 from __future__ import annotations
 
@@ -165,3 +165,35 @@ class LimitData(Stage):
             self.after.feed(part, at_s)
         if self._passed_bytes >= self.attributes["bytes"]:
             self.end()
+
+
+class Cut(Stage):
+    """Ends the connection `after` ms from its start or the toxic's, whatever flows meanwhile."""
+
+    __slots__ = ("_began_s",)
+
+    def begin(self) -> None:
+        """Start the countdown."""
+        self._began_s = time.monotonic()
+        self._arm()
+
+    def release(self) -> None:
+        """Called off: the stream goes on."""
+        self._cancel()
+
+    def changed(self) -> None:
+        """Count from the same start to another end, which may be now."""
+        self._cancel()
+        self._arm()
+
+    def _arm(self) -> None:
+        elapsed_s = time.monotonic() - self._began_s
+        self._wait(max(self.attributes["after"] * MS - elapsed_s, 0.0), self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._touch(0)
+        if self.attributes["reset"]:
+            self.host.reset()
+        else:
+            self.host.abort()

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 import socket
+import time
 from dataclasses import dataclass
 
+from faults.toxiproxy.addresses import ListenError, format_address, open_listener, split_address
+from faults.toxiproxy.alarm import Alarm
+from faults.toxiproxy.arrivals import SLOW_ACCEPT, Arrival, Arrivals
 from faults.toxiproxy.link import Connection, Draws, Link
+from faults.toxiproxy.metrics import Ledger
 from faults.toxiproxy.stage import Budget, Toxic
 
 DIAL_S = 10.0  # a black-holed upstream costs its own client this long and nobody else anything
-BACKLOG = 4096
 ACCEPTS_MAX = 256  # in one turn of the loop
 ACCEPT_AGAIN_S = 0.1
-PORT_MAX = 65535
 PAST_TOXICS_MAX = 1000  # removed toxics whose exposure is kept
-
-
-class ListenError(Exception):
-    """A listener could not be opened; the text is the one that Go's net package gives."""
 
 
 class Chance:
@@ -55,82 +53,23 @@ class Traffic:
     failed_dials: int = 0
 
 
-def split_address(address: str) -> tuple[str, str]:
-    """Host and port of `host:port`, as Go reads it.
-
-    Raises:
-        ListenError: there is no port, or a colon too many.
-    """
-    host, colon, port = address.rpartition(":")
-    if address and not colon:
-        raise ListenError(f"address {address}: missing port in address")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ListenError(f"address {address}: too many colons in address")
-    return host, port
-
-
-def format_address(host: str, port: int) -> str:
-    """`host:port`, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def resolve(address: str) -> str:
-    """The numeric form of an address, by which Toxiproxy compares two of them.
-
-    Raises:
-        ListenError: the name or the port means nothing.
-    """
-    host, port = split_address(address)
-    loop = asyncio.get_running_loop()
-    if port and not port.removeprefix("-").isdigit():
-        raise ListenError(f"lookup tcp/{port}: unknown port")
-    if port and not 0 <= int(port) <= PORT_MAX:
-        raise ListenError(f"address {port}: invalid port")
-    if not host:
-        return f":{int(port or 0)}"
-    try:
-        found = await loop.getaddrinfo(host, int(port or 0), type=socket.SOCK_STREAM)
-    except OSError:
-        raise ListenError(f"lookup {host}: no such host") from None
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # Go prefers IPv4
-    name = found[0][4]
-    return format_address(str(name[0]), int(name[1]))
-
-
-def open_listener(resolved: str) -> socket.socket:
-    """A listening socket; an empty host, or zeros, mean every interface in both families.
-
-    Raises:
-        ListenError: the system refuses the address.
-    """
-    host, port = split_address(resolved)
-    everywhere = host in {"", "0.0.0.0", "::"}
-    both = everywhere and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both or (":" in host and not everywhere) else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if both:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(("" if everywhere else host, int(port)))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        reason = os.strerror(error.errno or 0)
-        text = f"listen tcp {resolved}: bind: {reason[:1].lower()}{reason[1:]}"
-        raise ListenError(text) from None
-    return listener
-
-
 class Proxy:
     """A named way to an upstream; down while it is not enabled."""
 
-    def __init__(self, name: str, listen: str, upstream: str, *, seed: int, budget: Budget) -> None:
-        """Be known but not yet listening."""
+    def __init__(
+        self,
+        name: str,
+        listen: str,
+        upstream: str,
+        *,
+        seed: int,
+        budget: Budget,
+        alarm: Alarm,
+        ledger: Ledger | None = None,
+    ) -> None:
+        """Be known but not yet listening; what finished connections carried goes into `ledger`."""
         self.budget = budget
+        self.alarm = alarm
         self.name = name
         self.listen = listen
         self.upstream = upstream
@@ -140,25 +79,23 @@ class Proxy:
         self.toxics: tuple[list[Toxic], list[Toxic]] = ([], [])  # upstream, downstream
         self.past_toxics: dict[str, Toxic] = {}
         self.traffic = Traffic()
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, Arrival] = {}
+        self._arrivals = Arrivals(self._delaying)
+        self._ledger = ledger
         self._openings: dict[Connection, asyncio.Task[None]] = {}
         self._listener: socket.socket | None = None
 
-    async def start(self) -> None:
-        """Listen, on the same port as before if there was one.
+    def start(self, resolved: str) -> None:
+        """Listen on an address that is resolved, unless the proxy is up already.
 
         Raises:
             ListenError: the address cannot be had.
         """
-        if self.enabled:
-            return
-        try:
-            resolved = await resolve(self.listen or ":0")
-        except ListenError as error:
-            raise ListenError(f"listen tcp: {error}") from None
-        if self.enabled:  # another call was quicker while a name was looked up
-            return
-        listener = open_listener(resolved)
+        if not self.enabled:
+            self.adopt(open_listener(resolved))
+
+    def adopt(self, listener: socket.socket) -> None:
+        """Take clients from a socket that listens."""
         name = listener.getsockname()
         self.listen = format_address(str(name[0]), int(name[1]))
         self.enabled = True
@@ -170,14 +107,15 @@ class Proxy:
         if not self.enabled:
             return
         self.enabled = False
-        self._close_listener()
+        self.close_listener()
         self.traffic.closed_by_disable += len(self.connections)
         for opening in self._openings.values():
             opening.cancel()
         for connection in tuple(self.connections):
             connection.abort()
 
-    def _close_listener(self) -> None:
+    def close_listener(self) -> None:
+        """Refuse new connections; open ones go on."""
         if self._listener is not None:
             self.loop.remove_reader(self._listener)
             self._listener.close()
@@ -187,14 +125,15 @@ class Proxy:
         """Take every client that waits; libuv would take one in each turn of a busy loop."""
         for _ in range(ACCEPTS_MAX):
             try:
-                client, _ = listener.accept()
+                client, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:  # out of descriptors: let some close
                 self.loop.remove_reader(listener)
                 self.loop.call_later(ACCEPT_AGAIN_S, self._resume_accepting, listener)
                 return
-            self._admit(client)
+            host = str(address[0]).removeprefix("::ffff:")  # IPv4 on a socket for both families
+            self._admit(client, format_address(host, int(address[1])))
 
     def _resume_accepting(self, listener: socket.socket) -> None:
         if self._listener is listener:
@@ -214,11 +153,13 @@ class Proxy:
         self.toxics[0 if toxic.upstream else 1].append(toxic)
         for link in self._links(toxic):
             link.add(toxic)
+        self._arrivals.changed()
 
     def update(self, toxic: Toxic) -> None:
         """Let a toxic's changed attributes take effect on open connections."""
         for link in self._links(toxic):
             link.update(toxic)
+        self._arrivals.changed()
 
     def remove(self, toxic: Toxic) -> None:
         """Take a toxic out of force; what it touched stays on record."""
@@ -228,6 +169,7 @@ class Proxy:
             del self.past_toxics[next(iter(self.past_toxics))]
         for link in self._links(toxic):
             link.remove(toxic)
+        self._arrivals.changed()
 
     def _links(self, toxic: Toxic) -> list[Link]:
         """The links that a toxic works in; connections still dialling take it when they join."""
@@ -243,19 +185,29 @@ class Proxy:
         down = sum(connection.down.bytes for connection in self.connections)
         return self.traffic.upstream_bytes + up, self.traffic.downstream_bytes + down
 
-    def _admit(self, client: socket.socket) -> None:
+    def _delaying(self, number: int) -> list[Toxic]:
+        """The toxics that keep the connection of that number waiting before it is let in."""
+        return [
+            toxic
+            for toxic in self.all_toxics()
+            if toxic.type == SLOW_ACCEPT and self.draws.draw(toxic, number) < toxic.toxicity
+        ]
+
+    def _admit(self, client: socket.socket, address: str) -> None:
         """Count a new connection and dial for it, beside all others."""
         self.traffic.connections += 1
         connection = Connection(self, self.traffic.connections)
-        self.connections.add(connection)
+        way = (self.name, self.listen, self.upstream)
+        self.connections[connection] = Arrival(client=address, at_s=time.monotonic(), way=way)
         client.setblocking(False)
         opening = self.loop.create_task(self._open(connection, client))
         self._openings[connection] = opening
-        opening.add_done_callback(lambda _: self._openings.pop(connection, None))
+        opening.add_done_callback(lambda _: self._opened(connection, client))
 
     async def _open(self, connection: Connection, client: socket.socket) -> None:
         """Dial, and only then read the client: uvloop may read a new transport while paused."""
         try:
+            await self._arrivals.admit(self.connections[connection], connection.number)
             host, port = split_address(self.upstream)
             async with asyncio.timeout(DIAL_S):
                 await self.loop.create_connection(
@@ -265,16 +217,21 @@ class Proxy:
             await self.loop.connect_accepted_socket(lambda: connection.client, client)
         except (OSError, TimeoutError, ListenError, ValueError, OverflowError):
             self.traffic.failed_dials += connection.server.transport is None
-        finally:
-            if connection.client.transport is None:
-                client.close()
-                connection.abort()
-                self.finished(connection)
+
+    def _opened(self, connection: Connection, client: socket.socket) -> None:
+        """Close what has not come to be, even where a stop came before the first step."""
+        del self._openings[connection]
+        if connection.client.transport is None:
+            client.close()
+            connection.abort()
+            self.finished(connection)
 
     def finished(self, connection: Connection) -> None:
         """Add a closed connection's bytes to the totals, once."""
-        if connection not in self.connections:
+        arrival = self.connections.pop(connection, None)
+        if arrival is None:
             return
-        self.connections.remove(connection)
+        if self._ledger is not None:
+            self._ledger.add(arrival.way, connection)
         self.traffic.upstream_bytes += connection.up.bytes
         self.traffic.downstream_bytes += connection.down.bytes

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from faults.toxiproxy.bodies import BodyError, Kind, array, decode, fields, integers
-from faults.toxiproxy.proxy import ListenError, Proxy, resolve
+from faults.toxiproxy.addresses import ListenError, resolve
+from faults.toxiproxy.alarm import Alarm
+from faults.toxiproxy.bodies import BodyError, array, decode, fields
+from faults.toxiproxy.demands import (
+    LEASE,
+    PROXY,
+    SETTINGS,
+    TOXIC,
+    ApiError,
+    Given,
+    lease_ms,
+    new_settings,
+    new_toxic,
+    read,
+    require,
+    settings,
+    text,
+)
+from faults.toxiproxy.leases import Key, Leases
+from faults.toxiproxy.link import Connection
+from faults.toxiproxy.metrics import Ledger, Way
+from faults.toxiproxy.proxy import Proxy
 from faults.toxiproxy.stage import Budget, Toxic
-from faults.toxiproxy.toxics import ATTRIBUTES, objection
 
-_PROXY: Mapping[str, Kind] = {
-    "name": "string",
-    "listen": "string",
-    "upstream": "string",
-    "enabled": "bool",
-    "logger": "object",  # the original shows it, so it reads it too
-}
-_TOXIC: Mapping[str, Kind] = {
-    "name": "string",
-    "type": "string",
-    "stream": "string",
-    "toxicity": "float32",
-    "attributes": "object",
-}
-_CHANGE: Mapping[str, Kind] = {"toxicity": "float32", "attributes": "object"}
 HELD_BYTES_MAX = 128 * 1024 * 1024
-LEASE_MS_MAX = 24 * 3600 * 1000
-
-
-class ApiError(Exception):
-    """An answer that is not a success: its status, and the text under `error`."""
-
-    def __init__(self, status: int, text: str) -> None:
-        """Carry what the body shows."""
-        super().__init__(text)
-        self.status = status
-        self.text = text
 
 
 class PopulateError(ApiError):
@@ -51,7 +44,7 @@ class PopulateError(ApiError):
 def show_toxic(toxic: Toxic) -> dict[str, object]:
     """A toxic as the API shows it."""
     return {
-        "attributes": toxic.attributes,
+        "attributes": toxic.attributes | toxic.fractions,
         "name": toxic.name,
         "type": toxic.type,
         "stream": toxic.stream,
@@ -71,28 +64,18 @@ def show_proxy(proxy: Proxy) -> dict[str, object]:
     }
 
 
-def _read(body: bytes, kinds: Mapping[str, Kind]) -> dict[str, object]:
-    try:
-        return fields(decode(body), kinds)
-    except BodyError as error:
-        raise ApiError(400, f"bad request body: {error}") from None
-
-
-def _text(given: Mapping[str, object], name: str, default: str = "") -> str:
-    value = given.get(name, default)
-    assert isinstance(value, str)
-    return value
-
-
 class Store:
     """The proxies by name; the one thing that the API changes."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, ledger: Ledger | None = None) -> None:
         """Start empty; `seed` decides every draw of every toxic."""
         self.seed = seed
         self.proxies: dict[str, Proxy] = {}
+        self.ledger = ledger
+        loop = asyncio.get_running_loop()
+        self.leases = Leases(loop, self._expire)
         self._budget = Budget(limit_bytes=HELD_BYTES_MAX)
-        self._leases: dict[tuple[str, str | None], asyncio.TimerHandle] = {}
+        self._alarm = Alarm(loop)
 
     def get(self, name: str) -> Proxy:
         """The proxy of that name.
@@ -116,24 +99,35 @@ class Store:
             raise ApiError(404, "toxic not found")
         return proxy, toxic
 
+    def make(self, given: Given) -> Proxy:
+        """A proxy that nobody knows yet and that does not listen."""
+        return Proxy(
+            text(given, "name"),
+            text(given, "listen"),
+            text(given, "upstream"),
+            seed=self.seed,
+            budget=self._budget,
+            alarm=self._alarm,
+            ledger=self.ledger,
+        )
+
     async def create(self, body: bytes) -> Proxy:
         """Make a proxy, listening unless it is to be disabled.
 
         Raises:
             ApiError: 400, 409, or 500 with the system's words.
         """
-        given = _read(body, _PROXY)
-        for name in ("name", "upstream"):
-            if not _text(given, name):
-                raise ApiError(400, f"missing required field: {name}")
-        proxy = self._make(given)
+        given = read(body, PROXY)
+        require(given, "name", "upstream")
+        proxy = self.make(given)
+        resolved = ""
+        if proxy.name not in self.proxies and given.get("enabled", True):
+            resolved = await self._resolve_to_start(proxy.listen)
+        # Looked at after the wait: another call may have been quicker.
         if proxy.name in self.proxies:
             raise ApiError(409, "proxy already exists")
-        if given.get("enabled", True):
-            await self._start(proxy)
-        if proxy.name in self.proxies:  # another call was quicker while a name was looked up
-            proxy.stop()
-            raise ApiError(409, "proxy already exists")
+        if resolved:
+            self._start(proxy, resolved)
         self.proxies[proxy.name] = proxy
         return proxy
 
@@ -144,16 +138,22 @@ class Store:
             ApiError: 400, 404, or 500 with the system's words.
         """
         proxy = self.get(name)
-        given = _read(body, _PROXY)
-        listen = _text(given, "listen", proxy.listen)
-        upstream = _text(given, "upstream", proxy.upstream)
+        given = read(body, PROXY)
+        listen = text(given, "listen", proxy.listen)
+        try:
+            resolved = await resolve(listen)
+        except ListenError as error:
+            raise ApiError(500, str(error)) from None
+        if self.get(name) is not proxy:  # made anew while a name was looked up
+            raise ApiError(404, "proxy not found")
+        upstream = text(given, "upstream", proxy.upstream)
         enabled = given.get("enabled", proxy.enabled)
-        if await self._differs(proxy, listen, upstream):
+        if proxy.listen != resolved or proxy.upstream != upstream:
             proxy.stop()
             proxy.listen, proxy.upstream = listen, upstream
-        if enabled and not proxy.enabled:
-            await self._start(proxy)
-        elif not enabled:
+        if enabled:
+            self._start(proxy, resolved)
+        else:
             proxy.stop()
         return proxy
 
@@ -165,8 +165,7 @@ class Store:
         """
         self.get(name).stop()
         del self.proxies[name]
-        for key in [key for key in self._leases if key[0] == name]:
-            self._leases.pop(key).cancel()
+        self.leases.lift_all(name)
 
     async def populate(self, body: bytes) -> list[Proxy] | None:
         """Make or replace several proxies; one that is the same already is kept as it is.
@@ -176,14 +175,14 @@ class Store:
             PopulateError: 500 at the first that fails.
         """
         try:
-            wanted = [fields(entry, _PROXY) for entry in array(decode(body))]
+            wanted = [fields(entry, PROXY) for entry in array(decode(body))]
         except BodyError as error:
             raise PopulateError(400, f"bad request body: {error}", None) from None
         for position, entry in enumerate(wanted, start=1):
-            for name in ("name", "upstream"):
-                if not _text(entry, name):
-                    text = f"missing required field: {name} at proxy {position}"
-                    raise PopulateError(400, text, None)
+            try:
+                require(entry, "name", "upstream", where=f" at proxy {position}")
+            except ApiError as error:
+                raise PopulateError(error.status, error.text, None) from None
         done: list[Proxy] = []
         for entry in wanted:
             try:
@@ -198,39 +197,29 @@ class Store:
         Raises:
             ApiError: 500 at the first that will not start.
         """
-        for proxy in tuple(self.proxies.values()):
-            await self._start(proxy)
+        for name, proxy in tuple(self.proxies.items()):
+            if not proxy.enabled:
+                resolved = await self._resolve_to_start(proxy.listen)
+                if self.proxies.get(name) is not proxy:
+                    continue
+                self._start(proxy, resolved)
             for toxic in proxy.all_toxics():
-                proxy.remove(toxic)
+                self.drop_toxic(proxy, toxic)
 
-    def add_toxic(self, proxy_name: str, body: bytes) -> Toxic:
-        """Put a toxic into force.
+    def add_toxic(self, proxy_name: str, body: bytes, *, additions: bool = False) -> Toxic:
+        """Put a toxic into force; `additions` allows types of our own, and a lease from the start.
 
         Raises:
             ApiError: 400, 404 or 409, in the original's order of checks.
         """
         proxy = self.get(proxy_name)
-        given = _read(body, _TOXIC)
-        stream = _text(given, "stream", "downstream")
-        if stream.lower() not in {"upstream", "downstream"}:
-            text = "stream was invalid, can be either upstream or downstream"
-            raise ApiError(400, text)
-        kind = _text(given, "type")
-        name = _text(given, "name") or f"{kind}_{stream}"
-        if kind not in ATTRIBUTES:
-            raise ApiError(400, "invalid toxic type")
-        if proxy.find(name) is not None:
-            raise ApiError(409, "toxic already exists")
-        attributes = dict.fromkeys(ATTRIBUTES[kind], 0)
-        toxic = Toxic(
-            name=name,
-            type=kind,
-            stream=stream,
-            upstream=stream.lower() == "upstream",
-            toxicity=_number(given, 1.0),
-            attributes=_merged(kind, attributes, given),
-        )
+        given = read(body, {**TOXIC, **LEASE} if additions else TOXIC)
+        taken = {toxic.name for toxic in proxy.all_toxics()}
+        toxic = new_toxic(given, taken, additions=additions)
+        ttl_ms = lease_ms(given)
         proxy.add(toxic)
+        if ttl_ms is not None:
+            self.leases.grant((proxy_name, toxic.name), ttl_ms)
         return toxic
 
     def update_toxic(self, proxy_name: str, name: str, body: bytes) -> Toxic:
@@ -240,10 +229,7 @@ class Store:
             ApiError: 400 or 404; then nothing has changed.
         """
         proxy, toxic = self.get_toxic(proxy_name, name)
-        given = _read(body, _CHANGE)
-        attributes = _merged(toxic.type, toxic.attributes, given)
-        toxic.toxicity = _number(given, toxic.toxicity)
-        toxic.attributes.update(attributes)
+        new_settings(toxic.type, settings(toxic), read(body, SETTINGS)).apply(toxic)
         proxy.update(toxic)
         return toxic
 
@@ -253,11 +239,12 @@ class Store:
         Raises:
             ApiError: 404.
         """
-        proxy, toxic = self.get_toxic(proxy_name, name)
+        self.drop_toxic(*self.get_toxic(proxy_name, name))
+
+    def drop_toxic(self, proxy: Proxy, toxic: Toxic) -> None:
+        """Take a toxic out of force, and its lease with it: the name may be used again."""
+        self.leases.lift((proxy.name, toxic.name))
         proxy.remove(toxic)
-        lease = self._leases.pop((proxy_name, name), None)
-        if lease is not None:
-            lease.cancel()
 
     def lease(self, proxy_name: str, toxic_name: str | None, body: bytes) -> int:
         """Let a proxy or a toxic end by itself after `ttl_ms` unless renewed; 0 lifts the lease.
@@ -265,74 +252,82 @@ class Store:
         Raises:
             ApiError: 400 or 404.
         """
-        proxy = self.get(proxy_name)
-        if toxic_name is not None:
-            self.get_toxic(proxy_name, toxic_name)
-        ttl_ms = _read(body, {"ttl_ms": "int"}).get("ttl_ms")
-        if not isinstance(ttl_ms, int) or not 0 <= ttl_ms <= LEASE_MS_MAX:
-            raise ApiError(400, f"bad request body: ttl_ms must be in 0..{LEASE_MS_MAX}")
-        key = (proxy_name, toxic_name)
-        if key in self._leases:
-            self._leases.pop(key).cancel()
-        if ttl_ms:
-            self._leases[key] = proxy.loop.call_later(ttl_ms / 1000, self._expire, key)
+        key = self._leasable(proxy_name, toxic_name)
+        ttl_ms = lease_ms(read(body, {"ttl_ms": "int"}), "ttl_ms")
+        if ttl_ms is None:
+            raise ApiError(400, "missing required field: ttl_ms")
+        self.leases.grant(key, ttl_ms)
         return ttl_ms
+
+    def lease_left_ms(self, proxy_name: str, toxic_name: str | None) -> int | None:
+        """How long a proxy or toxic has yet; None if it has no lease.
+
+        Raises:
+            ApiError: 404.
+        """
+        return self.leases.left_ms(self._leasable(proxy_name, toxic_name))
+
+    def open_ways(self) -> Iterator[tuple[Way, Connection]]:
+        """Every open connection, with the way it goes."""
+        for proxy in self.proxies.values():
+            for connection, arrival in proxy.connections.items():
+                yield arrival.way, connection
 
     def close(self) -> None:
         """Stop every proxy."""
         for name in tuple(self.proxies):
             self.delete(name)
+        self._alarm.close()
 
-    def _expire(self, key: tuple[str, str | None]) -> None:
-        self._leases.pop(key, None)
+    def _leasable(self, proxy_name: str, toxic_name: str | None) -> Key:
+        if toxic_name is None:
+            self.get(proxy_name)
+        else:
+            self.get_toxic(proxy_name, toxic_name)
+        return proxy_name, toxic_name
+
+    def _expire(self, key: Key) -> None:
         proxy_name, toxic_name = key
         if toxic_name is None:
             self.delete(proxy_name)
         else:
             self.remove_toxic(proxy_name, toxic_name)
 
-    def _make(self, given: Mapping[str, object]) -> Proxy:
-        names = (_text(given, "name"), _text(given, "listen"), _text(given, "upstream"))
-        return Proxy(*names, seed=self.seed, budget=self._budget)
-
-    async def _start(self, proxy: Proxy) -> None:
+    async def _resolve_to_start(self, listen: str) -> str:
         try:
-            await proxy.start()
+            return await resolve(listen)
         except ListenError as error:
-            raise ApiError(500, str(error)) from None
+            raise ApiError(500, f"listen tcp: {error}") from None
 
-    async def _differs(self, proxy: Proxy, listen: str, upstream: str) -> bool:
+    def _start(self, proxy: Proxy, resolved: str) -> None:
         try:
-            return proxy.listen != await resolve(listen) or proxy.upstream != upstream
+            proxy.start(resolved)
         except ListenError as error:
             raise ApiError(500, str(error)) from None
 
     async def _add_or_replace(self, given: Mapping[str, object]) -> Proxy:
-        proxy = self._make(given)
+        proxy = self.make(given)
+        existing = self.proxies.get(proxy.name)
+        if existing is not None and not await self._differs(existing, proxy):
+            return existing
+        resolved = ""
+        if given.get("enabled", True):
+            if existing is not None:
+                existing.stop()
+            resolved = await self._resolve_to_start(proxy.listen)
+        # Another call may have made one of that name meanwhile.
         existing = self.proxies.get(proxy.name)
         if existing is not None:
-            if not await self._differs(existing, proxy.listen, proxy.upstream):
-                return existing
             existing.stop()
-        if given.get("enabled", True):
-            await self._start(proxy)
+            self.leases.lift_all(proxy.name)
+        if resolved:
+            self._start(proxy, resolved)
         self.proxies[proxy.name] = proxy
         return proxy
 
-
-def _number(given: Mapping[str, object], default: float) -> float:
-    value = given.get("toxicity", default)
-    assert isinstance(value, int | float)
-    return float(value)
-
-
-def _merged(kind: str, old: dict[str, int], given: Mapping[str, object]) -> dict[str, int]:
-    """The attributes after a partial change; impossible ones are refused, not died of."""
-    try:
-        merged = old | integers(given.get("attributes"), ATTRIBUTES[kind])
-    except BodyError as error:
-        raise ApiError(400, f"bad request body: {error}") from None
-    reason = objection(kind, merged)
-    if reason is not None:
-        raise ApiError(400, f"bad request body: {reason}")
-    return merged
+    async def _differs(self, existing: Proxy, wanted: Proxy) -> bool:
+        try:
+            resolved = await resolve(wanted.listen)
+        except ListenError as error:
+            raise ApiError(500, str(error)) from None
+        return existing.listen != resolved or existing.upstream != wanted.upstream
