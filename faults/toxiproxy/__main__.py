@@ -16,6 +16,7 @@ import uvicorn
 from faults.toxiproxy.api import Api
 from faults.toxiproxy.front import HEADER_BYTES_MAX, Front, Protocol
 from faults.toxiproxy.proxy import ListenError, format_address, open_listener, resolve
+from faults.toxiproxy.rooms import keep_freed_memory
 from faults.toxiproxy.store import Store
 
 
@@ -89,6 +90,7 @@ async def _run(host: str, port: int, seed: int, *, lease: bool) -> int:
         _watch_stdin(loop, stop)
     # What start-up made lives as long as the process: the collector need not look at it again.
     gc.freeze()
+    keep_freed_memory()
     name = listener.getsockname()
     # The kernel queues connections from here on, so the line is true before the first is taken.
     print(f"listening {format_address(str(name[0]), int(name[1]))}", flush=True)  # noqa: T201

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections import deque
 
 from faults.toxiproxy.stage import MS, US, Stage
 
-SOON_S = 0.0005  # the loop's timers count whole milliseconds: a shorter wait is carried as debt
+SOON_S = 0.0005  # a shorter wait for bandwidth is carried over to the next piece
+CREDIT_S = 0.002  # how long reading on may take before the time for it is lost
+SLICES_MAX = 64  # in one turn, if nothing delays them
 SLICE_EVERY_S = 0.1  # a bandwidth below one piece per 100 ms cuts its pieces to that
 PIECE_BYTES = 32 * 1024  # a rate is kept in pieces of at most this size, as in the original
 
@@ -36,11 +39,13 @@ class Latency(Stage):
         self._count(len(piece))
         if len(self._pieces) == 1:
             self._next_due()
-            self._pass_due()
-        held_bytes = self._held_bytes
-        if held_bytes > LATENCY_BYTES_FLOOR:
+            if self._due_s > at_s:
+                self._timer = self.host.alarm.at(self._due_s, self._pass_due)
+            else:
+                self._pass_due()
+        if self._held_bytes > LATENCY_BYTES_FLOOR:
             budget = self.host.budget
-            if held_bytes >= LATENCY_BYTES_MAX or budget.held_bytes >= budget.limit_bytes:
+            if self._held_bytes >= LATENCY_BYTES_MAX or budget.held_bytes >= budget.limit_bytes:
                 self._set_full(full=True)
 
     def finish(self) -> None:
@@ -67,7 +72,9 @@ class Latency(Stage):
         self._cancel()
         if self._pieces:
             self._pass_first(0.0)
-            self._proceed()
+            if self._pieces:
+                self._next_due()
+            self._pass_due()
 
     def drop(self) -> None:
         """Forget the queue."""
@@ -88,15 +95,20 @@ class Latency(Stage):
         self._timer = None
         while self._pieces:
             if self.host.stalled:  # what is late already may wait here, where it is counted
-                return
-            now_s = time.monotonic()
-            if now_s < self._due_s:
-                self._wait(self._due_s - now_s, self._pass_due)
-                return
+                break
+            if time.monotonic() < self._due_s:
+                self._timer = self.host.alarm.at(self._due_s, self._pass_due)
+                break
             self._pass_first(self._due_s)
             if self._pieces:
                 self._next_due()
-        self._proceed()
+        else:
+            self._set_full(full=False)
+            if self.ended:
+                self.after.end()
+            return
+        if self._full:
+            self._ease()
 
     def _pass_first(self, at_least_s: float) -> None:
         piece, at_s = self._pieces.popleft()
@@ -107,38 +119,44 @@ class Latency(Stage):
         self._held_bytes += size_bytes
         self.host.budget.held_bytes += size_bytes
 
-    def _proceed(self) -> None:
-        if self._held_bytes <= LATENCY_BYTES_FLOOR:
+    def _ease(self) -> None:
+        """Read again once there is room, and not just for one piece."""
+        budget = self.host.budget
+        if self._held_bytes <= LATENCY_BYTES_FLOOR or (
+            self._held_bytes <= LATENCY_BYTES_MAX // 2
+            and budget.held_bytes <= budget.limit_bytes // 2
+        ):
             self._set_full(full=False)
-        if self._pieces:
-            self._next_due()
-            self._pass_due()
-        elif self.ended:
-            self.after.end()
 
 
 class Bandwidth(Stage):
     """At most `rate` kilobytes (of 1000 bytes) per second; 0 lets nothing through."""
 
-    __slots__ = ("_debt_s", "_due_s", "_pieces", "_rest")
+    __slots__ = ("_cut_s", "_due_s", "_idle_s", "_pieces", "_rest")
 
     def begin(self) -> None:
         """Start with nothing held and no time owed."""
         self._pieces: deque[tuple[bytes, float]] = deque()
-        self._rest: tuple[bytes, float] | None = None
-        self._debt_s = 0.0  # time owed for the bytes of the piece in hand
-        self._due_s = 0.0
+        self._rest: tuple[bytes, float] | None = None  # the piece in hand
+        self._due_s = 0.0  # when all bytes up to the piece in hand have had their time
+        self._cut_s = 0.0  # when the next part of the piece in hand leaves
+        self._idle_s = 0.0  # since when nothing has been in hand
 
     def feed(self, piece: bytes, at_s: float) -> None:
         """Queue the piece, in parts that keep the flow even."""
-        self._touch(len(piece))
-        if len(piece) <= PIECE_BYTES:
+        size_bytes = len(piece)
+        self._touch(size_bytes)
+        if size_bytes <= PIECE_BYTES or size_bytes <= self.attributes["rate"] * 1000 * SOON_S:
             self._pieces.append((piece, at_s))
         else:
-            starts = range(0, len(piece), PIECE_BYTES)
+            starts = range(0, size_bytes, PIECE_BYTES)
             self._pieces.extend((piece[start : start + PIECE_BYTES], at_s) for start in starts)
         if self._rest is None:
-            self._advance()
+            # Silence earns nothing, but what came late only because it was not read has its time.
+            earned_s = CREDIT_S if at_s - self._idle_s < CREDIT_S else 0.0
+            self._due_s = max(self._due_s, at_s - earned_s)
+            self._idle_s = at_s
+            self._advance(at_s)
 
     def finish(self) -> None:
         """Let the end follow the last piece."""
@@ -158,7 +176,8 @@ class Bandwidth(Stage):
         """The piece in hand goes at once, the others at the new rate."""
         if self._rest is not None:
             self._pass_rest()
-            self._advance()
+            self._due_s = time.monotonic()
+            self._advance(self._due_s)
 
     def drop(self) -> None:
         """Forget what is held."""
@@ -168,81 +187,72 @@ class Bandwidth(Stage):
 
     def _pass_rest(self) -> None:
         self._cancel()
-        self._debt_s = 0.0
         if self._rest is not None:
             rest, self._rest = self._rest, None
             self.after.feed(*rest)
 
-    def _advance(self) -> None:
+    def _advance(self, now_s: float) -> None:
         """Pass pieces until one must wait, or none is left."""
         rate = self.attributes["rate"]
         while self._pieces:
-            self._rest = self._pieces.popleft()
+            self._rest = rest = self._pieces.popleft()
             if rate <= 0:
                 self._set_full(full=True)
                 return
-            size_bytes = len(self._rest[0])
-            self._debt_s += size_bytes / (rate * 1000)
-            now_s = time.monotonic()
+            size_bytes = len(rest[0])
+            self._cut_s = self._due_s + SLICE_EVERY_S
+            self._due_s += size_bytes / (rate * 1000)
             if size_bytes > rate * 100:
-                self._due_s = now_s
-                self._slice_later()
-                return
-            if self._debt_s >= SOON_S:
-                self._due_s = now_s + self._debt_s
                 self._set_full(full=True)
-                self._wait(self._debt_s, self._pass_when_due)
+                self._timer = self.host.alarm.at(self._cut_s, self._pass_slice)
                 return
-            rest, self._rest = self._rest, None
+            if self._due_s - now_s >= SOON_S:
+                self._set_full(full=True)
+                self._timer = self.host.alarm.at(self._due_s, self._pass_when_due)
+                return
+            self._rest = None
             self.after.feed(*rest)
+        self._idle_s = now_s
         self._set_full(full=False)
         if self.ended:
             self.after.end()
 
-    def _slice_later(self) -> None:
-        self._due_s += SLICE_EVERY_S
-        self._set_full(full=True)
-        self._wait(self._due_s - time.monotonic(), self._pass_slice)
-
     def _pass_slice(self) -> None:
         assert self._rest is not None
+        self._timer = None
         piece, at_s = self._rest
         cut = self.attributes["rate"] * 100
-        self._debt_s -= SLICE_EVERY_S
         self._rest = (piece[cut:], at_s)
+        self._cut_s += SLICE_EVERY_S
         self.after.feed(piece[:cut], at_s)
         if self._rest is None:  # feeding may end the connection, which drops what is held
             return
         if len(self._rest[0]) > cut:
-            self._slice_later()
+            self._timer = self.host.alarm.at(self._cut_s, self._pass_slice)
         else:
-            self._due_s += max(self._debt_s, 0.0)
-            self._wait(self._due_s - time.monotonic(), self._pass_when_due)
+            self._timer = self.host.alarm.at(self._due_s, self._pass_when_due)
 
     def _pass_when_due(self) -> None:
-        now_s = time.monotonic()
-        if now_s < self._due_s:
-            self._wait(self._due_s - now_s, self._pass_when_due)
-            return
         self._timer = None
-        # The lateness is given back at the next piece, as credit.
-        self._debt_s = max(self._due_s - now_s, -SLICE_EVERY_S)
+        now_s = time.monotonic()
+        # Lateness is given back at the next pieces, but not all at once.
+        self._due_s = max(self._due_s, now_s - SLICE_EVERY_S)
         if self._rest is not None:
             rest, self._rest = self._rest, None
             self.after.feed(*rest)
-        self._advance()
+        self._advance(now_s)
 
 
 class Slicer(Stage):
     """Cuts pieces to `average_size` ± `size_variation` bytes, `delay` µs after each."""
 
-    __slots__ = ("_cut_bytes", "_due_s", "_pieces", "_random", "_spans")
+    __slots__ = ("_due_s", "_pieces", "_random", "_start", "_stops")
 
     def begin(self) -> None:
         """Start with nothing held."""
         self._pieces: deque[tuple[bytes, float]] = deque()
-        self._spans: list[tuple[int, int]] = []  # of the first piece, still to be cut; next is last
-        self._cut_bytes = 0  # how much of the first piece has gone out
+        self._start = 0  # how much of the first piece has gone out
+        self._stops: list[int] = []  # where the slices of the first piece end, the next one last
         self._due_s = 0.0
         self._random: random.Random | None = None
 
@@ -251,7 +261,7 @@ class Slicer(Stage):
         self._touch(len(piece))
         self._pieces.append((piece, at_s))
         if self._timer is None:
-            self._due_s = max(self._due_s, time.monotonic())
+            self._due_s = max(self._due_s, at_s)
             self._pass_due()
 
     def finish(self) -> None:
@@ -264,9 +274,9 @@ class Slicer(Stage):
         self._cancel()
         while self._pieces:
             piece, at_s = self._pieces.popleft()
-            uncut = piece[self._cut_bytes :]
-            self._cut_bytes = 0
-            self._spans.clear()
+            uncut = piece[self._start :]
+            self._start = 0
+            self._stops.clear()
             self.after.feed(uncut, at_s)
         self._set_full(full=False)
         if self.ended:
@@ -277,54 +287,88 @@ class Slicer(Stage):
         if self._pieces:
             self.release()
 
+    def resume(self) -> None:
+        """Go on where the far side took no more."""
+        if self._pieces and self._timer is None:
+            self._pass_due()
+
     def drop(self) -> None:
         """Forget what is held."""
         self._pieces.clear()
-        self._spans.clear()
+        self._stops.clear()
         super().drop()
 
-    def next_slice(self) -> bytes:
-        """The next slice of the first piece: halves until one is small enough."""
-        piece = self._pieces[0][0]
-        spans = self._spans or [(0, len(piece))]
-        average = self.attributes["average_size"]
-        variation = self.attributes["size_variation"]
-        start, stop = spans.pop()
-        while stop - start - average > variation:
-            middle = start + (stop - start) // 2
-            if variation > 0:
-                if self._random is None:
-                    self._random = self.rng()
-                middle += self._random.randrange(2 * variation) - variation
-            spans.append((middle, stop))
-            stop = middle
-        self._spans = spans
-        self._cut_bytes = stop
-        if not spans:
-            self._pieces.popleft()
-            self._cut_bytes = 0
-        return piece[start:stop]
-
     def _pass_due(self) -> None:
-        """Pass one slice; the next goes in a later turn of the loop, so in a write of its own."""
+        """Pass slices, each in a write of its own, until one must wait."""
         self._timer = None
         delay_s = self.attributes["delay"] * US
-        wait_s = 0.0
-        if delay_s > 0:
-            now_s = time.monotonic()
-            wait_s = self._due_s - now_s
-            if wait_s < SOON_S:
+        left = SLICES_MAX
+        while self._pieces and not self.host.stalled:
+            if delay_s > 0:
+                now_s = time.monotonic()
+                if self._due_s - now_s >= self.host.alarm.grain_s:
+                    self._go_on_at(self._due_s)
+                    return
                 self._due_s = max(self._due_s, now_s - SLICE_EVERY_S) + delay_s
-        if wait_s < SOON_S and self._pieces:
-            at_s = self._pieces[0][1]
-            self.after.feed(self.next_slice(), at_s)
-        if self._pieces:
-            self._set_full(full=True)
-            if self._due_s - time.monotonic() >= SOON_S:
-                self._wait(self._due_s - time.monotonic(), self._pass_due)
-            else:
-                self._timer = self.host.loop.call_soon(self._pass_due)
-            return
-        self._set_full(full=False)
-        if self.ended:
-            self.after.end()
+            elif not left:
+                self._go_on_at(0.0)  # but let others have their turn
+                return
+            left = self._pass_slices(1 if delay_s > 0 else left)
+        if not self._pieces:
+            self._set_full(full=False)
+            if self.ended:
+                self.after.end()
+
+    def _go_on_at(self, due_s: float) -> None:
+        self._set_full(full=True)
+        self._timer = self.host.alarm.at(due_s, self._pass_due)
+
+    def _pass_slices(self, left: int) -> int:
+        """Pass at most so many slices of the first piece; how many of them were not passed."""
+        piece, at_s = self._pieces[0]
+        if not self._stops:
+            self._stops = self.stops(len(piece))
+        stops, feed, host = self._stops, self.after.feed, self.host
+        while stops and left and not host.stalled:
+            left -= 1
+            start, self._start = self._start, stops.pop()
+            feed(piece[start : self._start], at_s)
+        if not stops and self._pieces:  # feeding may end the connection, which drops what is held
+            self._pieces.popleft()
+            self._start = 0
+        return left
+
+    def stops(self, size_bytes: int) -> list[int]:
+        """Where slices of so long a piece end, last one first: halves until they are small."""
+        average = self.attributes["average_size"]
+        variation = self.attributes["size_variation"]
+        if variation <= 0:
+            return list(even_stops(size_bytes, average + variation))
+        if self._random is None:
+            self._random = self.rng()
+        chance, spread, longest = self._random.random, 2 * variation, average + variation
+        found, starts, ends = [], [0], [size_bytes]
+        while starts:
+            start, end = starts.pop(), ends.pop()
+            while end - start > longest:
+                middle = start + (end - start) // 2 + int(chance() * spread) - variation
+                starts.append(start)
+                ends.append(middle)
+                start = middle
+            found.append(end)
+        return found
+
+
+@functools.lru_cache(maxsize=32)
+def even_stops(size_bytes: int, longest: int) -> tuple[int, ...]:
+    """Where slices end that are halved without chance, last one first."""
+    found, starts, ends = [], [0], [size_bytes]
+    while starts:
+        start, end = starts.pop(), ends.pop()
+        while end - start > longest:
+            middle = start + (end - start) // 2
+            starts.append(start)
+            ends.append(middle)
+            start = middle
+        found.append(end)
+    return tuple(found)

@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from faults.toxiproxy.alarm import Alarm
+from faults.toxiproxy.rooms import ROOMS
 from faults.toxiproxy.stage import Budget, Next, Stage, Toxic
 from faults.toxiproxy.toxics import STAGES
 
-# One read's worth, for all sides in turn: it is copied out before the loop reads again. Four times
-# as much would carry a sixth more bulk, and let two hundred busy streams hold up a control call.
-READ_ROOM = memoryview(bytearray(64 * 1024))
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -38,17 +37,19 @@ class Link:
     """One direction of one connection: from a source side to a far side, through the toxics."""
 
     __slots__ = (
-        "_early", "_ended_early", "_source", "budget", "bytes", "closed", "connection", "far",
-        "head", "holds", "loop", "stages", "stalled", "upstream", "write",
+        "_early", "_ended_early", "_lent", "_source", "alarm", "budget", "bytes", "closed",
+        "connection", "far", "head", "holds", "stages", "stalled", "upstream",
+        "withheld_bytes", "write",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, *, upstream: bool) -> None:
         """Hold early bytes until the far side is there."""
         self.connection = connection
-        self.loop = connection.loop
+        self.alarm = connection.owner.alarm
         self.budget = connection.owner.budget
         self.upstream = upstream
         self.bytes = 0
+        self.withheld_bytes = 0  # what has come in but not gone out: held, dropped or cut off
         self.closed = False  # the far side has been told, or is gone
         self.head: Stage | None = None
         self.stages: list[Stage] = []
@@ -56,9 +57,10 @@ class Link:
         self._source: asyncio.Transport | None = None
         self.holds = 0
         self.stalled = False
+        self._lent: list[memoryview] = []  # rooms that the far side has not written out yet
         self._early: list[bytes] = []
         self._ended_early = False
-        self.write: Callable[[bytes], object] = self._early.append
+        self.write: Callable[[bytes | memoryview], object] = self._keep
 
     def join(self, source: asyncio.Transport, far: asyncio.Transport, toxics: list[Toxic]) -> None:
         """Start carrying between two open transports."""
@@ -66,6 +68,8 @@ class Link:
         self.far = far
         if self.closed:  # the far side has come and gone
             return
+        # From the first byte that the system does not take: so whoever writes knows at once.
+        far.set_write_buffer_limits(high=0)
         self.write = far.write
         for toxic in toxics:
             self.add(toxic)
@@ -75,9 +79,23 @@ class Link:
         if self._ended_early:
             self.source_ended()
 
+    def _keep(self, data: bytes | memoryview) -> None:
+        self._early.append(bytes(data))
+
     def carry(self, data: bytes) -> None:
-        """Send what was read down the chain."""
+        """Send bytes down the chain."""
+        self.withheld_bytes += len(data)
         (self.head or self).feed(data, time.monotonic())
+
+    def carry_read(self, size_bytes: int) -> None:
+        """Send what was just read; without toxics nothing is copied."""
+        self.bytes += size_bytes
+        if self.head is not None or self.closed:
+            self.carry(bytes(ROOMS.now[:size_bytes]))
+            return
+        self.write(ROOMS.now[:size_bytes])
+        if self.stalled:
+            self._lent.append(ROOMS.lend())
 
     def source_ended(self) -> None:
         """Pass the source's end down the chain."""
@@ -86,6 +104,7 @@ class Link:
     def feed(self, piece: bytes, at_s: float) -> None:  # noqa: ARG002 - the chain's last place
         """Write a piece that has passed every toxic."""
         if not self.closed:
+            self.withheld_bytes -= len(piece)
             self.write(piece)
 
     def end(self) -> None:
@@ -101,6 +120,7 @@ class Link:
         """Nobody is left to write to."""
         self.closed = True
         self.write = _forget
+        self._lent.clear()
         for stage in self.stages:
             stage.drop()
 
@@ -112,6 +132,8 @@ class Link:
     def far_resumed(self) -> None:
         """The far side takes bytes again."""
         self.stalled = False
+        if self._lent:  # all that was written has gone out
+            ROOMS.take_back(self._lent)
         self.unhold()
         for stage in tuple(self.stages):
             stage.resume()
@@ -131,6 +153,10 @@ class Link:
     def reset(self) -> None:
         """Break the whole connection with RST."""
         self.connection.reset()
+
+    def abort(self) -> None:
+        """Close the whole connection now."""
+        self.connection.abort()
 
     def add(self, toxic: Toxic) -> None:
         """Put a toxic at the end of the chain; bytes held before it will pass through it."""
@@ -187,7 +213,7 @@ class Link:
         self.head = self.stages[0] if self.stages else None
 
 
-def _forget(data: bytes) -> None:
+def _forget(data: bytes | memoryview) -> None:
     """Take bytes for a side that is gone."""
 
 
@@ -210,17 +236,11 @@ class Side(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size serves
         """Room for one read."""
-        return READ_ROOM
+        return ROOMS.now
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Carry what was read; the bare path is a single write."""
-        data = bytes(READ_ROOM[:nbytes])
-        link = self.out
-        link.bytes += nbytes
-        if link.head is None:
-            link.write(data)
-        else:
-            link.carry(data)
+        """Carry what was read."""
+        self.out.carry_read(nbytes)
 
     def eof_received(self) -> bool:
         """Pass the end on; stay open, for toxics may still have something to write here."""
@@ -243,7 +263,7 @@ class Side(asyncio.BufferedProtocol):
 class Owner(Protocol):
     """What a connection needs from the proxy that accepted it."""
 
-    loop: asyncio.AbstractEventLoop
+    alarm: Alarm
     draws: Draws
     budget: Budget
     toxics: tuple[list[Toxic], list[Toxic]]  # in force, upstream and downstream
@@ -256,13 +276,12 @@ class Connection:
     """A client, the upstream dialled for it, and the two links between them."""
 
     __slots__ = (
-        "_open", "client", "down", "draws", "loop", "number", "owner", "server", "up",
+        "_open", "client", "down", "draws", "number", "owner", "server", "up",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, number: int) -> None:
         """Be ready for both transports; `number` counts the proxy's connections, from 1."""
         self.owner = owner
-        self.loop = owner.loop
         self.draws = owner.draws
         self.number = number
         self.up = Link(self, upstream=True)
@@ -274,6 +293,8 @@ class Connection:
     def opened(self, side: Side) -> None:  # noqa: ARG002 - either may come first
         """Start carrying once both sides are there."""
         self._open += 1
+        if self._open == 1:
+            ROOMS.opened()
         client, server = self.client.transport, self.server.transport
         if client is None or server is None:
             return
@@ -284,6 +305,8 @@ class Connection:
     def lost(self, side: Side) -> None:
         """One socket is gone: the bytes it sent still travel, the bytes for it do not."""
         self._open -= 1
+        if self._open == 0:
+            ROOMS.closed()
         side.into.far_lost()
         side.out.source_ended()
         if self._open == 0 and self.client.transport is not None:

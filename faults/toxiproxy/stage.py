@@ -1,21 +1,21 @@
 """A toxic's place in one direction of one connection, and what is counted there.
 
 A stage takes pieces in order, holds some of them for a while, and passes them on. It owns no task
-and no queue that someone must await: its only clock is one timer of the loop.
+and no queue that someone must await: its only clock is the server's alarm.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from faults.toxiproxy.alarm import Alarm, Wake
+
 MS = 0.001
 US = 0.000_001
-LONGEST_WAIT_S = 30 * 24 * 3600.0
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class Toxic:
     upstream: bool
     toxicity: float
     attributes: dict[str, int]
+    fractions: dict[str, float] = field(default_factory=dict)  # attributes that are no integers
     exposure: Exposure = field(default_factory=Exposure)
 
 
@@ -61,7 +62,7 @@ class Next(Protocol):
 class Host(Protocol):
     """What a stage may ask of the link it works in."""
 
-    loop: asyncio.AbstractEventLoop
+    alarm: Alarm
     budget: Budget
     stalled: bool  # the far side takes nothing at the moment
 
@@ -74,6 +75,9 @@ class Host(Protocol):
     def reset(self) -> None:
         """Break the connection with RST on both sides."""
 
+    def abort(self) -> None:
+        """Close both sides of the connection now, whatever is on its way."""
+
 
 class Stage:
     """Passes everything on at once: a noop, and the stand-in where toxicity spared a connection."""
@@ -81,10 +85,11 @@ class Stage:
     __slots__ = (
         "_full",
         "_timer",
-        "_touched",
         "after",
         "attributes",
+        "bytes",
         "ended",
+        "hits",
         "host",
         "rng",
         "toxic",
@@ -100,9 +105,10 @@ class Stage:
         self.after = after
         self.rng = rng
         self.ended = False  # the source's end has come in, though perhaps not gone out
-        self._timer: asyncio.Handle | None = None
+        self._timer: Wake | None = None
         self._full = False
-        self._touched = False
+        self.hits = 0  # on this connection, as in the toxic's exposure on all of them
+        self.bytes = 0
         self.begin()
 
     def begin(self) -> None:
@@ -144,9 +150,10 @@ class Stage:
         exposure = self.toxic.exposure
         exposure.hits += 1
         exposure.bytes += size_bytes
-        if not self._touched:
-            self._touched = True
+        if not self.hits:
             exposure.connections += 1
+        self.hits += 1
+        self.bytes += size_bytes
 
     def _set_full(self, *, full: bool) -> None:
         if full != self._full:
@@ -157,9 +164,8 @@ class Stage:
                 self.host.unhold()
 
     def _wait(self, delay_s: float, then: Callable[[], None]) -> None:
-        """Call `then` after `delay_s`, give or take a millisecond: it looks at the clock."""
-        whole_ms = math.ceil(min(max(delay_s, 0.0), LONGEST_WAIT_S) * 1000)
-        self._timer = self.host.loop.call_later(whole_ms * MS, then)
+        """Call `then` once `delay_s` has passed, and not before."""
+        self._timer = self.host.alarm.at(time.monotonic() + delay_s, then)
 
     def _cancel(self) -> None:
         if self._timer is not None:
