@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import uvicorn
 
+from faults.toxiproxy.addresses import ListenError, format_address, open_listener, resolve
 from faults.toxiproxy.api import Api
 from faults.toxiproxy.front import HEADER_BYTES_MAX, Front, Protocol
-from faults.toxiproxy.proxy import ListenError, format_address, open_listener, resolve
 from faults.toxiproxy.rooms import keep_freed_memory
 from faults.toxiproxy.store import Store
 
