@@ -11,30 +11,37 @@ import signal
 import sys
 from collections.abc import Callable
 
-import uvicorn
-
+from faults.toxiproxy import configuration, options
 from faults.toxiproxy.addresses import ListenError, format_address, open_listener, resolve
-from faults.toxiproxy.api import Api
-from faults.toxiproxy.front import HEADER_BYTES_MAX, Front, Protocol
+from faults.toxiproxy.api import VERSION, Api
+from faults.toxiproxy.configuration import ConfigurationError
+from faults.toxiproxy.front import front
+from faults.toxiproxy.metrics import Ledger, Metrics
 from faults.toxiproxy.rooms import keep_freed_memory
-from faults.toxiproxy.store import Store
+from faults.toxiproxy.store import PopulateError, Store
+
+REFUSED = 2  # what was asked for cannot be: a flag, a file, an address
 
 
 def main() -> int:
     """Serve until SIGTERM, SIGINT, or the end of standard input when that is the lease."""
-    parser = argparse.ArgumentParser(prog="toxiproxy", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="where the API listens")
-    parser.add_argument("--port", default=8474, type=int, help="0 takes a free port")
-    parser.add_argument("--seed", type=int, help="makes every toxic's draws repeatable")
-    parser.add_argument("--stdin-lease", action="store_true", help="end when standard input ends")
-    given = parser.parse_args()
-    seed = secrets.randbits(32) if given.seed is None else given.seed
+    given = options.parse(sys.argv[1:])
+    if given.version:
+        print(f"toxiproxy-server version {VERSION}")  # noqa: T201 - it was asked for
+        return 0
+    warning = options.unknown_level(os.environ.get("LOG_LEVEL"))
+    if warning is not None:
+        _say(warning)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_run(given.host, given.port, seed, lease=given.stdin_lease))
-    except ListenError as error:
-        sys.stderr.write(f"toxiproxy: {error}\n")
-        return 1
+            return runner.run(_run(given))
+    except (ListenError, ConfigurationError) as error:
+        _say(f"error: {error}")
+        return REFUSED
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{options.PROGRAM}: {sentence}\n")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -60,43 +67,63 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> N
         stop()
 
 
-async def _run(host: str, port: int, seed: int, *, lease: bool) -> int:
-    store = Store(seed)
-    listener = open_listener(await resolve(format_address(host, port)))
-    config = uvicorn.Config(
-        Api(store),
-        loop="none",
-        http=Protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        date_header=False,  # the API writes it, in the original's case
-        h11_max_incomplete_event_size=HEADER_BYTES_MAX,
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=1,
-    )
-    front = Front(config)
+async def _run(given: argparse.Namespace) -> int:
+    seed = secrets.randbits(32) if given.seed is None else given.seed
+    store = Store(seed, Ledger() if given.proxy_metrics else None)
+    try:
+        # Before the port is taken: nobody may find proxies missing that are only late.
+        if given.config is not None:
+            await _configure(store, given.config)
+        listener = open_listener(await resolve(format_address(given.host, given.port)))
+        server = front(Api(store, _metrics(store, runtime=given.runtime_metrics)))
 
-    def stop() -> None:
-        front.should_exit = True
+        def stop() -> None:
+            server.should_exit = True
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    if lease:
-        _watch_stdin(loop, stop)
-    # What start-up made lives as long as the process: the collector need not look at it again.
-    gc.freeze()
-    keep_freed_memory()
-    name = listener.getsockname()
-    # The kernel queues connections from here on, so the line is true before the first is taken.
-    print(f"listening {format_address(str(name[0]), int(name[1]))}", flush=True)  # noqa: T201
-    await front.serve(sockets=[listener])
-    store.close()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        if given.stdin_lease:
+            _watch_stdin(loop, stop)
+        # What start-up made lives as long as the process: the collector need not look at it again.
+        gc.freeze()
+        keep_freed_memory()
+        # The kernel queues connections from here on: this is true before the first is taken.
+        name = listener.getsockname()
+        _announce(store, format_address(str(name[0]), int(name[1])))
+        await server.serve(sockets=[listener])
+    finally:
+        store.close()
     return 0
+
+
+async def _configure(store: Store, path: str) -> None:
+    """Begin with the proxies that a file names.
+
+    Raises:
+        ConfigurationError: one of them cannot be had.
+    """
+    content, warnings = configuration.read(path)
+    for warning in warnings:
+        _say(warning)
+    try:
+        await store.populate(content)
+    except PopulateError as error:
+        raise ConfigurationError(f"{path}: {error.text}") from None
+
+
+def _metrics(store: Store, *, runtime: bool) -> Metrics | None:
+    if store.ledger is None and not runtime:
+        return None
+    return Metrics(ledger=store.ledger, still_open=store.open_ways, runtime=runtime)
+
+
+def _announce(store: Store, address: str) -> None:
+    lines = [f"listening {address}"]
+    for name, proxy in sorted(store.proxies.items()):
+        where = proxy.listen if proxy.enabled else f"disabled, {proxy.listen}"
+        lines.append(f"proxy {name}: {where} -> {proxy.upstream}")
+    print("\n".join(lines), flush=True)  # noqa: T201 - whoever started this waits for it
 
 
 if __name__ == "__main__":

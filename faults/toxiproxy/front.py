@@ -9,13 +9,15 @@ from contextlib import contextmanager
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from faults.toxiproxy.api import Api
+from faults.toxiproxy.deadlines import IDLE_S, TimedProtocol
 
 HEADER_BYTES_MAX = 1024 * 1024 + 4096  # of one request, as in Go's server
 _NO_HOST = "Missing mandatory Host: header"
 
 
-class Protocol(H11Protocol):
+class Protocol(TimedProtocol):
     """One connection to the API."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
@@ -39,3 +41,24 @@ class Front(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to whoever runs this."""
         yield
+
+
+def front(api: Api, protocol: type[Protocol] = Protocol) -> Front:
+    """A server for an API; `serve` takes the sockets, and ends once `should_exit` is set."""
+    return Front(
+        uvicorn.Config(
+            api,
+            loop="none",
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            date_header=False,  # the API writes it, in the original's case
+            h11_max_incomplete_event_size=HEADER_BYTES_MAX,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=1,
+        )
+    )
