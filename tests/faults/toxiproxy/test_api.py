@@ -12,8 +12,8 @@ from tests.faults.toxiproxy.conftest import Server
     [
         ("slicer", {}),
         ("slicer", {"average_size": 0}),
-        ("slicer", {"average_size": 5, "size_variation": 5}),
-        ("slicer", {"average_size": 5, "size_variation": -1}),
+        ("slicer", {"average_size": 5, "size_variation": 7}),
+        ("slicer", {"average_size": 5, "size_variation": -5}),
         ("bandwidth", {"rate": -1}),
     ],
 )
@@ -34,7 +34,7 @@ def test_a_refused_update_changes_nothing(ours: Server) -> None:
     ours.proxy("127.0.0.1:9")
     ours.toxic("slicer", average_size=9)
     path = "/proxies/p/toxics/slicer_downstream"
-    body = {"toxicity": 0.5, "attributes": {"delay": 5, "size_variation": 9}}
+    body = {"toxicity": 0.5, "attributes": {"delay": 5, "size_variation": 90}}
     assert ours.api.patch(path, json=body).status_code == 400
     shown = ours.api.get(path).json()
     assert shown["attributes"] == {"average_size": 9, "size_variation": 0, "delay": 0}
