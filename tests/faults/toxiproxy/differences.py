@@ -89,6 +89,29 @@ _JSON: Final = {
     ),
 }
 
+_FILE: Final = "a file that cannot be used is said at once, where the original runs without it"
+_NOT_STARTED: Final = r"none, for it does not start"
+
+_START: Final = {
+    **{
+        f"start: a file {what}": Difference(_FILE, r"200 \{", _NOT_STARTED)
+        for what in (
+            *("that is not there", "of nonsense", "with a field missing"),
+            "with an address that cannot be had",
+        )
+    },
+    "start: metrics of what is passing": Difference(
+        "bytes count as they pass, where the original waits for the connection's end",
+        r"counted: False",
+        r"counted: True",
+    ),
+    "packet_loss": Difference(
+        "merged into the original after 2.12",
+        r'"error":"invalid toxic type"',
+        r'"attributes":\{"loss_rate":0.25,"correlation":0\}',
+    ),
+}
+
 _HTTP: Final = {
     "HEAD": Difference(
         "uvicorn tells a length, where Go leaves it out of an empty answer to HEAD",
@@ -155,4 +178,4 @@ _HTTP: Final = {
     ),
 }
 
-DIFFERENCES: Final[dict[str, Difference]] = {**_BETTER, **_JSON, **_HTTP}
+DIFFERENCES: Final[dict[str, Difference]] = {**_BETTER, **_JSON, **_START, **_HTTP}

@@ -269,13 +269,21 @@ def _on_a_fresh_server(bench: Bench, probe: Callable[[Bench], Seen]) -> Seen:
 
 
 def _unread(bench: Bench) -> Seen:
-    """Whether a call is answered while a client does not read."""
-    address = bench.server.proxy(
-        bench.listener(lambda stream: stream.sendall(b"x" * 30_000_000)).address
-    )
+    """Whether a call is answered while a client does not read and everything is full."""
+    sent = [0]
+
+    def flood(stream: socket.socket) -> None:
+        while True:
+            stream.sendall(b"x" * 65536)
+            sent[0] += 1
+
+    address = bench.server.proxy(bench.listener(flood).address)
     bench.server.toxic("latency", latency=1)
     stream = bench.connect(address)
-    time.sleep(0.5)
+    before = -1
+    while sent[0] != before or not before:
+        before = sent[0]
+        time.sleep(0.3)
     path = "/proxies/p/toxics/latency_downstream"
     try:
         bench.server.api.patch(path, json={"attributes": {"latency": 2}}, timeout=1.5)

@@ -97,6 +97,18 @@ def _create() -> dict[str, list[Request]]:
             ask("DELETE", "/proxies/p/toxics/%20", status=204),
             SHOW_TOXICS,
         ],
+        "packet_loss": [
+            create(),
+            toxic({"type": "packet_loss", "attributes": {"loss_rate": 0.25}}, 400),
+        ],
+        "types of ours alone": [
+            create(),
+            *(
+                toxic({"type": kind, "attributes": {"after": 1, "delay": 1}}, 400, "invalid toxic")
+                for kind in ("cut", "slow_accept", "down", "Noop")
+            ),
+            SHOW,
+        ],
         "a null type": [create(), toxic({"type": None}, 400, "invalid toxic type")],
         "a toxic whose name the other stream has": [
             create(),

@@ -30,6 +30,7 @@ from tests.faults.toxiproxy.differences import DIFFERENCES
 from tests.faults.toxiproxy.http_vectors import HTTP_VECTORS, ROUTE_VECTORS
 from tests.faults.toxiproxy.link_vectors import LINK_VECTORS
 from tests.faults.toxiproxy.peers import Bench
+from tests.faults.toxiproxy.start_vectors import START_VECTORS
 from tests.faults.toxiproxy.toxic_vectors import TOXIC_VECTORS
 
 PORTS: Final = (b"@A", b"@B", b"@C")
@@ -119,6 +120,12 @@ def _vectors() -> Iterator[Vector]:
     for name, probe in {**DELAY_VECTORS, **CUT_VECTORS, **LINK_VECTORS}.items():
         yield Vector(
             name=f"bytes: {name}",
+            observe=partial(_probe, probe=probe),
+            complain=partial(_wrong_probe, probe),
+        )
+    for name, probe in START_VECTORS.items():
+        yield Vector(
+            name=f"start: {name}",
             observe=partial(_probe, probe=probe),
             complain=partial(_wrong_probe, probe),
         )
