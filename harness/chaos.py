@@ -62,6 +62,8 @@ class Chaos:
         if stop.is_set():
             return
         self._note(planned, fault, "intended", sync=True)
+        if stop.is_set():  # the intent could not be written
+            return
         name = f"squall-{self._run_id}-{planned.window}"
         force = fault.inject(self._levers(planned.window), name)
         try:

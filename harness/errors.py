@@ -6,6 +6,7 @@
     ├── TargetError      the server under test cannot be reached, or is not an MCP server
     ├── RigError         something squall builds around the target would not start
     ├── JournalError     a run folder cannot be read as a journal
+    ├── BrokenOffError   the run's record cannot be written any more; faults are undone
     ├── InterruptedRunError  a signal came before any load was offered
     └── NotHealedError   a fault could not be proven undone; outranks everything
 
@@ -14,6 +15,7 @@ A message says what was expected, what came, where, and the mend.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -82,6 +84,12 @@ class JournalError(SquallError):
     """A run folder is missing, or does not hold a readable journal."""
 
 
+class BrokenOffError(SquallError):
+    """The run could not go on, for its record could not be written; faults are undone."""
+
+    exit_code: ClassVar[Exit] = Exit.UNKNOWN
+
+
 class InterruptedRunError(SquallError):
     """A signal ended the set-up; no load was offered and nothing was left behind."""
 
@@ -92,3 +100,13 @@ class NotHealedError(SquallError):
     """A fault could not be proven undone."""
 
     exit_code: ClassVar[Exit] = Exit.NOT_HEALED
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def full_disk(error: BaseException) -> OSError | None:
+    """Give the error that says that the disk takes no more, if that is why something failed."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(full_disk, error.exceptions)), None)
+    return error if isinstance(error, OSError) and error.errno in _FULL else None

@@ -1,15 +1,18 @@
-"""Ctrl-C and SIGTERM: they end the set-up, or else the storm; nothing cuts the healing short."""
+"""Signals to end: they end the set-up, or else the storm; nothing cuts the healing short."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import anyio
 from anyio.abc import TaskStatus
 
 from harness.errors import InterruptedRunError
+
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Interruption:
@@ -70,7 +73,10 @@ async def interruptible() -> AsyncIterator[Interruption]:
 async def _listen(
     interruption: Interruption, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+    # nohup ignores this one beforehand, and means that a run shall outlive its terminal.
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [each for each in ENDING if not (kept and each is signal.SIGHUP)]
+    with anyio.open_signal_receiver(*heard) as received:
         task_status.started()
         async for number in received:
             interruption.signal(signal.Signals(number).name)

@@ -370,12 +370,17 @@ class JournalWriter:
 
     Used as a context manager: leaving it flushes and closes both files. No credential passes: what
     looks like one is hidden, and so is what `secrets_of` gives for an entry's session.
+
+    With `on_failure`, a full disk is told to it once, and what comes later is dropped: whoever
+    writes has more urgent things to do than to write, such as healing.
     """
 
     folder: Path
     worker: int = 0
     calls_written: int = 0
     secrets_of: Callable[[int], Iterable[str]] | None = None
+    on_failure: Callable[[OSError], None] | None = None
+    failure: OSError | None = None
     _buffer: bytearray = field(default_factory=bytearray)
     _lines: io.TextIOWrapper | None = None
     _records: io.BufferedRandom | None = None
@@ -395,8 +400,11 @@ class JournalWriter:
         self.flush()
         assert self._lines is not None
         assert self._records is not None
-        self._lines.close()
-        self._records.close()
+        for file in (self._lines, self._records):
+            try:
+                file.close()  # what could not be written before is tried once more
+            except OSError as error:
+                self._fail(error)
 
     @property
     def buffer(self) -> bytearray:
@@ -406,17 +414,38 @@ class JournalWriter:
     def append(self, entry: Any, *, sync: bool = False) -> None:
         """Write one entry; with `sync` it is on disk when this returns."""
         assert self._lines is not None
+        if self.failure is not None:
+            return
         line = _line(entry)
         if not isinstance(entry, _WORDLESS):
             session = getattr(entry, "session", NEVER_NS)
             line = redact(line, self.secrets_of(session) if self.secrets_of else ())
-        self._lines.write(line)
-        if sync:
-            self._lines.flush()
-            os.fsync(self._lines.fileno())
+        try:
+            self._lines.write(line)
+            if sync:
+                self._lines.flush()
+                os.fsync(self._lines.fileno())
+        except OSError as error:
+            self._fail(error)
 
     def flush(self) -> None:
         """Hand everything to the system; called about once a second and at the end."""
+        if self.failure is not None:
+            self._buffer.clear()
+            return
+        try:
+            self._flush()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if self.on_failure is None:
+            raise error
+        if self.failure is None:
+            self.failure = error
+            self.on_failure(error)
+
+    def _flush(self) -> None:
         assert self._lines is not None
         assert self._records is not None
         self._lines.flush()

@@ -5,11 +5,10 @@ Both ways look alike to the conductor: `engage` and `disengage` behaviours, and 
 
 from __future__ import annotations
 
-import os
 import sys
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from subprocess import PIPE
@@ -27,6 +26,7 @@ from harness.journal import Calls, JournalWriter, WorkerEntry
 from harness.load import LocustThread
 from harness.plan import Plan
 from harness.recent import ArmTally, restore, tally
+from harness.rig.process import keep_end, marked, promise_end, trace
 
 LEAD_NS = 2 * NS_PER_S  # Locust spawns a session this long before the plan opens it
 WORKER_START_S = 30.0
@@ -226,7 +226,7 @@ class WorkerOffering:
     _locust: LocustThread | None = None
     _over: bool = False
 
-    async def start(self, stack: Any) -> None:
+    async def start(self, stack: AsyncExitStack) -> None:
         """Bring the master and all workers up; nothing is offered yet.
 
         Raises:
@@ -252,8 +252,7 @@ class WorkerOffering:
         self._processes: dict[int, Process] = {}
         for number in range(1, count + 1):
             part = replace(self.assignment, worker=number, master_port=self._locust.master_port)
-            self._processes[number] = await _start_worker(part)
-            stack.push_async_callback(_end_worker, self._processes[number])
+            self._processes[number] = await _start_worker(part, stack)
         with anyio.move_on_after(WORKER_START_S):
             while self._locust.workers_ready < count:
                 self._see_who_died()
@@ -358,7 +357,7 @@ class WorkerOffering:
         )
 
 
-async def _start_worker(part: Assignment) -> Process:
+async def _start_worker(part: Assignment, stack: AsyncExitStack) -> Process:
     log = Path(part.folder) / "logs" / f"worker-{part.worker}.log"
     with log.open("ab") as sink:
         process = await anyio.open_process(
@@ -366,9 +365,11 @@ async def _start_worker(part: Assignment) -> Process:
             stdin=PIPE,
             stdout=sink,
             stderr=sink,
-            env=dict(os.environ),
+            env=marked(None),
             start_new_session=True,
         )
+    stack.push_async_callback(_end_worker, process)
+    await promise_end(await trace(process), f"worker {part.worker}")
     assert process.stdin is not None
     await process.stdin.send(dump(part))
     return process
@@ -386,6 +387,7 @@ async def _end_worker(process: Process) -> None:
             process.kill()
         with anyio.move_on_after(3):
             await process.aclose()
+        keep_end(process)
 
 
 def tallied(on_tally: Callable[[dict[str, ArmTally]], None]) -> Callable[[Calls], None]:

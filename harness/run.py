@@ -24,7 +24,8 @@ from harness.redaction import redact
 from harness.rig.safety import kept_whole
 from harness.scenario.load import Loaded
 from harness.scenario.records import Auth
-from harness.storm import Ran, Stage, Status, storm
+from harness.status import Status
+from harness.storm import Ran, Stage, storm
 
 SCENARIO = "scenario.yaml"
 FACTS = "facts.json"

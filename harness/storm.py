@@ -16,7 +16,7 @@ from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.chaos import Chaos
 from harness.clock import NS_PER_S, RunClock
-from harness.errors import RigError
+from harness.errors import BrokenOffError, RigError
 from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
 from harness.journal import (
@@ -37,6 +37,7 @@ from harness.rig import ledger, vitals
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
 from harness.scenario.records import Scenario
+from harness.status import Status, status
 from harness.wire.schemas import SchemaBook
 
 LIVE_S = 0.25
@@ -63,20 +64,6 @@ class Stage:
     interruption: Interruption
     # What the run stands on: each returns, with a sentence, when that is no more.
     pillars: tuple[Callable[[], Awaitable[str]], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """Where a run stands, for a live view."""
-
-    run_s: float
-    total_s: float
-    phase: str
-    faults: tuple[str, ...]
-    exposure: str  # what the faults in force have hit so far, as in "412 connections"
-    sessions: int
-    lag_ms: float | None  # the generator's own
-    recent: Recent
 
 
 @dataclass(eq=False)
@@ -133,48 +120,85 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
 
     Raises:
         RigError: when the load generator does not come up.
+        BrokenOffError: when the journal cannot be written any more; the faults are undone.
     """
-    clock, recent = RunClock(), Recent()
+    clock = RunClock()
     ending = Ending(clock)
-    with JournalWriter(stage.folder) as writer:
-        async with _offering(stage, clock, writer, recent) as offering:
-            stage.interruption.arm(lambda name: ending.call("interrupted", name))
-            clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
-            writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
-            chaos = _chaos(stage, clock, writer, offering)
 
-            def show() -> None:
-                on_status(_status(stage.plan, clock, chaos, offering=offering, recent=recent))
+    def full(error: OSError) -> None:
+        ending.call("failed", f"the journal cannot be written: {error.strerror or error}")
 
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
-                beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
-                beside.start_soon(_keep_showing, clock, show)
-                for lost in stage.pillars:
-                    beside.start_soon(_end_without, lost, ending)
-                try:
-                    ended_ns = await _rage(offering, chaos, ending)
-                finally:
-                    beside.cancel_scope.cancel()
-            if stage.rig.ledger is not None:
-                await anyio.sleep(LATE_EFFECTS_S)
-                _copy_ledger(stage.rig.ledger, clock, writer)
-        totals = offering.totals()
-        writer.append(
-            RunEntry(at_ns=ended_ns, edge="ended", how=ending.how, why=ending.why), sync=True
+    with JournalWriter(stage.folder, on_failure=full) as writer:
+        try:
+            not_healed, totals = await _whole(stage, on_status, writer, ending)
+        except Exception as error:
+            why = ", ".join(type(one).__name__ for one in _leaves(error))
+            _close(writer, ending, how="failed", why=why)
+            raise
+        _close(writer, ending, how=ending.how, why=ending.why)
+    try:
+        if writer.failure is None:
+            merge(stage.folder)
+    except OSError as error:
+        writer.failure = error
+    if writer.failure is not None:
+        raise BrokenOffError(
+            f"the journal in {stage.folder} cannot be written "
+            f"({writer.failure.strerror or writer.failure}); all faults are undone and the load "
+            f"has ended; what was recorded until then is judged by: squall judge {stage.folder}"
         )
-    merge(stage.folder)
     return Ran(
         folder=stage.folder,
         how=ending.how,
         why=ending.why,
-        not_healed=tuple(chaos.not_healed),
+        not_healed=not_healed,
         locust_totals=totals,
     )
 
 
-async def _rage(offering: Offering, chaos: Chaos, ending: Ending) -> int:
-    """Offer load and faults until either the plan or something else ends them; say when that was.
+def _close(writer: JournalWriter, ending: Ending, *, how: How, why: str) -> None:
+    at_ns = ending.at_ns or ending.clock.now_ns()
+    writer.append(RunEntry(at_ns=at_ns, edge="ended", how=how, why=why), sync=True)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in _leaves(one)]
+    return [error]
+
+
+async def _whole(
+    stage: Stage, on_status: Callable[[Status], None], writer: JournalWriter, ending: Ending
+) -> tuple[tuple[str, ...], tuple[int, int]]:
+    """Stand the load up and let it all happen; what was not healed, and Locust's totals."""
+    clock, recent = ending.clock, Recent()
+    async with _offering(stage, clock, writer, recent) as offering:
+        stage.interruption.arm(lambda name: ending.call("interrupted", name))
+        clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
+        writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
+        chaos = _chaos(stage, clock, writer, offering)
+
+        def show() -> None:
+            on_status(status(stage.plan, clock, chaos, offering=offering, recent=recent))
+
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
+            beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
+            beside.start_soon(_keep_showing, clock, show)
+            for lost in stage.pillars:
+                beside.start_soon(_end_without, lost, ending)
+            try:
+                await _rage(offering, chaos, ending)
+            finally:
+                beside.cancel_scope.cancel()
+        if stage.rig.ledger is not None:
+            await anyio.sleep(LATE_EFFECTS_S)
+            _copy_ledger(stage.rig.ledger, clock, writer)
+    return tuple(chaos.not_healed), offering.totals()
+
+
+async def _rage(offering: Offering, chaos: Chaos, ending: Ending) -> None:
+    """Offer load and faults until either the plan or something else ends them; keep when that was.
 
     Whatever ends the run ends the faults first, then the load.
     """
@@ -184,9 +208,8 @@ async def _rage(offering: Offering, chaos: Chaos, ending: Ending) -> int:
         why = await offering.offer(halt)
         if why:
             ending.call("aborted", why)
-        ended_ns = ending.at_ns or ending.clock.now_ns()
+        ending.at_ns = ending.at_ns or ending.clock.now_ns()
         ending.stop.set()
-    return ended_ns
 
 
 def _chaos(stage: Stage, clock: RunClock, writer: JournalWriter, offering: Offering) -> Chaos:
@@ -323,50 +346,13 @@ async def _end_without(lost: Callable[[], Awaitable[str]], ending: Ending) -> No
 
 
 async def _keep_showing(clock: RunClock, show: Callable[[], None]) -> None:
+    """Show how things stand; a terminal that has gone away ends no run."""
     while True:
-        show()
+        try:
+            show()
+        except OSError:
+            return
         await clock.sleep_until(clock.now_ns() + round(LIVE_S * NS_PER_S))
-
-
-def _status(
-    plan: Plan, clock: RunClock, chaos: Chaos, *, offering: Offering, recent: Recent
-) -> Status:
-    now_ns = clock.now_ns()
-    return Status(
-        run_s=max(0.0, now_ns / NS_PER_S),
-        total_s=plan.end_ns / NS_PER_S,
-        phase=phase_at(plan, now_ns),
-        faults=tuple(f"{number}:{kind}" for number, kind in chaos.in_force.items()),
-        exposure=", ".join(filter(None, (_hit(chaos, recent, one) for one in chaos.in_force))),
-        sessions=offering.living(),
-        lag_ms=offering.lag_ms(),
-        recent=recent,
-    )
-
-
-def _hit(chaos: Chaos, recent: Recent, window: int) -> str:
-    """Say what a fault has hit: by its injector, else by the calls that it made misbehave."""
-    seen = chaos.exposures.get(window)
-    if seen is not None and seen.count:
-        return f"{seen.count:,} {seen.unit}"
-    behaved = sum(part.behaved.get(window, 0) for part in recent.total.values())
-    return f"{behaved:,} calls" if behaved else ""
-
-
-def phase_at(plan: Plan, now_ns: int) -> str:
-    """Name the phase that the plan has at a moment."""
-    for window in plan.windows:
-        if window.start_ns <= now_ns < window.end_ns:
-            return "fault"
-        if window.end_ns <= now_ns < window.recovery_end_ns:
-            return "recovery"
-    if now_ns < plan.ramp_end_ns:
-        return "ramp"
-    if now_ns < plan.baseline_start_ns:
-        return "warm-up"
-    if now_ns < plan.baseline_end_ns:
-        return "baseline"
-    return "ending" if now_ns >= plan.end_ns else "steady"
 
 
 def _copy_ledger(file: Path, clock: RunClock, writer: JournalWriter) -> None:

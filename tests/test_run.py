@@ -16,7 +16,8 @@ from harness.errors import Exit
 from harness.outcome import Outcome
 from harness.overrides import Overrides
 from harness.run import Order, conduct
-from harness.storm import Ran, Status
+from harness.status import Status
+from harness.storm import Ran
 from tests import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

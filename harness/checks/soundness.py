@@ -282,7 +282,8 @@ def run_complete(evidence: Evidence) -> tuple[Soundness, ...]:
         why = f"the run did not end: its record breaks off after {evidence.run_end_ns / 1e9:.1f} s"
         return (_unknown("run-complete", why + whole),)
     if ending.how != "completed":
-        why = f"the run was {ending.how or 'ended'}{f': {ending.why}' if ending.why else ''}"
+        how = {"failed": "could not go on"}.get(ending.how, f"was {ending.how or 'ended'}")
+        why = f"the run {how}{f': {ending.why}' if ending.why else ''}"
         return (_unknown("run-complete", why),)
     if damaged:
         return (_unknown("run-complete", f"{damaged} lines of the journal cannot be read"),)

@@ -15,7 +15,7 @@ import click
 
 import harness
 from harness import system
-from harness.errors import Exit, SquallError
+from harness.errors import Exit, SquallError, full_disk
 from harness.redaction import redact
 
 # command -> the module that holds it, in the order in which help lists them
@@ -84,6 +84,11 @@ def run(arguments: list[str]) -> int:
 
 def _exit_of(error: BaseException) -> Exit | int:  # noqa: PLR0911  a table of returns
     """Say what went wrong, and give the exit code for it."""
+    full = full_disk(error)
+    if full is not None:
+        where = f"{full.filename}: " if full.filename else ""
+        click.echo(f"squall: {where}{full.strerror}; make room, and repeat this", err=True)
+        return Exit.UNKNOWN
     match error:
         case click.exceptions.NoArgsIsHelpError():
             click.echo(error.ctx.get_help() if error.ctx else "")

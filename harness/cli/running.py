@@ -22,7 +22,8 @@ from harness.overrides import Overrides
 from harness.redaction import redact
 from harness.run import Order, conduct
 from harness.scenario.load import Loaded
-from harness.storm import Ran, Status
+from harness.status import Status
+from harness.storm import Ran
 from reports.document import verdict
 from reports.junit import junit
 from reports.live import ArmSnapshot, Live, LiveSnapshot

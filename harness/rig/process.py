@@ -115,14 +115,13 @@ async def child(
     """
     with _open_log(log) as sink:
         process = await _start(argv, env=env, sink=sink)
-        origin = await trace(process.pid)
+        origin = await trace(process)
         running = Child(process, origin)
         failure: Exception | None = None
         # The body's error is carried past the task group, which would wrap it in a group of one.
         async with anyio.create_task_group() as group:
-            number: int | None = None
             try:
-                number = await promise_end(origin, named(argv))
+                await promise_end(origin, named(argv))
                 rest = await _await_ready(
                     running, process, ready, ready_s=ready_s, sink=sink, argv=argv, log=log
                 )
@@ -133,8 +132,7 @@ async def child(
             finally:
                 with anyio.CancelScope(shield=True):
                     await _stop(running, process)
-                if running.returncode is not None:
-                    keep_promise(number)
+                keep_end(process)
                 group.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -147,13 +145,15 @@ def marked(env: Mapping[str, str] | None) -> dict[str, str]:
     return given if wal is None else given | {births.RUN_VARIABLE: wal.run_id}
 
 
-async def trace(pid: int) -> Origin | None:
-    """Say which process this is, while it surely is the one that was started."""
+async def trace(process: Process) -> Origin | None:
+    """Say which process this is, while it surely is the one that was started; None if it ended."""
     wal = wals.CURRENT.get()
     # Asked for in a thread: on a system without /proc it takes another process.
     with anyio.CancelScope(shield=True):
-        born = await run_sync(births.born, pid)
-    return None if born is None else Origin(pid=pid, born=born, run=wal.run_id if wal else "")
+        born = await run_sync(births.born, process.pid)
+    if born is None:
+        return None
+    return Origin(pid=process.pid, born=born, run=wal.run_id if wal else "")
 
 
 def is_running(origin: Origin) -> bool:
@@ -161,23 +161,25 @@ def is_running(origin: Origin) -> bool:
     return bool(undo.running(asdict(origin)))
 
 
-async def promise_end(origin: Origin | None, name: str) -> int | None:
+async def promise_end(origin: Origin | None, name: str) -> None:
     """Write down that a process must be ended; outside a run there is nobody to tell.
 
     Raises:
         RigError: it cannot be written down.
     """
     wal = wals.CURRENT.get()
-    if wal is None or origin is None:
-        return None
-    return await run_sync(lambda: wal.intend("end_process", **asdict(origin), name=name))
+    if wal is not None and origin is not None:
+        await run_sync(lambda: wal.intend("end_process", **asdict(origin), name=name))
 
 
-def keep_promise(number: int | None) -> None:
-    """Write down that what was promised was done."""
+def keep_end(process: Process) -> None:
+    """Write down that a process was ended, if it was."""
     wal = wals.CURRENT.get()
-    if wal is not None and number is not None:
-        wal.done(number)
+    if wal is None or process.returncode is None:
+        return
+    for intent in wal.left:
+        if intent.undo == "end_process" and intent.what["pid"] == process.pid:
+            wal.done(intent.number)
 
 
 def _open_log(log: Path | None) -> BinaryIO:

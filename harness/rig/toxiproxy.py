@@ -330,7 +330,7 @@ class Toxiproxy:
                     )
             except RigError as error:
                 missed += 1
-                if missed >= SILENT_BEATS:
+                if missed >= SILENT_BEATS or await self.gone():
                     self._lose(str(error))
 
     def _lose(self, words: str) -> None:
