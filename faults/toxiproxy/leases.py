@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 
 LEASE_MS_MAX = 24 * 3600 * 1000
@@ -18,26 +19,25 @@ class Leases:
         """Call `end` for every lease that runs out."""
         self._loop = loop
         self._end = end
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._timers: dict[Key, tuple[asyncio.TimerHandle, float]] = {}  # and when each rings
 
     def grant(self, key: Key, ttl_ms: int) -> None:
         """Let a proxy or toxic live for `ttl_ms` from now; 0 lets it live without end."""
         self.lift(key)
         if ttl_ms:
-            self._timers[key] = self._loop.call_later(ttl_ms / 1000, self._run_out, key)
+            timer = self._loop.call_later(ttl_ms / 1000, self._run_out, key)
+            self._timers[key] = (timer, time.monotonic() + ttl_ms / 1000)
 
     def left_ms(self, key: Key) -> int | None:
         """How long it has yet; None for what has no lease."""
-        timer = self._timers.get(key)
-        if timer is None:
+        if key not in self._timers:
             return None
-        return max(0, math.ceil((timer.when() - self._loop.time()) * 1000))
+        return max(0, math.floor((self._timers[key][1] - time.monotonic()) * 1000))
 
     def lift(self, key: Key) -> None:
         """End a lease, not what was leased."""
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        if key in self._timers:
+            self._timers.pop(key)[0].cancel()
 
     def lift_all(self, proxy_name: str) -> None:
         """End the leases of a proxy and of all its toxics."""
