@@ -1,0 +1,207 @@
+"""How long the API waits for its clients: a server in this process, with shorter times."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import pytest
+
+from faults.toxiproxy.addresses import open_listener
+from faults.toxiproxy.api import Api
+from faults.toxiproxy.front import Protocol, front
+from faults.toxiproxy.store import Store
+
+WAIT_S = 10.0
+ASK = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /proxies HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+
+
+class Impatient(Protocol):
+    """Deadlines that a test can wait for."""
+
+    read_s = 0.3
+    write_s = 0.3
+
+
+class Patient(Protocol):
+    """Deadlines that no test comes to."""
+
+    read_s = write_s = 60.0
+
+
+@asynccontextmanager
+async def serving(
+    protocol: type[Protocol] = Impatient, *, answer_s: float = 25.0
+) -> AsyncIterator[tuple[Store, int]]:
+    """A server in this loop: what it holds, and its port."""
+    store = Store(1)
+    listener = open_listener("127.0.0.1:0")
+    server = front(Api(store, answer_s=answer_s), protocol)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: server.serve(sockets=[listener]))
+        try:
+            with anyio.fail_after(WAIT_S):
+                yield store, listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+    store.close()
+
+
+async def talk(port: int, *pieces: bytes, every_s: float = 0.0, end: bool = False) -> bytes:
+    """Say something piece by piece; gives all that comes until the server ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+        await anyio.sleep(every_s)
+    if end:
+        writer.write_eof()
+    heard = b""
+    with suppress(ConnectionError):
+        heard = await reader.read()
+    writer.close()
+    return heard
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (),
+        (b"GET",),
+        (b"GET /version HTTP/1.1\r\nHost: x\r\nX: ",),
+        (POST % (100, b'{"name": "p", "upstream": "a:1"}'),),
+    ],
+    ids=["silence", "half a line", "half a head", "half a body"],
+)
+async def test_a_request_that_does_not_come_ends_the_connection(pieces: tuple[bytes, ...]) -> None:
+    """Without an answer, and what has come so far has no effect."""
+    async with serving() as (store, port):
+        assert await talk(port, *pieces) == b""
+        assert store.proxies == {}
+
+
+@pytest.mark.anyio
+async def test_a_request_that_trickles_wins_no_time() -> None:
+    """A byte now and then is not a request."""
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                writer.write(b"G")
+                await writer.drain()
+                await anyio.sleep(0.01)
+        assert reader.at_eof() or reader.exception() is not None
+        writer.close()
+
+
+@pytest.mark.anyio
+async def test_a_second_request_has_the_same_time_as_the_first() -> None:
+    """It begins with its first byte: the pause before it is another deadline's."""
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(ASK)
+            assert b"2.12.0" in await reader.readuntil(b"}\n")
+            await anyio.sleep(0.4)
+        writer.write(ASK[:10])
+        assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.anyio
+async def test_a_half_request_behind_a_whole_one_has_its_time_too() -> None:
+    """Sent in one breath, the first is answered and the second waited for."""
+    async with serving() as (_, port):
+        heard = await talk(port, ASK + ASK[:10])
+        assert heard.count(b"HTTP/1.1 200 OK") == 1
+
+
+@pytest.mark.anyio
+async def test_answers_that_nobody_takes_end_the_connection() -> None:
+    """So that a client which only asks cannot fill the server's memory."""
+    async with serving() as (store, port):
+        for number in range(200):
+            body = b'{"name":"%d","upstream":"%s:1","enabled":false}' % (number, b"a" * 5000)
+            await store.create(body)
+        with socket.create_connection(("127.0.0.1", port)) as stream:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stream.setblocking(False)
+            loop = asyncio.get_running_loop()
+            asks = ASK.replace(b"/version", b"/proxies")
+            with pytest.raises(ConnectionError):
+                while True:
+                    await loop.sock_sendall(stream, asks * 100)
+                    await anyio.sleep(0.01)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (ASK, b"200 OK"),
+        (ASK * 3, b"200 OK"),
+        (POST % (100, b'{"name": "p"'), b"400 Bad Request"),
+        (POST % (100, b""), b"400 Bad Request"),
+        (ASK[:10], b""),
+    ],
+    ids=["a request", "three at once", "half a body", "no body", "half a head"],
+)
+async def test_a_client_that_closes_its_side_is_answered(said: bytes, heard: bytes) -> None:
+    """What was asked before counts, and the server closes then."""
+    async with serving(Patient) as (_, port):
+        answers = await talk(port, said, end=True)
+        assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 " + heard)
+        assert answers.count(b"HTTP/1.1 ") == max(said.count(b"\r\n\r\n"), 0)
+
+
+@pytest.fixture
+def unanswered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Looking names up takes for ever, once this is called."""
+
+    async def never(*_: object, **__: object) -> object:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def begin() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+
+    return begin
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_cannot_be_made_in_time_is_the_originals_page(
+    unanswered: Callable[[], None],
+) -> None:
+    """503, 77 bytes of HTML; and nothing comes to be later, where the original would go on."""
+    async with serving(Patient, answer_s=0.2) as (store, port):
+        unanswered()
+        body = b'{"name":"p","listen":"localhost:0","upstream":"a:1"}'
+        heard = await talk(port, POST % (len(body), body), every_s=0.5, end=True)
+        head, _, page = heard.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nContent-Length: 77\r\n" in head
+        assert b"\r\nContent-Type: text/html; charset=utf-8\r\n" in head
+        assert b"\r\nX-Toxiproxy-Request-Id: " in head
+        assert page == (
+            b"<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>"
+        )
+        assert store.proxies == {}
+
+
+@pytest.mark.anyio
+async def test_other_calls_are_answered_while_a_name_is_looked_up(
+    unanswered: Callable[[], None],
+) -> None:
+    """A wait is its own request's alone."""
+    async with serving(Patient) as (_, port):
+        unanswered()
+        body = b'{"name":"p","listen":"localhost:0","upstream":"a:1"}'
+        _, stuck = await asyncio.open_connection("127.0.0.1", port)
+        stuck.write(POST % (len(body), body))
+        for _ in range(20):
+            assert b"200 OK" in await talk(port, ASK, end=True)
+        stuck.close()
