@@ -18,7 +18,7 @@ PYTEST_FLAGS :=
 # A target's prerequisites are what it needs installed; parallel runs would only fight over two cores.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak wheel lock clean place
+.PHONY: help setup demo test lint bench soak fuzz wheel lock clean place
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ bench: setup ## measure the wire engine and the proxy beside others of their kin
 
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
 	@$(BIN)/python -m tests.faults.toxiproxy.soak
+
+fuzz: setup ## ask the Toxiproxy server for 100,000 things, most of them wrong
+	@$(BIN)/python -m tests.faults.toxiproxy.fuzz --requests 100000
 
 wheel: setup ## build dist/mcp_squall-*.whl
 	@rm -rf build dist

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 import anyio
 import pytest
@@ -66,6 +67,18 @@ async def talk(port: int, *pieces: bytes, every_s: float = 0.0, end: bool = Fals
     return heard
 
 
+async def repeat(deed: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Do something again and again until it fails."""
+    while True:
+        await deed()
+        await anyio.sleep(0.01)
+
+
+async def _send(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    writer.write(piece)
+    await writer.drain()
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     "pieces",
@@ -88,13 +101,9 @@ async def test_a_request_that_does_not_come_ends_the_connection(pieces: tuple[by
 async def test_a_request_that_trickles_wins_no_time() -> None:
     """A byte now and then is not a request."""
     async with serving() as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
         with pytest.raises(ConnectionError):
-            for _ in range(1000):
-                writer.write(b"G")
-                await writer.drain()
-                await anyio.sleep(0.01)
-        assert reader.at_eof() or reader.exception() is not None
+            await repeat(lambda: _send(writer, b"G"))
         writer.close()
 
 
@@ -133,9 +142,7 @@ async def test_answers_that_nobody_takes_end_the_connection() -> None:
             loop = asyncio.get_running_loop()
             asks = ASK.replace(b"/version", b"/proxies")
             with pytest.raises(ConnectionError):
-                while True:
-                    await loop.sock_sendall(stream, asks * 100)
-                    await anyio.sleep(0.01)
+                await repeat(lambda: loop.sock_sendall(stream, asks * 100))
 
 
 @pytest.mark.anyio
