@@ -77,7 +77,10 @@ def imported(*packages: str) -> set[str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     """No package comes by way of another one, and none is installed for nothing."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = [Requirement(line) for line in document["project"]["dependencies"]]
+    project = document["project"]
+    extras = project["optional-dependencies"].values()
+    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    wanted = [Requirement(line) for line in lines]
     declared = {canonicalize_name(requirement.name) for requirement in wanted}
     origin = packages_distributions()
     used = {canonicalize_name(origin[name][0]) for name in imported(*PACKAGES)}
