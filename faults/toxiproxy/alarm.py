@@ -178,9 +178,11 @@ class _SystemTimer:
         self._set_time(self.descriptor, self._ABSOLUTE, self._reference, None)
 
     def stop(self) -> None:
-        """Do not be readable."""
-        self._times[2] = self._times[3] = 0
-        self._set_time(self.descriptor, self._ABSOLUTE, self._reference, None)
+        """Do not be readable any more, once it has been."""
+        try:
+            os.read(self.descriptor, 8)
+        except BlockingIOError:  # it has not been yet, or was set again
+            return
 
     def close(self) -> None:
         """Give the descriptor back."""

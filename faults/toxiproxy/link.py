@@ -20,6 +20,7 @@ from faults.toxiproxy.rooms import ROOMS
 from faults.toxiproxy.stage import Budget, Next, Stage, Toxic
 from faults.toxiproxy.toxics import STAGES
 
+SMALL_BYTES = 4096  # cheaper to copy than to lend
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -87,15 +88,13 @@ class Link:
         self.withheld_bytes += len(data)
         (self.head or self).feed(data, time.monotonic())
 
-    def carry_read(self, size_bytes: int) -> None:
-        """Send what was just read; without toxics nothing is copied."""
-        self.bytes += size_bytes
-        if self.head is not None or self.closed:
-            self.carry(bytes(ROOMS.now[:size_bytes]))
-            return
-        self.write(ROOMS.now[:size_bytes])
-        if self.stalled:
-            self._lent.append(ROOMS.lend())
+    def borrow(self) -> None:
+        """Let the far side keep the room that it has not written out, until it has."""
+        self._lent.append(ROOMS.lend())
+
+    def _withhold(self, data: bytes | memoryview) -> None:
+        """Take bytes for a side that is gone."""
+        self.withheld_bytes += len(data)
 
     def source_ended(self) -> None:
         """Pass the source's end down the chain."""
@@ -113,13 +112,13 @@ class Link:
             self._ended_early = True
         elif not self.closed:
             self.closed = True
-            self.write = _forget
+            self.write = self._withhold
             self.far.close()
 
     def far_lost(self) -> None:
         """Nobody is left to write to."""
         self.closed = True
-        self.write = _forget
+        self.write = self._withhold
         self._lent.clear()
         for stage in self.stages:
             stage.drop()
@@ -213,10 +212,6 @@ class Link:
         self.head = self.stages[0] if self.stages else None
 
 
-def _forget(data: bytes | memoryview) -> None:
-    """Take bytes for a side that is gone."""
-
-
 class Side(asyncio.BufferedProtocol):
     """One socket of a connection."""
 
@@ -239,8 +234,17 @@ class Side(asyncio.BufferedProtocol):
         return ROOMS.now
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Carry what was read."""
-        self.out.carry_read(nbytes)
+        """Carry what was read; without toxics, large reads are not even copied."""
+        link = self.out
+        link.bytes += nbytes
+        if link.head is not None:
+            link.carry(bytes(ROOMS.now[:nbytes]))
+        elif nbytes <= SMALL_BYTES:
+            link.write(bytes(ROOMS.now[:nbytes]))
+        else:
+            link.write(ROOMS.now[:nbytes])
+            if link.stalled:
+                link.borrow()
 
     def eof_received(self) -> bool:
         """Pass the end on; stay open, for toxics may still have something to write here."""

@@ -2,14 +2,15 @@
 
 Arguments: connections to each target, and how often each pings per second. It prints the port of
 its upstream, reads the targets' ports, and then prints for each line `SECONDS` one JSON list: for
-each target the round trips in microseconds. All targets are pinged in the same moments, so what
-disturbs one disturbs the others too.
+each target the round trips in microseconds. The targets are pinged in turn, so what disturbs one
+for a while disturbs the others too.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
+import random
 import select
 import socket
 import sys
@@ -28,6 +29,7 @@ class Pings:
     def __init__(self, connections: int, per_second: float) -> None:
         """Connect to every target that the bench names."""
         self._every_s = 1 / per_second
+        self._rng = random.Random(1)
         self._echoes: dict[int, socket.socket] = {}
         self._clients: dict[int, socket.socket] = {}
         self._targets: dict[int, int] = {}  # which target a client's descriptor belongs to
@@ -55,9 +57,12 @@ class Pings:
         """Ping for so long; the round trips to each target, in microseconds."""
         self._trips_us = [[] for _ in self._trips_us]
         began_s = time.perf_counter()
-        # Spread evenly: a ping meets no other one unless the proxy is late.
+        # Spread evenly, so that a ping meets no other one unless the proxy is late; and in another
+        # order each time, for who follows the straight way finds the proxies' core asleep.
         spread_s = self._every_s / len(self._clients)
-        due = [(began_s + n * spread_s, number) for n, number in enumerate(self._clients)]
+        numbers = list(self._clients)
+        self._rng.shuffle(numbers)
+        due = [(began_s + n * spread_s, number) for n, number in enumerate(numbers)]
         sent_s: dict[int, float] = {}
         while due or sent_s:
             now_s = time.perf_counter()
@@ -72,8 +77,7 @@ class Pings:
         return self._trips_us
 
     def _wait(self, wait_s: float, sent_s: dict[int, float]) -> None:
-        # The last stretch is spent turning, for epoll wakes up late.
-        events = self._epoll.poll(max(0.0, wait_s - 0.001))
+        events = self._epoll.poll(wait_s)
         assert events or wait_s < WAIT_S, f"{len(sent_s)} pings are lost"
         for number, _ in events:
             if number in self._echoes:

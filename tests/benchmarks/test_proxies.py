@@ -67,7 +67,7 @@ def test_each_cell_carries_its_load(ours: Server, title: str) -> None:
 @pytest.mark.slow
 def test_added_latency_is_told_for_the_bare_way_and_for_a_toxic(ours: Server) -> None:
     """Two percentiles each, and how many pings came before their time: none may."""
-    lines = ping([ours], 0.3)
+    lines = ping([ours], 2, 0.2)
     titles = [line[:20].strip() for line in lines]
     assert titles == ["bare p50", "bare p99", "latency p50", "latency p99", "latency, early"]
     assert lines[-1].split()[-1] == "0"
@@ -84,7 +84,7 @@ def test_the_bench_prints_one_table() -> None:
     """Without the original it says so, loudly, and measures ours all the same."""
     command = [
         *(sys.executable, "-m", "tests.benchmarks.proxies", "--rounds", "1", "--seconds", "0.05"),
-        *("--cells", "small-bare", "--ping-seconds", "0", "--memory-connections", "0"),
+        *("--cells", "small-bare", "--ping-rounds", "0", "--memory-connections", "0"),
     ]
     told = subprocess.run(
         command, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, timeout=60, check=True
