@@ -173,6 +173,7 @@ class Link:
                     stage.changed()
                     return
                 replacement = self._stage(toxic, stage.after)
+                replacement.hits, replacement.bytes = stage.hits, stage.bytes
                 self.stages[index] = replacement
                 self._wire()
                 stage.release()

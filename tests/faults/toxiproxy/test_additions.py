@@ -36,6 +36,23 @@ def test_connections_say_who_they_are_and_what_hit_them(ours: Server, upstream: 
     assert two["toxics"]["latency_upstream"] == {"hit": True, "bytes": 1, "hits": 1}
 
 
+def test_a_connection_that_is_spared_and_hit_again_is_one(
+    ours: Server, upstream: Upstream
+) -> None:
+    """Its counts go on where they stood, here and in the exposure."""
+    address = ours.proxy(upstream.address)
+    ours.toxic("latency", latency=1)
+    with client(address) as stream:
+        for toxicity in (0, 1, 0, 1):
+            assert echoed(stream, b"12345") == b"12345"
+            path = "/proxies/p/toxics/latency_downstream"
+            ours.api.patch(path, json={"toxicity": toxicity})
+        (shown,) = ours.api.get("/squall/connections").json()
+    assert shown["toxics"]["latency_downstream"] == {"hit": True, "bytes": 10, "hits": 2}
+    counts = ours.api.get("/squall/exposure").json()["proxies"]["p"]["toxics"]
+    assert counts["latency_downstream"]["connections"] == 1
+
+
 def test_closed_connections_are_not_listed(ours: Server, upstream: Upstream) -> None:
     """The list is of what is open now."""
     address = ours.proxy(upstream.address)
