@@ -82,7 +82,7 @@ class _ProxyBytes(Collector):
                 yield family
 
 
-class _Handler(Collector):
+class _PageErrors(Collector):
     """What the original's library counts of itself; building this page has no way to fail."""
 
     def collect(self) -> Iterator[Metric]:
@@ -114,7 +114,7 @@ class Metrics:
             PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
             self._registry.register(_Tasks())
-        self._registry.register(_Handler())
+        self._registry.register(_PageErrors())
         if ledger is not None:
             self._registry.register(_ProxyBytes(ledger, still_open))
 
