@@ -64,6 +64,16 @@ _BETTER: Final = {
         r"'reset'\)",
         r"'end'\)",
     ),
+    "bytes: disable under reset_peer": Difference(
+        "only the toxic resets: the original's linger makes every close a reset",
+        r"'reset'\)",
+        r"'end'\)",
+    ),
+    "bytes: an update draws again": Difference(
+        "a draw belongs to a connection, so that a seed repeats it; an update does not draw again",
+        r"drawn again: True",
+        r"drawn again: False",
+    ),
     "bytes: reset_peer taken away in time": Difference(
         "the countdown can be called off, where the original's call waits and the bytes are lost",
         r"control waited: True\nthen: \(b'', 'reset'\)",

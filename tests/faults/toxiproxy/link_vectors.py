@@ -33,16 +33,11 @@ from tests.faults.toxiproxy.peers import (
 END: Final = (b"", "end")
 
 
-def _gone(stream: socket.socket) -> bool:
-    """Whether the connection is over, by an end or a reset."""
-    return last_of(stream)[1] in {"end", "reset"}
-
-
 def _disable(bench: Bench) -> Seen:
     address = bench.echo()
     stream = bench.live(address)
     bench.patch(enabled=False)
-    seen = {"gone": _gone(stream), "refused": refused(address)}
+    seen = {"end": last_of(stream), "refused": refused(address)}
     bench.patch(enabled=True)
     return {**seen, "again": echoed(bench.connect(address), b"x")}
 
@@ -62,7 +57,7 @@ def _delete(bench: Bench) -> Seen:
     address = bench.echo()
     stream = bench.live(address)
     assert bench.server.api.delete("/proxies/p").status_code == 204
-    return {"gone": _gone(stream), "refused": refused(address)}
+    return {"end": last_of(stream), "refused": refused(address)}
 
 
 def _new_upstream(bench: Bench) -> Seen:
@@ -70,7 +65,7 @@ def _new_upstream(bench: Bench) -> Seen:
     stream = bench.live(address)
     other = bench.listener(lambda stream: stream.sendall(b"other"))
     bench.patch(upstream=other.address)
-    return {"gone": _gone(stream), "new": last_of(bench.connect(address))}
+    return {"end": last_of(stream), "new": last_of(bench.connect(address))}
 
 
 def _new_listen(bench: Bench) -> Seen:
@@ -80,7 +75,7 @@ def _new_listen(bench: Bench) -> Seen:
         port = probe.getsockname()[1]
     bench.patch(listen=f"127.0.0.1:{port}")
     new = echoed(bench.connect(("127.0.0.1", port)), b"x")
-    return {"gone": _gone(stream), "old": refused(address), "new": new}
+    return {"end": last_of(stream), "old": refused(address), "new": new}
 
 
 def _kept(bench: Bench, act: Callable[[Bench, int], object]) -> Seen:
@@ -115,12 +110,12 @@ def _dead_upstream(bench: Bench) -> Seen:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         dead = f"127.0.0.1:{probe.getsockname()[1]}"
     stream = bench.connect(bench.server.proxy(dead))
-    return {"accepted, then": _gone(stream)}
+    return {"accepted, then": last_of(stream)}
 
 
 def _odd_upstream(bench: Bench, upstream: str) -> Seen:
     stream = bench.connect(bench.server.proxy(upstream))
-    return {"accepted, then": _gone(stream)}
+    return {"accepted, then": last_of(stream)}
 
 
 def _late_upstream(bench: Bench) -> Seen:
@@ -359,7 +354,7 @@ def _stop(bench: Bench, signal_name: str) -> Seen:
         began = time.monotonic()
         fresh.process.send_signal(signal.Signals[signal_name])
         status = fresh.process.wait(WAIT_S)
-        return {"status": status, "soon": in_time(began, 0, 2.0), "gone": _gone(stream)}
+        return {"status": status, "soon": in_time(began, 0, 2.0), "end": last_of(stream)}
 
 
 def _lots_at_once(bench: Bench) -> Seen:
@@ -381,11 +376,11 @@ LIMIT: Final = ("limit_data", {"bytes": 3})
 LATE_CLOSE: Final = ("slow_close", {"delay": 400})
 
 LINK_VECTORS: Final[dict[str, Probe]] = {
-    "disable and enable": (_disable, {"gone": True, "refused": True, "again": b"x"}),
+    "disable and enable": (_disable, {"end": END, "refused": True, "again": b"x"}),
     "disable with data held": (_disable_with_data, {"held": True, "bytes": b""}),
-    "delete": (_delete, {"gone": True, "refused": True}),
-    "another upstream": (_new_upstream, {"gone": True, "new": (b"other", "end")}),
-    "another listen": (_new_listen, {"gone": True, "old": True, "new": b"x"}),
+    "delete": (_delete, {"end": END, "refused": True}),
+    "another upstream": (_new_upstream, {"end": END, "new": (b"other", "end")}),
+    "another listen": (_new_listen, {"end": END, "old": True, "new": b"x"}),
     "an update of nothing keeps connections": (
         partial(_kept, act=lambda bench, _: bench.patch()),
         {"kept": True},
@@ -434,11 +429,11 @@ LINK_VECTORS: Final[dict[str, Probe]] = {
         _reset_with_toxics,
         {"held": True, "let go": b"held", "then": b"more"},
     ),
-    "a dead upstream": (_dead_upstream, {"accepted, then": True}),
+    "a dead upstream": (_dead_upstream, {"accepted, then": END}),
     **{
         f"the upstream {upstream!r}": (
             partial(_odd_upstream, upstream=upstream),
-            {"accepted, then": True},
+            {"accepted, then": END},
         )
         for upstream in ("nosuchhost.invalid:1", "nonsense", "127.0.0.1:99999", "a:b:c")
     },
@@ -519,7 +514,7 @@ LINK_VECTORS: Final[dict[str, Probe]] = {
     **{
         f"stopped by {name}": (
             partial(_stop, signal_name=name),
-            {"status": 0, "soon": "in time", "gone": True},
+            {"status": 0, "soon": "in time", "end": END},
         )
         for name in ("SIGTERM", "SIGINT")
     },

@@ -27,6 +27,7 @@ from tests.faults.toxiproxy.conftest import REAL, Server, end, start_original, s
 from tests.faults.toxiproxy.cut_vectors import CUT_VECTORS
 from tests.faults.toxiproxy.delay_vectors import DELAY_VECTORS, Probe
 from tests.faults.toxiproxy.differences import DIFFERENCES
+from tests.faults.toxiproxy.end_vectors import END_VECTORS
 from tests.faults.toxiproxy.http_vectors import HTTP_VECTORS, ROUTE_VECTORS
 from tests.faults.toxiproxy.link_vectors import LINK_VECTORS
 from tests.faults.toxiproxy.peers import Bench
@@ -117,7 +118,7 @@ def _vectors() -> Iterator[Vector]:
             observe=partial(_talk, pieces=pieces, expected=expected),
             complain=partial(_wrong_talk, expected),
         )
-    for name, probe in {**DELAY_VECTORS, **CUT_VECTORS, **LINK_VECTORS}.items():
+    for name, probe in {**DELAY_VECTORS, **CUT_VECTORS, **LINK_VECTORS, **END_VECTORS}.items():
         yield Vector(
             name=f"bytes: {name}",
             observe=partial(_probe, probe=probe),
