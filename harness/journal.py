@@ -230,7 +230,7 @@ class Journal:
     entries: tuple[Any, ...]
     calls: Calls
     damaged_lines: int = 0  # a line cut short by a crash
-    recovered: bool = False  # after a death, somebody else proved everything undone
+    whole_by: str = ""  # who proved that everything the run broke is undone; "" for nobody
 
     def of(self, kind: type[EntryT]) -> tuple[EntryT, ...]:
         """Give the entries of one type in time order."""
@@ -276,15 +276,16 @@ def read(folder: Path) -> Journal:
         entries=tuple(entries),
         calls=calls[order],
         damaged_lines=damaged,
-        recovered=_recovered(folder),
+        whole_by=_whole_by(folder),
     )
 
 
-def _recovered(folder: Path) -> bool:
+def _whole_by(folder: Path) -> str:
     try:
-        return wal.read(folder).closed_by not in {"", wal.BY_THE_RUN, wal.FORGOTTEN}
+        by = wal.read(folder).closed_by
     except OSError:
-        return False
+        return ""
+    return "" if by == wal.FORGOTTEN else by
 
 
 def _read_calls(file: Path) -> Calls:

@@ -19,6 +19,7 @@ from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, Sess
 from harness.outcome import Auth, Outcome, Reason
 from harness.plan import Plan, PlannedWindow, flat
 from harness.scenario.records import Scenario
+from harness.wal import BY_THE_RUN
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
@@ -341,8 +342,15 @@ def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:
         _window(planned, scenario.faults[planned.window - 1].fault, edges, begun, end_ns)
         for planned in plan.windows
     )
-    if journal.recovered:
-        windows = tuple(replace(window, healed=True) for window in windows)
+    if journal.whole_by:
+        # A death or a full disk may have kept the journal from saying so. What the run itself
+        # could not heal in its time stays so, unless somebody else has healed it since.
+        late = journal.whole_by != BY_THE_RUN
+        told = {e.window for e in journal.of(FaultEntry) if e.edge == "not_healed"}
+        windows = tuple(
+            replace(window, healed=window.healed or late or window.window not in told)
+            for window in windows
+        )
     return Evidence(
         scenario=scenario,
         plan=plan,

@@ -1,10 +1,11 @@
 """What must be undone, written down before it is done: `faults.wal` in the run folder.
 
 One JSON object a line, each on disk before the effect it speaks of: whose run it is; then, for
-every thing that must not outlive the run, how to undo it; that it was undone; and at last that
-everything is. Whoever runs holds a lock on the file, which ends with the process however that dies:
-so anybody can tell a run in progress from a dead one. The standard library is enough for this
-module, for the watchdog has to be up at once.
+every thing that must not outlive the run, how to undo it, and that it was undone. The first line
+has room for who has proven everything undone, so that to say so needs no space on a full disk.
+Whoever runs holds a lock on the file, which ends with the process however that dies: so anybody can
+tell a run in progress from a dead one. The standard library is enough for this module, for the
+watchdog has to be up at once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from harness.errors import RigError
 
 FILE: Final = "faults.wal"
 LINE_BYTES_MAX: Final = 64 * 1024
+CLOSING_BYTES: Final = 80
 BY_THE_RUN: Final = "run"
 FORGOTTEN: Final = "forgotten"  # nothing is proven; somebody said to look no more
 
@@ -86,6 +88,7 @@ class Wal:
         wal = cls(folder / FILE)
         wal._open(os.O_CREAT | os.O_EXCL)
         wal.run_id = run_id
+        wal._write(_closing("", ""))
         started = datetime.now(UTC).isoformat(timespec="seconds")
         wal._write({"run": run_id, "pid": os.getpid(), "born": born, "started": started})
         with suppress(OSError):  # some file systems have no folders to sync
@@ -151,14 +154,15 @@ class Wal:
 
     def close(self, by: str) -> None:
         """Write down that everything is proven undone, and by whom."""
-        at = datetime.now(UTC).isoformat(timespec="seconds")
         self.closed_by = by
-        with self._mutex, suppress(RigError):  # an open record is looked at again, and closed then
-            self._write({"closed": by, "at": at})
+        text = _closing(by, datetime.now(UTC).isoformat(timespec="seconds"))
+        with self._mutex, suppress(OSError):  # an open record is looked at again, and closed then
+            os.pwrite(self._descriptor, text, 0)
+            os.fsync(self._descriptor)
 
     def _open(self, flags: int) -> None:
         try:
-            self._descriptor = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags)
+            self._descriptor = os.open(self.file, os.O_RDWR | os.O_CLOEXEC | flags)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -171,26 +175,28 @@ class Wal:
                 raise HeldError(str(self.file)) from None
             raise _unwritable(self.file, error) from error
 
-    def _write(self, line: Mapping[str, Any], *, sync: bool = True) -> None:
-        text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    def _write(self, line: Mapping[str, Any] | bytes, *, sync: bool = True) -> None:
+        text = line if isinstance(line, bytes) else _encoded(line)
         if len(text) > LINE_BYTES_MAX:
             raise RigError(f"{self.file} takes no line of {len(text)} bytes")
-        before = os.fstat(self._descriptor).st_size
+        end = os.fstat(self._descriptor).st_size
+        at = end
         try:
             while text:  # a full disk takes a part, and refuses the rest
-                text = text[os.write(self._descriptor, text) :]
+                written = os.pwrite(self._descriptor, text, at)
+                text, at = text[written:], at + written
             if sync:
                 os.fsync(self._descriptor)
         except OSError as error:
             with suppress(OSError):  # what was begun must not run into the next line
-                os.ftruncate(self._descriptor, before)
+                os.ftruncate(self._descriptor, end)
             raise _unwritable(self.file, error) from error
 
     def _end_torn_line(self) -> None:
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             with suppress(OSError):
-                os.write(self._descriptor, b"\n")
+                os.pwrite(self._descriptor, b"\n", size)
 
 
 # The record of the run that a task belongs to: whatever starts a process finds it there, so that
@@ -243,6 +249,15 @@ def is_held(folder: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+def _closing(by: str, at: str) -> bytes:
+    """The first line, which always has the same length."""
+    return _encoded({"closed": by, "at": at})[:-1].ljust(CLOSING_BYTES - 1) + b"\n"
 
 
 def _unwritable(file: Path, error: OSError) -> RigError:

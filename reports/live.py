@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TextIO
@@ -96,10 +97,11 @@ class Live:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._latest is not None:
-            self._show(self._latest)
-        if self._redrawn is not None:
-            self._redrawn.stop()
+        with suppress(OSError):  # a terminal that has gone away ends no run
+            if self._latest is not None:
+                self._show(self._latest)
+            if self._redrawn is not None:
+                self._redrawn.stop()
 
     def update(self, snapshot: LiveSnapshot) -> None:
         """Take a snapshot; it is shown when the next line or redraw is due."""

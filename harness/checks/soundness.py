@@ -278,7 +278,7 @@ def run_complete(evidence: Evidence) -> tuple[Soundness, ...]:
     ending = _ending(evidence)
     damaged = evidence.journal.damaged_lines
     if ending is None:
-        whole = "; what it broke is proven undone" if evidence.journal.recovered else ""
+        whole = "; what it broke is proven undone" if evidence.journal.whole_by else ""
         why = f"the run did not end: its record breaks off after {evidence.run_end_ns / 1e9:.1f} s"
         return (_unknown("run-complete", why + whole),)
     if ending.how != "completed":

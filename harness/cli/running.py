@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -224,18 +225,26 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
         )
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _write_copies(conclusion, options)
+    try:
+        _tell(conclusion, options)
+    except OSError as error:
+        if error.errno != errno.EIO:  # the terminal has gone; the verdict is in the folder
+            raise
+    return Exit(conclusion.judgement.exit_code)
+
+
+def _tell(conclusion: Conclusion, options: Options) -> None:
     piped = options.json == "-"  # then standard output is for the JSON alone
     click.echo(
         summary(
             conclusion.report,
             width=min(100, shutil.get_terminal_size((80, 24)).columns),
             color=wants_color(sys.stderr if piped else sys.stdout, os.environ),
-            folder=_shown(ran.folder),
+            folder=_shown(conclusion.folder),
         ),
         nl=False,
         err=piped,
     )
-    return Exit(conclusion.judgement.exit_code)
 
 
 def _write_copies(conclusion: Conclusion, options: Options) -> None:
