@@ -82,6 +82,8 @@ def _look(made: Project, done: Done, place: Path) -> dict[str, Any]:
     runs = made.squall("-c", "-C", "/", "runs", entrypoint="tar").checked()
     with tarfile.open(fileobj=io.BytesIO(runs.out)) as tar:
         tar.extractall(place, filter="data")
+    folders = list((place / "runs").iterdir())
+    assert len(folders) == 1, done.text + done.err
     containers = {name: made.inspect("inspect", made.container(name))[0] for name in RIG}
     (network,) = made.engine("network", "ls", "--format", "{{.Name}}", *_of(made)).text.split()
     kept = [
@@ -96,7 +98,7 @@ def _look(made: Project, done: Done, place: Path) -> dict[str, Any]:
     total, different = counted.text.strip().split("|")
     return {
         "done": done,
-        "folder": command.folder_of(place / "runs"),
+        "folder": folders[0],
         "proxies": json.loads(made.squall("-c", PROXIES, entrypoint="python3").checked().out),
         "notes": (int(total), int(different)),
         "containers": containers,
