@@ -22,6 +22,7 @@ from typing import Protocol
 LONGEST_WAIT_S = 30 * 24 * 3600.0
 # Under load, what is due within so short a time rings once: a wake-up costs as much as a message.
 SPACING_S = 0.000_05
+TURN_S = 0.005  # so long others wait while it rings; what is due then rings in the next turn
 _STALE_MAX = 1000  # cancelled wakes that may lie about, beyond one for each that is not
 _NS_PER_S = 1_000_000_000
 
@@ -88,11 +89,12 @@ class Alarm:
         self._timer.set(min(due_s, time.monotonic() + LONGEST_WAIT_S))
 
     def _ring(self) -> None:
-        """Call everything that is due."""
+        """Call what is due."""
         now_s = self._rang_s = time.monotonic()
         self._armed_s = -math.inf
         try:
-            while self._wakes and self._wakes[0][0] <= now_s:
+            until_s = now_s + TURN_S
+            while self._wakes and self._wakes[0][0] <= now_s and time.monotonic() < until_s:
                 wake = heapq.heappop(self._wakes)[2]
                 then, wake.then = wake.then, None
                 if then is None:

@@ -112,3 +112,26 @@ async def test_a_closed_alarm_calls_nobody() -> None:
     alarm.close()
     await asyncio.sleep(0.01)
     assert called == []
+
+
+async def test_many_that_are_due_at_once_let_others_in(alarm: Alarm) -> None:
+    """A control call must not wait until every connection of a crowd has been served."""
+    loop, rung, between, done = asyncio.get_running_loop(), 0, list[int](), asyncio.Event()
+
+    def ring() -> None:
+        nonlocal rung
+        until_s = time.monotonic() + 0.001
+        while time.monotonic() < until_s:
+            pass
+        rung += 1
+        if rung == 1:
+            loop.call_soon(lambda: between.append(rung))
+        if rung == 100:
+            done.set()
+
+    now_s = time.monotonic()
+    for _ in range(100):
+        alarm.at(now_s, ring)
+    with fail_after(5):
+        await done.wait()
+    assert between[0] < 50
