@@ -25,7 +25,7 @@ class TimedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request."""
         super().connection_made(transport)
-        self._reading = self.loop.call_later(self.read_s, self.transport.close)
+        self._reading = self.loop.call_later(self.read_s, self._give_up)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -75,7 +75,14 @@ class TimedProtocol(H11Protocol):
         theirs = self.conn.their_state
         begun = theirs is h11.SEND_BODY or (theirs is h11.IDLE and self.conn.trailing_data[0])
         if begun and self._reading is None:
-            self._reading = self.loop.call_later(self.read_s, self.transport.close)
+            self._reading = self.loop.call_later(self.read_s, self._give_up)
         elif not begun and self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+    def _give_up(self) -> None:
+        """End; who has begun to say something is told that it was not enough, as Go does."""
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self.send_400_response("Bad Request")
+        else:
+            self.transport.close()
