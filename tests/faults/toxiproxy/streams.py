@@ -30,6 +30,7 @@ HEAD = struct.Struct("!B3xIQQ")  # kind, connection's number, bytes up, bytes do
 STREAM_S = 60.0  # a connection that takes longer hangs
 CALL_S = 5.0  # a control call that takes longer hangs
 TOXICS_MAX = 6
+CALM_EVERY_S, CALM_S = 4.0, 1.5
 KINDS = ("both", "up", "down", "abandon", "idle")
 WEIGHTS = (5, 3, 3, 2, 1)
 BYTES_MAX = 400_000
@@ -238,6 +239,8 @@ class Streams:
         while time.monotonic() < self.until_s:
             await asyncio.sleep(rng.random() * 0.05)
             act = rng.choices(["add", "update", "remove", "reset"], [6, 6, 5, 0.2])[0]
+            if time.monotonic() % CALM_EVERY_S < CALM_S:  # bytes also go without any toxic
+                act = "remove"
             mine = [name for name in self.live if name.startswith(mark)]
             if act == "reset":
                 self.live.clear()
