@@ -74,7 +74,8 @@ async def _run(given: argparse.Namespace) -> int:
         # Before the port is taken: nobody may find proxies missing that are only late.
         if given.config is not None:
             await _configure(store, given.config)
-        listener = open_listener(await resolve(format_address(given.host, given.port)))
+        address = format_address(given.host, given.port)
+        listener = open_listener(await resolve(address, store.lookups))
         server = front(Api(store, _metrics(store, runtime=given.runtime_metrics)))
 
         def stop() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
+
+from faults.toxiproxy.lookups import Lookups
 
 BACKLOG = 4096
 PORT_MAX = 65535
@@ -36,14 +37,13 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def resolve(address: str) -> str:
+async def resolve(address: str, lookups: Lookups) -> str:
     """The numeric form of an address, by which Toxiproxy compares two of them.
 
     Raises:
         ListenError: the name or the port means nothing.
     """
     host, port = split_address(address)
-    loop = asyncio.get_running_loop()
     digits = port.removeprefix("-")
     if port and not (digits.isascii() and digits.isdigit()):
         raise ListenError(f"lookup tcp/{port}: unknown port")
@@ -52,12 +52,11 @@ async def resolve(address: str) -> str:
     if not host:
         return f":{int(port or 0)}"
     try:
-        found = await loop.getaddrinfo(host, int(port or 0), type=socket.SOCK_STREAM)
+        hosts = await lookups.hosts(host, int(port or 0))
     except (OSError, ValueError):  # ValueError: what could never be a name, such as an empty label
         raise ListenError(f"lookup {host}: no such host") from None
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # Go prefers IPv4
-    name = found[0][4]
-    return format_address(str(name[0]), int(name[1]))
+    # Go prefers IPv4.
+    return format_address(min(hosts, key=lambda found: ":" in found), int(port or 0))
 
 
 def open_listener(resolved: str) -> socket.socket:

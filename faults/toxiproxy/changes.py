@@ -122,7 +122,7 @@ async def _resolve_all(store: Store, wanted: list[Given]) -> dict[str, str | Lis
 
     async def look_up(listen: str) -> str | ListenError:
         try:
-            return await resolve(listen)
+            return await resolve(listen, store.lookups)
         except ListenError as error:
             return error
 

@@ -13,6 +13,7 @@ from faults.toxiproxy.addresses import ListenError, format_address, open_listene
 from faults.toxiproxy.alarm import Alarm
 from faults.toxiproxy.arrivals import SLOW_ACCEPT, Arrival, Arrivals
 from faults.toxiproxy.link import Connection, Draws, Link
+from faults.toxiproxy.lookups import Lookups
 from faults.toxiproxy.metrics import Ledger
 from faults.toxiproxy.stage import Budget, Toxic
 
@@ -82,6 +83,7 @@ class Proxy:
         self.connections: dict[Connection, Arrival] = {}
         self._arrivals = Arrivals(self._delaying)
         self._ledger = ledger
+        self._lookups = Lookups()
         self._openings: dict[Connection, asyncio.Task[None]] = {}
         self._listener: socket.socket | None = None
 
@@ -113,6 +115,7 @@ class Proxy:
             opening.cancel()
         for connection in tuple(self.connections):
             connection.abort()
+        self._lookups.close()
 
     def close_listener(self) -> None:
         """Refuse new connections; open ones go on."""
@@ -208,15 +211,24 @@ class Proxy:
         """Dial, and only then read the client: uvloop may read a new transport while paused."""
         try:
             await self._arrivals.admit(self.connections[connection], connection.number)
-            host, port = split_address(self.upstream)
             async with asyncio.timeout(DIAL_S):
-                await self.loop.create_connection(
-                    lambda: connection.server, host or "localhost", int(port)
-                )
+                await self._dial(connection)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self.loop.connect_accepted_socket(lambda: connection.client, client)
         except (OSError, TimeoutError, ListenError, ValueError, OverflowError):
             self.traffic.failed_dials += connection.server.transport is None
+
+    async def _dial(self, connection: Connection) -> None:
+        """Connect to the first of the upstream's addresses that answers."""
+        host, port = split_address(self.upstream)
+        *others, last = await self._lookups.hosts(host or "localhost", int(port))
+        for candidate in others:
+            try:
+                await self.loop.create_connection(lambda: connection.server, candidate, int(port))
+            except OSError:
+                continue
+            return
+        await self.loop.create_connection(lambda: connection.server, last, int(port))
 
     def _opened(self, connection: Connection, client: socket.socket) -> None:
         """Close what has not come to be, even where a stop came before the first step."""

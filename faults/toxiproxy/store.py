@@ -25,6 +25,7 @@ from faults.toxiproxy.demands import (
 )
 from faults.toxiproxy.leases import Key, Leases
 from faults.toxiproxy.link import Connection
+from faults.toxiproxy.lookups import Lookups
 from faults.toxiproxy.metrics import Ledger, Way
 from faults.toxiproxy.proxy import Proxy
 from faults.toxiproxy.stage import Budget, Toxic
@@ -74,6 +75,7 @@ class Store:
         self.ledger = ledger
         loop = asyncio.get_running_loop()
         self.leases = Leases(loop, self._expire)
+        self.lookups = Lookups()
         self._budget = Budget(limit_bytes=HELD_BYTES_MAX)
         self._alarm = Alarm(loop)
 
@@ -141,7 +143,7 @@ class Store:
         given = read(body, PROXY)
         listen = text(given, "listen", proxy.listen)
         try:
-            resolved = await resolve(listen)
+            resolved = await resolve(listen, self.lookups)
         except ListenError as error:
             raise ApiError(500, str(error)) from None
         if self.get(name) is not proxy:  # made anew while a name was looked up
@@ -277,6 +279,7 @@ class Store:
         """Stop every proxy."""
         for name in tuple(self.proxies):
             self.delete(name)
+        self.lookups.close()
         self._alarm.close()
 
     def _leasable(self, proxy_name: str, toxic_name: str | None) -> Key:
@@ -295,7 +298,7 @@ class Store:
 
     async def _resolve_to_start(self, listen: str) -> str:
         try:
-            return await resolve(listen)
+            return await resolve(listen, self.lookups)
         except ListenError as error:
             raise ApiError(500, f"listen tcp: {error}") from None
 
@@ -327,7 +330,7 @@ class Store:
 
     async def _differs(self, existing: Proxy, wanted: Proxy) -> bool:
         try:
-            resolved = await resolve(wanted.listen)
+            resolved = await resolve(wanted.listen, self.lookups)
         except ListenError as error:
             raise ApiError(500, str(error)) from None
         return existing.listen != resolved or existing.upstream != wanted.upstream

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from faults.toxiproxy.addresses import ListenError, format_address, open_listener, resolve
+from faults.toxiproxy.lookups import Lookups
 
 
 @pytest.mark.anyio
@@ -23,7 +24,7 @@ from faults.toxiproxy.addresses import ListenError, format_address, open_listene
 )
 async def test_an_address_has_one_numeric_form(address: str, numeric: str) -> None:
     """By which two of them are compared."""
-    assert await resolve(address) == numeric
+    assert await resolve(address, Lookups()) == numeric
 
 
 @pytest.mark.anyio
@@ -48,7 +49,7 @@ async def test_an_address_has_one_numeric_form(address: str, numeric: str) -> No
 async def test_what_is_no_address_is_refused_in_words(address: str, words: str) -> None:
     """Whatever Python's own functions raise about it."""
     with pytest.raises(ListenError, match=words):
-        await resolve(address)
+        await resolve(address, Lookups())
 
 
 def test_a_taken_port_is_refused_in_the_originals_words() -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 import anyio
 import pytest
 
+from faults.toxiproxy import lookups
 from faults.toxiproxy.addresses import open_listener
 from faults.toxiproxy.api import Api
 from faults.toxiproxy.front import Protocol, front
 from faults.toxiproxy.store import Store
+from tests.faults.toxiproxy.conftest import Upstream
 
 WAIT_S = 10.0
 ASK = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -170,27 +174,27 @@ async def test_a_client_that_closes_its_side_is_answered(said: bytes, heard: byt
 
 
 @pytest.fixture
-def unanswered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Looking names up takes for ever, once this is called."""
+def unanswered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Looking a name up takes until the test is over, unless it is this machine's."""
+    over = threading.Event()
+    ask = lookups._ask
 
-    async def never(*_: object, **__: object) -> object:
-        await asyncio.Event().wait()
-        raise AssertionError
+    def hang(host: str, port: int, flags: int) -> list[str]:
+        if flags != socket.AI_NUMERICHOST and host != "localhost":
+            over.wait(WAIT_S)
+        return ask(host, port, flags)
 
-    def begin() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
-
-    return begin
+    monkeypatch.setattr(lookups, "_ask", hang)
+    yield
+    over.set()
 
 
 @pytest.mark.anyio
-async def test_an_answer_that_cannot_be_made_in_time_is_the_originals_page(
-    unanswered: Callable[[], None],
-) -> None:
+@pytest.mark.usefixtures("unanswered")
+async def test_an_answer_that_cannot_be_made_in_time_is_the_originals_page() -> None:
     """503, 77 bytes of HTML; and nothing comes to be later, where the original would go on."""
     async with serving(Patient, answer_s=0.2) as (store, port):
-        unanswered()
-        body = b'{"name":"p","listen":"localhost:0","upstream":"a:1"}'
+        body = b'{"name":"p","listen":"stuck.test:0","upstream":"a:1"}'
         heard = await talk(port, POST % (len(body), body), every_s=0.5, end=True)
         head, _, page = heard.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
@@ -204,15 +208,36 @@ async def test_an_answer_that_cannot_be_made_in_time_is_the_originals_page(
 
 
 @pytest.mark.anyio
-async def test_other_calls_are_answered_while_a_name_is_looked_up(
-    unanswered: Callable[[], None],
-) -> None:
+@pytest.mark.usefixtures("unanswered")
+async def test_other_calls_are_answered_while_a_name_is_looked_up() -> None:
     """A wait is its own request's alone."""
     async with serving(Patient) as (_, port):
-        unanswered()
-        body = b'{"name":"p","listen":"localhost:0","upstream":"a:1"}'
+        body = b'{"name":"p","listen":"stuck.test:0","upstream":"a:1"}'
         _, stuck = await asyncio.open_connection("127.0.0.1", port)
         stuck.write(POST % (len(body), body))
         for _ in range(20):
             assert b"200 OK" in await talk(port, ASK, end=True)
         stuck.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("unanswered")
+async def test_upstreams_that_cannot_be_looked_up_hold_up_nobody_else(upstream: Upstream) -> None:
+    """Twenty clients wait for one proxy's name; another's, and a control call's, are looked up."""
+    port = upstream.address.rpartition(":")[2]
+    async with serving(Patient) as (store, _):
+        for name, leads in (("stuck", "stuck.test:1"), ("free", f"localhost:{port}")):
+            body = {"name": name, "listen": "localhost:0", "upstream": leads}
+            await store.create(json.dumps(body).encode())
+        stuck, free = store.proxies.values()
+        waiting = []
+        for _ in range(20):
+            where = int(stuck.listen.rpartition(":")[2])
+            waiting.append((await asyncio.open_connection("127.0.0.1", where))[1])
+        where = int(free.listen.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", where)
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        assert stuck.traffic.connections == 20
+        for each in (*waiting, writer):
+            each.close()
