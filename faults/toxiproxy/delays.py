@@ -11,7 +11,7 @@ from faults.toxiproxy.stage import MS, US, Stage
 
 SOON_S = 0.0005  # a shorter wait for bandwidth is carried over to the next piece
 CREDIT_S = 0.002  # how long reading on may take before the time for it is lost
-SLICES_MAX = 64  # in one turn, if nothing delays them
+SLICES_MAX = 128  # in one turn, if nothing delays them
 SLICE_EVERY_S = 0.1  # a bandwidth below one piece per 100 ms cuts its pieces to that
 PIECE_BYTES = 32 * 1024  # a rate is kept in pieces of at most this size, as in the original
 
@@ -27,12 +27,16 @@ class Latency(Stage):
 
     def begin(self) -> None:
         """Start with nothing held."""
-        self._pieces: deque[tuple[bytes, float]] = deque()
+        self._pieces: deque[tuple[bytes | memoryview, float]] = deque()
         self._held_bytes = 0
         self._due_s = 0.0  # when the first held piece leaves
         self._random: random.Random | None = None
 
-    def feed(self, piece: bytes, at_s: float) -> None:
+    def feed_view(self, piece: memoryview, at_s: float) -> None:
+        """Queue the piece where it lies."""
+        self.feed(piece, at_s)
+
+    def feed(self, piece: bytes | memoryview, at_s: float) -> None:
         """Queue the piece behind those before it."""
         self._touch(len(piece))
         self._pieces.append((piece, at_s))
@@ -113,6 +117,11 @@ class Latency(Stage):
     def _pass_first(self, at_least_s: float) -> None:
         piece, at_s = self._pieces.popleft()
         self._count(-len(piece))
+        if isinstance(piece, memoryview):
+            if self.after is self.host:
+                self.host.feed(piece, at_s)
+                return
+            piece = bytes(piece)
         self.after.feed(piece, max(at_s, at_least_s))
 
     def _count(self, size_bytes: int) -> None:
@@ -328,11 +337,13 @@ class Slicer(Stage):
         piece, at_s = self._pieces[0]
         if not self._stops:
             self._stops = self.stops(len(piece))
-        stops, feed, host = self._stops, self.after.feed, self.host
+        stops, start, feed, host = self._stops, self._start, self.after.feed, self.host
         while stops and left and not host.stalled:
             left -= 1
-            start, self._start = self._start, stops.pop()
-            feed(piece[start : self._start], at_s)
+            stop = stops.pop()
+            feed(piece[start:stop], at_s)
+            start = stop
+        self._start = start
         if not stops and self._pieces:  # feeding may end the connection, which drops what is held
             self._pieces.popleft()
             self._start = 0
@@ -351,7 +362,7 @@ class Slicer(Stage):
         while starts:
             start, end = starts.pop(), ends.pop()
             while end - start > longest:
-                middle = start + (end - start) // 2 + int(chance() * spread) - variation
+                middle = (start + end) // 2 - variation + int(chance() * spread)
                 starts.append(start)
                 ends.append(middle)
                 start = middle

@@ -58,7 +58,7 @@ class Link:
         self._source: asyncio.Transport | None = None
         self.holds = 0
         self.stalled = False
-        self._lent: list[memoryview] = []  # rooms that the far side has not written out yet
+        self._lent: list[memoryview] = []  # pieces of rooms that the far side has yet to write out
         self._early: list[bytes] = []
         self._ended_early = False
         self.write: Callable[[bytes | memoryview], object] = self._keep
@@ -88,9 +88,12 @@ class Link:
         self.withheld_bytes += len(data)
         (self.head or self).feed(data, time.monotonic())
 
-    def borrow(self) -> None:
-        """Let the far side keep the room that it has not written out, until it has."""
-        self._lent.append(ROOMS.lend())
+    def settle(self, piece: memoryview) -> None:
+        """Give back the room of a piece that was written, as soon as all of it has gone out."""
+        if self.stalled:
+            self._lent.append(piece)
+        else:
+            ROOMS.take_back(piece)
 
     def _withhold(self, data: bytes | memoryview) -> None:
         """Take bytes for a side that is gone."""
@@ -100,11 +103,13 @@ class Link:
         """Pass the source's end down the chain."""
         (self.head or self).end()
 
-    def feed(self, piece: bytes, at_s: float) -> None:  # noqa: ARG002 - the chain's last place
+    def feed(self, piece: bytes | memoryview, at_s: float) -> None:  # noqa: ARG002 - written now
         """Write a piece that has passed every toxic."""
         if not self.closed:
             self.withheld_bytes -= len(piece)
             self.write(piece)
+            if isinstance(piece, memoryview):
+                self.settle(piece)
 
     def end(self) -> None:
         """Close the far side once what was written has gone out."""
@@ -131,8 +136,8 @@ class Link:
     def far_resumed(self) -> None:
         """The far side takes bytes again."""
         self.stalled = False
-        if self._lent:  # all that was written has gone out
-            ROOMS.take_back(self._lent)
+        while self._lent:  # all that was written has gone out
+            ROOMS.take_back(self._lent.pop())
         self.unhold()
         for stage in tuple(self.stages):
             stage.resume()
@@ -235,17 +240,21 @@ class Side(asyncio.BufferedProtocol):
         return ROOMS.now
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Carry what was read; without toxics, large reads are not even copied."""
+        """Carry what was read; large reads are not even copied where that can be."""
         link = self.out
         link.bytes += nbytes
         if link.head is not None:
-            link.carry(bytes(ROOMS.now[:nbytes]))
+            if nbytes * 2 < len(ROOMS.now):
+                link.carry(bytes(ROOMS.now[:nbytes]))
+            else:
+                link.withheld_bytes += nbytes
+                link.head.feed_view(ROOMS.lend()[:nbytes], time.monotonic())
         elif nbytes <= SMALL_BYTES:
             link.write(bytes(ROOMS.now[:nbytes]))
         else:
             link.write(ROOMS.now[:nbytes])
             if link.stalled:
-                link.borrow()
+                link.settle(ROOMS.lend())
 
     def eof_received(self) -> bool:
         """Pass the end on; stay open, for toxics may still have something to write here."""

@@ -7,14 +7,15 @@ ROOM_BYTES = 256 * 1024
 # hundred busy ones hold up a control call, and as many stalled ones hold four times the memory.
 CROWDED_BYTES = 64 * 1024
 CROWD = 32
-SPARE_MAX = 32
+SPARE_BYTES_MAX = 32 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024 * 1024
 
 
 class Rooms:
     """One room at a time, which is read into and written out of before anyone else reads.
 
-    A far side that does not take everything at once keeps the room until it has.
+    A far side that does not take everything at once keeps the room until it has, and so does a
+    toxic that delays what filled one: to copy it would cost as much again as to read it.
     """
 
     __slots__ = ("_open", "_spare", "now")
@@ -41,12 +42,11 @@ class Rooms:
         self.now = self._spare.pop() if self._spare else memoryview(bytearray(len(lent)))
         return lent
 
-    def take_back(self, lent: list[memoryview]) -> None:
-        """Have rooms again whose bytes have gone out."""
-        while lent:
-            room = lent.pop()
-            if len(room) == len(self.now) and len(self._spare) < SPARE_MAX:
-                self._spare.append(room)
+    def take_back(self, piece: memoryview) -> None:
+        """Have the room of a piece again, all of which has gone out."""
+        room = memoryview(piece.obj)
+        if len(room) == len(self.now) and len(room) * len(self._spare) < SPARE_BYTES_MAX:
+            self._spare.append(room)
 
     def _fit(self) -> None:
         size_bytes = ROOM_BYTES if self._open <= CROWD else CROWDED_BYTES

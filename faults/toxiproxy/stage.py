@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from faults.toxiproxy.alarm import Alarm, Wake
+from faults.toxiproxy.rooms import ROOMS
 
 MS = 0.001
 US = 0.000_001
@@ -59,12 +60,15 @@ class Next(Protocol):
         """Take the end of the stream."""
 
 
-class Host(Protocol):
-    """What a stage may ask of the link it works in."""
+class Host(Next, Protocol):
+    """What a stage may ask of the link it works in, which is also the chain's last place."""
 
     alarm: Alarm
     budget: Budget
     stalled: bool  # the far side takes nothing at the moment
+
+    def feed(self, piece: bytes | memoryview, at_s: float) -> None:
+        """Write a piece that has passed every toxic; a view's room is given back once it is out."""
 
     def hold(self) -> None:
         """Stop reading the source until as many `unhold` calls have followed."""
@@ -117,6 +121,12 @@ class Stage:
     def feed(self, piece: bytes, at_s: float) -> None:
         """Take one piece that arrived at `at_s` on the monotonic clock."""
         self.after.feed(piece, at_s)
+
+    def feed_view(self, piece: memoryview, at_s: float) -> None:
+        """Take one large piece, in a room lent for it; who does not keep it gives the room back."""
+        copied = bytes(piece)
+        ROOMS.take_back(piece)
+        self.feed(copied, at_s)
 
     def end(self) -> None:
         """Take the source's end; a second one changes nothing."""

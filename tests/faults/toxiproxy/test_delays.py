@@ -55,6 +55,7 @@ class Bench:
         self.got_s: list[float] = []
         self.ended = asyncio.Event()
         self.held = 0
+        self.views = 0  # how many pieces were views of a room
 
     def hold(self) -> None:
         """Nothing more is to come in."""
@@ -70,9 +71,10 @@ class Bench:
     def abort(self) -> None:
         """Nothing is open."""
 
-    def feed(self, piece: bytes, at_s: float) -> None:  # noqa: ARG002 - only what came counts
+    def feed(self, piece: bytes | memoryview, at_s: float) -> None:  # noqa: ARG002 - who comes counts
         """Take a piece."""
-        self.got.append(piece)
+        self.views += isinstance(piece, memoryview)
+        self.got.append(bytes(piece))
         self.got_s.append(time.monotonic())
         self.stalled = len(self.got) == self.stalls_after
 
@@ -209,6 +211,17 @@ def test_latency_without_a_wait_passes_at_once() -> None:
         latency(bench, wait_ms).feed(b"x", time.monotonic())
     assert bench.got == [b"x", b"x"]
     assert bench.bell.set == []
+
+
+def test_latency_passes_a_room_to_the_end_of_the_link_alone() -> None:
+    """Whoever comes after it may keep or cut a piece, which a room cannot stand."""
+    bench, far = Bench(), Bench()
+    stage = latency(bench, 0)
+    stage.feed(memoryview(b"room"), time.monotonic())
+    assert (bench.got, bench.views) == ([b"room"], 1)
+    stage.after = slicer(far, 2)
+    stage.feed(memoryview(b"room"), time.monotonic())
+    assert (far.got, far.views) == ([b"ro", b"om"], 0)
 
 
 def test_latency_that_holds_too_much_stops_reading_until_there_is_room_again() -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from faults.toxiproxy.rooms import CROWD, CROWDED_BYTES, ROOM_BYTES, SPARE_MAX, Rooms
+from faults.toxiproxy.rooms import CROWD, CROWDED_BYTES, ROOM_BYTES, SPARE_BYTES_MAX, Rooms
 
 
 def test_a_lent_room_is_nobody_elses_until_it_is_given_back() -> None:
     """What is still to be written is never read over."""
     rooms = Rooms()
     rooms.now[:4] = b"held"
-    lent = [rooms.lend()]
+    piece = rooms.lend()[:4]
     rooms.now[:4] = b"next"
-    assert bytes(lent[0][:4]) == b"held"
-    room = lent[0]
-    rooms.take_back(lent)
-    assert lent == []
+    assert bytes(piece) == b"held"
+    room = piece.obj
+    rooms.take_back(piece)
     rooms.lend()
-    assert rooms.now is room
+    assert rooms.now.obj is room
+    assert len(rooms.now) == ROOM_BYTES
 
 
 def test_a_crowd_takes_less_each() -> None:
@@ -30,13 +30,15 @@ def test_a_crowd_takes_less_each() -> None:
 
 
 def test_rooms_of_another_size_and_too_many_are_let_go() -> None:
-    """A burst of stalled connections does not hold its memory for ever."""
+    """A burst of held pieces does not keep its memory for ever."""
     rooms = Rooms()
-    lent = [rooms.lend() for _ in range(SPARE_MAX + 5)]
+    spare_max = SPARE_BYTES_MAX // ROOM_BYTES
+    lent = [rooms.lend() for _ in range(spare_max + 5)]
     for _ in range(CROWD + 1):
         rooms.opened()
-    rooms.take_back(lent[:1])
+    rooms.take_back(lent[0])
     assert rooms._spare == []
     rooms.closed()
-    rooms.take_back(lent)
-    assert len(rooms._spare) == SPARE_MAX
+    for room in lent:
+        rooms.take_back(room)
+    assert len(rooms._spare) == spare_max
