@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
+import anyio
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
@@ -19,7 +25,8 @@ WAITING_MAX: Final = 1000  # calls that may stand in line for a connection
 WAIT_S: Final = 2.0  # how long a call may wait for one
 CONNECT_S: Final = 2  # how long opening one may take; libpq knows no less
 RECONNECT_S: Final = 2.0  # how long an attempt is repeated; the next call starts another
-STATEMENT_S: Final = 5  # how long the database may work, or be silent, over one statement
+STATEMENT_S: Final = 5  # how long the database may work over one statement
+NOTE_S: Final = 8.0  # how long one note may take on its connection, whoever is to blame
 
 _LOCK: Final = 7_355_608  # any number that nobody else in the database takes
 _SCHEMA: Final = (
@@ -85,8 +92,7 @@ class PostgresNotes:
             timeout=WAIT_S,
             reconnect_timeout=RECONNECT_S,
             configure=_prepare,
-            # A connection that died while nobody used it is replaced, not handed out.
-            check=AsyncConnectionPool.check_connection,
+            check=_ask,
             open=False,
             name="notes",
         )
@@ -106,8 +112,9 @@ class PostgresNotes:
             NotesError: it does not; the message says why.
         """
         try:
-            async with self._pool.connection():
-                return  # the pool has asked it something before it gave the connection
+            with anyio.CancelScope(shield=True):
+                async with self._pool.connection():
+                    return  # the pool has asked it something before it gave the connection
         except (PoolTimeout, TooManyRequests) as error:
             raise _refusal(error) from None
 
@@ -121,8 +128,10 @@ class PostgresNotes:
         """
         identity = (client, subject, idempotency_key)
         try:
-            async with self._pool.connection() as connection, connection.transaction():
-                return await self._append(connection, key, text, identity)
+            # A caller that leaves does not take a connection with it, half-way through a statement:
+            # the note is finished without it, as in a file, and every wait here has its bound.
+            with anyio.CancelScope(shield=True):
+                note = await self._write(key, text, identity)
         except (PoolTimeout, TooManyRequests) as error:
             raise _refusal(error) from None
         except OperationalError as error:
@@ -134,6 +143,13 @@ class PostgresNotes:
             raise NotesError(
                 f"the database refused the note, nothing was written: {_reason(error)}"
             ) from error
+        return note
+
+    async def _write(self, key: str, text: str, identity: tuple[str, str, str]) -> Note:
+        async with self._pool.connection() as connection:
+            with _cut_after(connection, NOTE_S):
+                async with connection.transaction():
+                    return await self._append(connection, key, text, identity)
 
     async def _append(
         self,
@@ -160,11 +176,37 @@ class PostgresNotes:
         return Note(key=key, text=text, sequence=row[0])
 
 
+async def _ask(connection: AsyncConnection[TupleRow]) -> None:
+    """Find out whether an idle connection is still good, so that a dead one is not handed out."""
+    with _cut_after(connection, WAIT_S):
+        await AsyncConnectionPool.check_connection(connection)
+
+
 async def _prepare(connection: AsyncConnection[TupleRow]) -> None:
     """See that a new connection finds its tables: the database may be another one by now."""
-    async with connection.transaction():
-        for statement in _SCHEMA:
-            await connection.execute(statement)
+    with _cut_after(connection, NOTE_S):
+        async with connection.transaction():
+            for statement in _SCHEMA:
+                await connection.execute(statement)
+
+
+@contextmanager
+def _cut_after(connection: AsyncConnection[TupleRow], limit_s: float) -> Iterator[None]:
+    """Shut a connection down when the block takes too long; what waits on it sees it end.
+
+    The database's own limits are of no use when its answers do not arrive, and a cancelled wait
+    would be followed by another one, for the rollback.
+    """
+    timer = asyncio.get_running_loop().call_later(limit_s, _cut, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: AsyncConnection[TupleRow]) -> None:
+    with suppress(OSError, Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _complete(url: str) -> str:
@@ -182,7 +224,8 @@ def _complete(url: str) -> str:
     bounds: dict[str, str | int] = {
         "connect_timeout": CONNECT_S,
         "tcp_user_timeout": STATEMENT_S * 1000,
-        "options": f"-c statement_timeout={STATEMENT_S}s -c timezone=UTC",
+        "options": f"-c statement_timeout={STATEMENT_S}s "
+        f"-c idle_in_transaction_session_timeout={STATEMENT_S}s",
         "application_name": "squall-reference",
     }
     return make_conninfo("", **{**bounds, **given})

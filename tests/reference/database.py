@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
@@ -94,6 +95,20 @@ class Database:
             self._process.send_signal(how)
             self._process.wait(UP_S)
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes what it is sent, and answers nothing, for as long as the block lasts."""
+        assert self._process is not None
+        leader = psutil.Process(self._process.pid)
+        every = [leader, *leader.children(recursive=True)]
+        for each in every:
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in reversed(every):
+                each.resume()
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a statement, committed."""

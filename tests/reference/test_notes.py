@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
+import psycopg
 import pytest
+from anyio.abc import TaskGroup
+from psycopg.rows import TupleRow
 
 from harness.errors import UsageError
 from harness.reference.flaws import Flaw, Flaws
@@ -304,6 +307,50 @@ async def test_a_database_that_does_not_answer_leaves_the_note_in_doubt(empty: D
         await write(notes, "a", "once")
         await notes.close()
     assert effects(empty) == ["a"]
+
+
+async def test_a_database_that_falls_silent_is_given_up_in_time(empty: Database) -> None:
+    """No wait is for ever, neither for an answer nor for a check; then all is well again."""
+    notes = PostgresNotes(empty.url, flaws=HARDENED)
+    with anyio.fail_after(60):
+        await notes.open()
+        first = await write(notes, "a", "once")
+        with empty.frozen():
+            for _ in range(2):
+                with pytest.raises(NotesError):
+                    await write(notes, "b")
+        await write_when_it_is_back(notes, "c")
+        again = await write(notes, "a", "once")
+        await notes.close()
+    assert first == again
+    assert effects(empty) == ["a", "c"]
+
+
+async def test_callers_that_leave_take_no_connection_with_them(empty: Database) -> None:
+    """Cancelled amid their statements, as many as there are connections; the next one is served."""
+    notes = PostgresNotes(empty.url, flaws=HARDENED)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    async def leave(group: TaskGroup, other: psycopg.AsyncConnection[TupleRow]) -> None:
+        while empty.ask(waiting) != [(CONNECTIONS_MAX,)]:  # noqa: ASYNC110 - it tells nobody
+            await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+        await other.rollback()
+
+    with anyio.fail_after(40):
+        await notes.open()
+        await notes.check()
+        for _ in range(2):
+            async with await empty.connection() as other, anyio.create_task_group() as outer:
+                await other.execute("LOCK TABLE stored")
+                async with anyio.create_task_group() as group:
+                    outer.start_soon(leave, group, other)
+                    for index in range(CONNECTIONS_MAX):
+                        group.start_soon(write, notes, f"n{index}", f"n{index}")
+        last = await write(notes, "last", "last")
+        await notes.close()
+    assert last["text"] == "last"
+    assert sorted(effects(empty)) == ["last", *(f"n{index}" for index in range(CONNECTIONS_MAX))]
 
 
 async def test_no_word_about_a_refused_password_holds_it(
