@@ -22,6 +22,10 @@ ROOT = Path(__file__).parents[3]
 REAL = os.environ.get("SQUALL_TOXIPROXY_SERVER") or shutil.which("toxiproxy-server")
 
 
+class NotStartedError(Exception):
+    """A server said something else than where it listens."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """A running Toxiproxy."""
@@ -82,9 +86,13 @@ def start_ours(*extra: str) -> Server:
         stdout=subprocess.PIPE,
         cwd=ROOT,
     )
+    assert process.stdin is not None
     assert process.stdout is not None
     line = process.stdout.readline().decode().split()
-    assert line[0] == "listening"
+    if line[:1] != ["listening"]:
+        process.stdin.close()
+        process.stdout.close()
+        raise NotStartedError(f"our server ended with {process.wait(10)}")
     api = httpx.Client(base_url=f"http://{line[1]}", trust_env=False, timeout=10)
     return Server(kind="ours", api=api, process=process)
 
