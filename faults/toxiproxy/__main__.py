@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from faults.toxiproxy import configuration, options
 from faults.toxiproxy.addresses import ListenError, format_address, open_listener, resolve
-from faults.toxiproxy.api import VERSION, Api
+from faults.toxiproxy.api import VERSION, Api, Page
 from faults.toxiproxy.configuration import ConfigurationError
 from faults.toxiproxy.front import front
-from faults.toxiproxy.metrics import Ledger, Metrics
+from faults.toxiproxy.ledger import Ledger
 from faults.toxiproxy.rooms import keep_freed_memory
 from faults.toxiproxy.store import PopulateError, Store
 
@@ -113,9 +113,11 @@ async def _configure(store: Store, path: str) -> None:
         raise ConfigurationError(f"{path}: {error.text}") from None
 
 
-def _metrics(store: Store, *, runtime: bool) -> Metrics | None:
+def _metrics(store: Store, *, runtime: bool) -> Page | None:
     if store.ledger is None and not runtime:
         return None
+    from faults.toxiproxy.metrics import Metrics  # noqa: PLC0415 - a library that few need
+
     return Metrics(ledger=store.ledger, still_open=store.open_ways, runtime=runtime)
 
 

@@ -11,14 +11,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from faults.toxiproxy import additions
 from faults.toxiproxy.bodies import encode
 from faults.toxiproxy.changes import ChangeError, apply
 from faults.toxiproxy.demands import ApiError
-from faults.toxiproxy.metrics import CONTENT_TYPE, Metrics
 from faults.toxiproxy.proxy import Proxy
 from faults.toxiproxy.store import PopulateError, Store, show_proxy, show_toxic
 
@@ -33,6 +32,17 @@ Send = Callable[[Message], Awaitable[None]]
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+
+
+class Page(Protocol):
+    """What is shown at /metrics."""
+
+    def page(self) -> bytes:
+        """The page as it is now."""
+
+    def page_compressed(self) -> bytes:
+        """The same for a client that takes gzip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +156,7 @@ class Api:
     """The ASGI application over one store."""
 
     def __init__(
-        self, store: Store, metrics: Metrics | None = None, *, answer_s: float = ANSWER_S
+        self, store: Store, metrics: Page | None = None, *, answer_s: float = ANSWER_S
     ) -> None:
         """Answer for this store, and show metrics where there are any."""
         self.store = store
@@ -277,8 +287,8 @@ class Api:
         codings = b",".join(value for name, value in headers if name == b"accept-encoding")
         if b"gzip" in codings:
             page = self._metrics.page_compressed()
-            return Reply(body=page, content_type=CONTENT_TYPE, encoding="gzip")
-        return Reply(body=self._metrics.page(), content_type=CONTENT_TYPE)
+            return Reply(body=page, content_type=_METRICS_TYPE, encoding="gzip")
+        return Reply(body=self._metrics.page(), content_type=_METRICS_TYPE)
 
 
 def _shown(proxies: list[Proxy] | None) -> list[dict[str, object]] | None:

@@ -16,52 +16,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from faults.toxiproxy.link import Connection, Link
+from faults.toxiproxy.ledger import Ledger, Way
+from faults.toxiproxy.link import Connection
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
-WAYS_MAX = 10_000  # ways through the server that are remembered; the oldest is forgotten first
-
-Way = tuple[str, str, str]  # a proxy's name, where it listens, where it leads
 Open = Callable[[], Iterable[tuple[Way, Connection]]]
 
 _LABELS = ("direction", "listener", "proxy", "upstream")
 # Go writes a whole number without a fraction.
 _WHOLE = re.compile(rb"^([^#\n].* -?\d+)\.0$", re.MULTILINE)
-
-
-class Ledger:
-    """Bytes received and sent by way and direction, of connections that have ended."""
-
-    def __init__(self) -> None:
-        """Start at nothing."""
-        self._ended: dict[tuple[str, Way], tuple[int, int]] = {}
-
-    def add(self, way: Way, connection: Connection) -> None:
-        """Enter a connection that has ended."""
-        _enter(self._ended, way, connection)
-        while len(self._ended) > 2 * WAYS_MAX:
-            del self._ended[next(iter(self._ended))]
-
-    def totals(
-        self, still_open: Iterable[tuple[Way, Connection]]
-    ) -> dict[tuple[str, Way], tuple[int, int]]:
-        """All there is, with what the open connections have carried so far."""
-        totals = dict(self._ended)
-        for way, connection in still_open:
-            _enter(totals, way, connection)
-        return totals
-
-
-def _enter(
-    totals: dict[tuple[str, Way], tuple[int, int]], way: Way, connection: Connection
-) -> None:
-    for direction, link in (("upstream", connection.up), ("downstream", connection.down)):
-        received, sent = totals.get((direction, way), (0, 0))
-        totals[direction, way] = (received + link.bytes, sent + _sent_bytes(link))
-
-
-def _sent_bytes(link: Link) -> int:
-    return link.bytes - link.withheld_bytes
 
 
 class _ProxyBytes(Collector):

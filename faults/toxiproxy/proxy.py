@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from faults.toxiproxy.addresses import ListenError, format_address, open_listener, split_address
 from faults.toxiproxy.alarm import Alarm
 from faults.toxiproxy.arrivals import SLOW_ACCEPT, Arrival, Arrivals
+from faults.toxiproxy.ledger import Ledger
 from faults.toxiproxy.link import Connection, Draws, Link
 from faults.toxiproxy.lookups import Lookups
-from faults.toxiproxy.metrics import Ledger
 from faults.toxiproxy.stage import Budget, Toxic
 
 DIAL_S = 10.0  # a black-holed upstream costs its own client this long and nobody else anything

@@ -24,9 +24,9 @@ from faults.toxiproxy.demands import (
     text,
 )
 from faults.toxiproxy.leases import Key, Leases
+from faults.toxiproxy.ledger import Ledger, Way
 from faults.toxiproxy.link import Connection
 from faults.toxiproxy.lookups import Lookups
-from faults.toxiproxy.metrics import Ledger, Way
 from faults.toxiproxy.proxy import Proxy
 from faults.toxiproxy.stage import Budget, Toxic
 
