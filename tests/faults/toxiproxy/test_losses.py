@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.toxiproxy.conftest import Server, Upstream
+from tests.faults.toxiproxy.conftest import Server, Upstream, end, start_ours
 from tests.faults.toxiproxy.peers import client, quiet, take
 
 PATH = "/proxies/p/toxics"
@@ -19,11 +19,11 @@ def lossy(server: Server, **attributes: float) -> dict[str, object]:
     return shown
 
 
-def arrived(server: Server, address: tuple[str, int]) -> str:
+def arrived(server: Server, address: tuple[str, int], pieces: int = PIECES) -> str:
     """Which of many pieces, sent one by one, came back: a plus for each that did."""
     seen = ""
     with client(address) as stream:
-        for _ in range(PIECES):
+        for _ in range(pieces):
             before = lost(server)
             stream.sendall(b".")
             while lost(server) == before:
@@ -77,6 +77,22 @@ def test_full_correlation_loses_everything_after_the_first_loss(
     seen = arrived(ours, address)
     first = seen.index("-")
     assert seen == "+" * first + "-" * (PIECES - first)
+
+
+def test_a_seed_repeats_every_loss_of_a_connection(upstream: Upstream) -> None:
+    """Connection by connection; another seed loses others."""
+    patterns = []
+    for seed in ("5", "5", "6"):
+        server = start_ours("--seed", seed)
+        try:
+            address = server.proxy(upstream.address)
+            lossy(server, loss_rate=0.5)
+            patterns.append([arrived(server, address, 40) for _ in range(2)])
+        finally:
+            end(server)
+    assert patterns[0] == patterns[1]
+    assert patterns[0] != patterns[2]
+    assert patterns[0][0] != patterns[0][1]
 
 
 def test_a_changed_rate_holds_on_an_open_connection(ours: Server, upstream: Upstream) -> None:
