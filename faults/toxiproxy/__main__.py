@@ -35,6 +35,8 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(given))
+    except KeyboardInterrupt:  # before there was a loop to take it
+        return 0
     except (ListenError, ConfigurationError) as error:
         _say(f"error: {error}")
         return REFUSED
