@@ -244,7 +244,7 @@ class Side(asyncio.BufferedProtocol):
         link = self.out
         link.bytes += nbytes
         if link.head is not None:
-            if nbytes * 2 < len(ROOMS.now):
+            if nbytes * 4 < len(ROOMS.now) * 3:  # a room held is mostly full
                 link.carry(bytes(ROOMS.now[:nbytes]))
             else:
                 link.withheld_bytes += nbytes
