@@ -313,7 +313,7 @@ def _attributes(kind: str, rng: random.Random) -> dict[str, int]:
     if kind == "latency":
         return {"latency": rng.randint(0, 30), "jitter": rng.randint(0, 20)}
     if kind == "bandwidth":
-        return {"rate": rng.choice([0, 500, 3000, 50_000])}
+        return {"rate": rng.choice([0, 100, 500, 3000, 50_000])}
     if kind == "slicer":
         size = rng.choice([60, 500, 5000, 60_000])
         delay_us = rng.choice([0, 0, 10, 200])
