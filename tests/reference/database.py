@@ -121,15 +121,17 @@ class Database:
         return await psycopg.AsyncConnection.connect(self.url)
 
     def _argv(self, program: str) -> list[str]:
-        leave = ["setpriv", f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups"]
-        return [*(leave if os.geteuid() == 0 else []), str(self._programs / program)]
+        """A program as its owner, which ends when we do, however that happens."""
+        leave = [f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups"]
+        became = leave if os.geteuid() == 0 else []
+        return ["setpriv", "--pdeathsig=QUIT", *became, str(self._programs / program)]
 
 
 @contextmanager
 def database() -> Iterator[Database]:
     """A cluster that runs; a loud skip where there is no PostgreSQL."""
     programs = binaries()
-    if programs is None:
+    if programs is None or shutil.which("setpriv") is None:
         pytest.skip("NO POSTGRESQL: install Debian's package postgresql, or put initdb on the path")
     # Not below pytest's own folder, which only its owner may enter; and short, for a socket's path.
     with tempfile.TemporaryDirectory(prefix="squall-") as name:
