@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -36,9 +37,7 @@ def test_connections_say_who_they_are_and_what_hit_them(ours: Server, upstream: 
     assert two["toxics"]["latency_upstream"] == {"hit": True, "bytes": 1, "hits": 1}
 
 
-def test_a_connection_that_is_spared_and_hit_again_is_one(
-    ours: Server, upstream: Upstream
-) -> None:
+def test_a_connection_that_is_spared_and_hit_again_is_one(ours: Server, upstream: Upstream) -> None:
     """Its counts go on where they stood, here and in the exposure."""
     address = ours.proxy(upstream.address)
     ours.toxic("latency", latency=1)
@@ -51,6 +50,33 @@ def test_a_connection_that_is_spared_and_hit_again_is_one(
     assert shown["toxics"]["latency_downstream"] == {"hit": True, "bytes": 10, "hits": 2}
     counts = ours.api.get("/squall/exposure").json()["proxies"]["p"]["toxics"]
     assert counts["latency_downstream"]["connections"] == 1
+
+
+def test_additions_are_answered_while_nobody_reads(ours: Server, upstream: Upstream) -> None:
+    """Two hundred floods are stuck behind toxics, and no call waits for any of them."""
+    address = ours.proxy(upstream.address)
+    body = {"type": "cut", "attributes": {"after": 3_600_000}}
+    ours.api.post("/squall/proxies/p/toxics", json=body)
+    ours.toxic("latency", latency=1)
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(client(address)).sendall(b"flood")
+        for number in range(5):
+            changes = [
+                {"op": "add", "proxy": "p", "type": "slicer", "attributes": {"average_size": 100}},
+                {"op": "change", "proxy": "p", "toxic": "latency_downstream", "toxicity": 0.5},
+                {"op": "remove", "proxy": "p", "toxic": "slicer_downstream"},
+            ]
+            assert ours.api.post("/squall/changes", json=changes).status_code == 200
+            lease = {"ttl_ms": 60_000 + number}
+            assert ours.api.post("/squall/proxies/p/lease", json=lease).status_code == 200
+            assert len(ours.api.get("/squall/connections").json()) == 200
+        change = {"attributes": {"after": 0}}
+        assert ours.api.patch("/proxies/p/toxics/cut_downstream", json=change).status_code == 200
+        deadline = time.monotonic() + WAIT_S
+        while ours.api.get("/squall/connections").json():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_closed_connections_are_not_listed(ours: Server, upstream: Upstream) -> None:
