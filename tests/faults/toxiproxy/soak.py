@@ -162,18 +162,18 @@ async def run(*, seconds: float, connections: int, seed: int) -> Soak:
     soak = Soak()
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener,
-        embedded(None) as url,
+        embedded(None) as started,
         anyio.create_task_group() as group,
     ):
         port = int(listener.extra(SocketAttribute.local_port))  # noqa: S610 - anyio's, not Django's
         group.start_soon(listener.serve, _echo)
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as api:
+        async with httpx.AsyncClient(base_url=started.url, trust_env=False, timeout=30) as api:
             body = {"name": "p", "upstream": f"127.0.0.1:{port}", "listen": "127.0.0.1:0"}
             made = (await api.post("/proxies", json=body)).json()
             door = int(made["listen"].rpartition(":")[2])
             for number in range(connections):
                 group.start_soon(_talk, door, number, soak)
-            group.start_soon(_sample, _server(url), soak, time.monotonic())
+            group.start_soon(_sample, _server(started.url), soak, time.monotonic())
             with anyio.move_on_after(seconds):
                 await _change(api, random.Random(seed), soak)
             group.cancel_scope.cancel()
