@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 NAME = "reference.example"
 VARIABLE = "SQUALL_DATABASE_URL"
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,12 +168,11 @@ def test_what_it_cannot_do_is_one_sentence(
 ) -> None:
     """Exit code 2, nothing served, and no password repeated."""
     argv = [sys.executable, "-m", "harness.reference", "--no-auth", *words]
-    root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
         argv,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": root, **environment},
+        env={**os.environ, "PYTHONPATH": ROOT, **environment},
         capture_output=True,
         text=True,
         timeout=30,
@@ -181,3 +181,24 @@ def test_what_it_cannot_do_is_one_sentence(
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert PASSWORD not in done.stderr
+
+
+def test_a_missing_driver_is_named_with_what_installs_it(tmp_path: Path) -> None:
+    """PostgreSQL is an extra; whoever asks for it without gets one sentence."""
+    without = "import runpy, sys; sys.modules['psycopg'] = None; "
+    words = ["x", "--no-auth", "--database-variable", VARIABLE]
+    code = (
+        f"{without}sys.argv = {words}; runpy.run_module('harness.reference', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ROOT, VARIABLE: "postgresql://squall@h/x"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "mcp-squall[postgres]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
