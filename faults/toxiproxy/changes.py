@@ -135,7 +135,9 @@ class _Batch:
 
     def __init__(self, store: Store, resolved: Mapping[str, str | ListenError]) -> None:
         self._store = store
-        self._resolved = resolved
+        # A numeric address is its own numeric form: a draft may come back to one.
+        numeric = (found for found in resolved.values() if isinstance(found, str))
+        self._resolved = {**{found: found for found in numeric}, **resolved}
         self._drafts: dict[str, _Draft] = {
             name: _draft(proxy) for name, proxy in store.proxies.items()
         }
@@ -236,7 +238,7 @@ class _Batch:
         listen = text(given, "listen", draft.listen)
         upstream = text(given, "upstream", draft.upstream)
         enabled = bool(given.get("enabled", draft.enabled))
-        # What this call has bound already has no number yet in `_resolved`.
+        # Port 0 again is no move: the draft has no other number yet.
         numeric = draft.listen if listen == draft.listen else self._numeric(listen)
         if listen == draft.listen and not draft.enabled and enabled:
             numeric = self._numeric(listen, "listen tcp: ")

@@ -191,6 +191,19 @@ def test_a_created_proxy_may_be_changed_in_the_same_call(ours: Server) -> None:
     socket.create_connection((host, int(port)), 5).close()
 
 
+def test_a_proxy_may_be_moved_and_restarted_in_one_call(ours: Server) -> None:
+    """It comes back to the address that the call itself has looked up."""
+    ours.proxy("127.0.0.1:9")
+    answer = change(
+        ours,
+        {"op": "update", "proxy": "p", "listen": "localhost:0"},
+        {"op": "update", "proxy": "p", "enabled": False},
+        {"op": "update", "proxy": "p", "enabled": True},
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()[2] == ours.api.get("/proxies/p").json()
+
+
 def test_a_disabled_proxy_may_be_moved_and_brought_up(ours: Server) -> None:
     """Also where its address is a name that was never looked up."""
     first = change(ours, create(listen="localhost:0", enabled=False)).json()[0]
