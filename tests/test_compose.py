@@ -64,3 +64,15 @@ def test_every_file_means_the_same_user() -> None:
     numbers = re.findall(r"(?:USER |-o |-g |user: \"|group_add: \[\")(\d+)", text + file)
     assert len(numbers) >= 6
     assert set(numbers) == {"10001"}
+
+
+def test_every_base_can_be_named_and_has_a_default() -> None:
+    """The same one in both files, by its short name."""
+    file = (engines.ROOT / "Containerfile").read_text(encoding="utf-8")
+    defaults = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", file, re.MULTILINE))
+    arguments = compose()["x-build"]["args"]
+    assert {"PYTHON_IMAGE", "BUILD_IMAGE", "GO_IMAGE"} == set(defaults)
+    assert {name: arguments[name] for name in defaults} == {
+        name: f"${{{name}:-{image}}}" for name, image in defaults.items()
+    }
+    assert not any("/" in image for image in defaults.values())

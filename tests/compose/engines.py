@@ -95,6 +95,7 @@ def prepared(folder: Path) -> Engine | None:
         heals=False,
         environment={
             "PYTHON_IMAGE": PYTHON_BASE,
+            "BUILD_IMAGE": PYTHON_BASE,
             "GO_IMAGE": PYTHON_BASE,  # nothing has to be compiled: its programs are there
             "SQUALL_POSTGRES_BASE": POSTGRES_BASE,
             "SQUALL_WHEELHOUSE": str(folder / "wheels"),
