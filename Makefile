@@ -18,7 +18,7 @@ PYTEST_FLAGS :=
 # A target's prerequisites are what it needs installed; parallel runs would only fight over two cores.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak fuzz wheel lock clean place
+.PHONY: help setup demo test lint bench soak fuzz crash wheel lock clean place
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ soak: setup ## change toxics under 200 live connections for half an hour; memory
 
 fuzz: setup ## ask the Toxiproxy server for 100,000 things, most of them wrong
 	@$(BIN)/python -m tests.faults.toxiproxy.fuzz --requests 100000
+
+crash: setup ## kill a hundred faulted runs at random moments and see what is left
+	@$(BIN)/python -m tests.crashes
 
 wheel: setup ## build dist/mcp_squall-*.whl
 	@rm -rf build dist

@@ -116,11 +116,13 @@ class Host:
         with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S + 2):
             await self._empty()
         self._group.cancel_scope.cancel()
-        await self._group.__aexit__(None, None, None)
-        self._book()
-        gc.unfreeze()
-        with anyio.CancelScope(shield=True):
-            await self._http.aclose()
+        try:
+            await self._group.__aexit__(None, None, None)
+            self._book()
+        finally:
+            gc.unfreeze()
+            with anyio.CancelScope(shield=True):
+                await self._http.aclose()
 
     async def _empty(self) -> None:
         """Wait until the last session has left."""

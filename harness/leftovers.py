@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from harness import wal
-from harness.errors import UsageError
+from harness.errors import RigError, UsageError
 from harness.rig import births
-from harness.rig.undo import SilentError, Told, knows_leases, look, proxies_on, undo_all
+from harness.rig.undo import SilentError, Told, leases_on, look, proxies_on, undo_all
 from harness.wal import HeldError, Intent, Record, Wal
 
 PREFIX: Final = "squall-"  # of every proxy that a run makes; its id follows
@@ -32,13 +33,14 @@ class Recovered:
 
 def open_records(out: Path) -> tuple[Path, ...]:
     """The run folders in `out` whose record is not closed, oldest first; live runs among them."""
-    return tuple(folder for folder in _folders(out) if not wal.read(folder).closed_by)
+    return tuple(_open(sorted(out.glob(f"*/{wal.FILE}"))))
 
 
-def _folders(out: Path) -> Iterator[Path]:
-    for file in sorted(out.glob(f"*/{wal.FILE}")):
-        if file.is_file():
-            yield file.parent
+def _open(files: Iterable[Path]) -> Iterator[Path]:
+    for file in files:
+        with suppress(OSError):  # somebody else's, or removed just now
+            if not wal.read(file.parent).closed_by:
+                yield file.parent
 
 
 def recover(folder: Path, *, forget: bool = False) -> Recovered:
@@ -98,6 +100,10 @@ def _check_folder(folder: Path) -> None:
                 return
     except (HeldError, FileNotFoundError):  # it lives; or was removed just now
         return
+    except RigError:  # it is not ours to close
+        stands = [one for one in look(wal.read(folder).left) if not one.whole]
+        if not stands:
+            return
     more = f" (and {len(stands) - 1} more)" if len(stands) > 1 else ""
     raise UsageError(
         f"an earlier run died and may have left something broken: {stands[0].words}{more}; "
@@ -108,11 +114,12 @@ def _check_folder(folder: Path) -> None:
 def _check_server(server: str, out: Path) -> None:
     """Look for proxies of runs that nobody knows to live."""
     try:
-        if knows_leases(server):
-            return  # there they end by themselves when nobody renews them
+        leases = leases_on(server)
         names = sorted(name for name in proxies_on(server) if name.startswith(PREFIX))
     except SilentError:
         return  # whoever connects to it says so in better words
+    if leases is not None:  # what is leased lives, or ends by itself
+        names = [name for name in names if leases.get(name) is None]
     living = {wal.read(folder).run_id for folder in open_records(out) if wal.is_held(folder)}
     left = [name for name in names if name.split("-")[1] not in living]
     if not left:

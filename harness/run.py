@@ -165,5 +165,8 @@ def _hide_secrets(logs: Path, auth: Auth | None) -> None:
 
 
 def _write_facts(folder: Path, known: dict[str, Any]) -> None:
+    """Write the facts, whole or not at all: what dies half-way must still be readable."""
     text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
-    (folder / FACTS).write_text(text, encoding="utf-8")
+    fresh = folder / f"{FACTS}.new"
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(folder / FACTS)

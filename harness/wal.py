@@ -166,14 +166,14 @@ class Wal:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise _unwritable(self.file, error) from error
+            raise RigError(f"{self.file} cannot be opened: {error.strerror or error}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._descriptor)
             if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
                 raise HeldError(str(self.file)) from None
-            raise _unwritable(self.file, error) from error
+            raise RigError(f"{self.file} cannot be locked: {error.strerror or error}") from error
 
     def _write(self, line: Mapping[str, Any] | bytes, *, sync: bool = True) -> None:
         text = line if isinstance(line, bytes) else _encoded(line)

@@ -292,6 +292,22 @@ async def test_a_journal_that_cannot_be_written_still_sees_the_fault_healed(
     assert stage.world.at_rest
 
 
+async def test_an_intent_that_cannot_be_written_is_not_acted_upon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hears of the full disk ends the run, and this window never touches a lever."""
+    stage = _Stage(tmp_path, World(), LATENCY)
+    stage.writer.on_failure = lambda _: stage.stop.set()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    await stage.conduct()
+    assert stage.world.hand.pulls == []
+    assert stage.asked == []
+
+
 async def test_overlapping_windows_are_told_apart(tmp_path: Path) -> None:
     """Each begins, asks for its own levers, and heals at its own time, whatever the other does."""
     stage = _Stage(

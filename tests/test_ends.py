@@ -11,14 +11,21 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psutil
 import pytest
 
-from harness import journal, wal
+from harness import journal, storm, wal
+from harness.chaos import Chaos
+from harness.host import Host
 from harness.journal import FaultEntry, RunEntry
+from harness.overrides import Overrides
+from harness.run import Order, conduct
+from harness.scenario import load
 from tests import command
 from tests.crashes import trial
 
@@ -265,3 +272,53 @@ def test_only_squall_holds_the_pipe_to_its_watchdog(tmp_path: Path) -> None:
     assert set(holders) == {process.pid, dog.pid}
     process.send_signal(signal.SIGTERM)
     assert command.finish(process).code == 130
+
+
+class _BreakageError(Exception):
+    """What no part of squall raises."""
+
+
+@pytest.mark.parametrize("part", ["view", "chaos", "books", "vitals", "effects"])
+def test_an_exception_in_any_part_leaves_nothing_broken(
+    tmp_path: Path, proxies: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes out as it is, after everything was undone; the journal says that the run failed."""
+    (tmp_path / "long.yaml").write_text(LONG, encoding="utf-8")
+    armed: list[bool] = []
+
+    def break_when_struck(*_: Any, **__: Any) -> None:
+        if any(proxy["toxics"] for proxy in trial.proxies_on(proxies).values()):
+            armed.append(True)
+            raise _BreakageError(part)
+
+    async def later(*_: Any, **__: Any) -> None:
+        while not armed:
+            with suppress(OSError):
+                break_when_struck()
+            await anyio.sleep(0.05)
+
+    if part == "chaos":
+        monkeypatch.setattr(Chaos, "_hold", later)
+    if part == "books":
+        monkeypatch.setattr(Host, "_keep_books", later)
+    if part == "vitals":
+        monkeypatch.setattr(storm, "_sample_vitals", later)
+    if part == "effects":
+        monkeypatch.setattr(storm, "_watch_control", later)
+    order = Order(
+        loaded=load.load(tmp_path / "long.yaml"),
+        overrides=Overrides(),
+        command=("squall",),
+        out=tmp_path / "runs",
+        toxiproxy_url=proxies,
+    )
+    view = break_when_struck if part == "view" else lambda _: None
+    with pytest.RaisesGroup(_BreakageError, flatten_subgroups=True, allow_unwrapped=True):
+        anyio.run(conduct, order, view, backend_options={"use_uvloop": True})
+    assert armed
+    assert trial.proxies_on(proxies) == {}
+    assert not [one for one in psutil.Process().children() if "harness" in " ".join(one.cmdline())]
+    folder = command.folder_of(tmp_path / "runs")
+    assert (ending_of(folder).how, ending_of(folder).why) == ("failed", "_BreakageError")
+    assert edges_of(folder)[-1] == "healed"
+    assert wal.read(folder).closed_by == wal.BY_THE_RUN

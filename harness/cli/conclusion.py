@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import journal, phases, plan
+from harness import journal, phases, plan, wal
 from harness.errors import Exit, JournalError
 from harness.judge import judge
 from harness.overrides import restore
@@ -58,6 +58,10 @@ def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         text = (folder / SCENARIO).read_text(encoding="utf-8")
     except FileNotFoundError as error:
+        if (folder / wal.FILE).exists():
+            raise JournalError(
+                f"the run in {folder} ended before any load was offered; there is nothing to judge"
+            ) from error
         raise JournalError(
             f"expected a run folder at {folder}, found no {Path(error.filename).name} in it; "
             "name a folder that squall run wrote"

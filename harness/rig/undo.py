@@ -144,13 +144,17 @@ def proxies_on(server: str) -> Mapping[str, Any]:
     return found
 
 
-def knows_leases(server: str) -> bool:
-    """Whether it is squall's own kind of server, where nothing outlives the run that made it.
+def leases_on(server: str) -> Mapping[str, int | None] | None:
+    """How long each proxy lives yet in ms, None for ever; None where nobody has heard of leases.
 
     Raises:
         SilentError: it does not answer.
     """
-    return _ask(server, "GET", "/squall/exposure")[0] == http.client.OK
+    status, found = _ask(server, "GET", "/squall/exposure")
+    if status != http.client.OK or not isinstance(found, dict):
+        return None
+    proxies = found.get("proxies", {})
+    return {name: proxy.get("lease_left_ms", 0) for name, proxy in proxies.items()}
 
 
 def _ask(server: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -197,10 +201,23 @@ def _on_server(
     return State(whole=False, words=words)
 
 
+def _gone(status: int, found: Any) -> bool:
+    """Whether a Toxiproxy says that it has no such thing.
+
+    Raises:
+        SilentError: it is no Toxiproxy that says so.
+    """
+    if status != http.client.NOT_FOUND:
+        return False
+    if isinstance(found, dict) and "error" in found:
+        return True
+    raise SilentError(f"it answers {status}, as no Toxiproxy does")
+
+
 def _removed(server: str, path: str, named: str, attempt: Attempt) -> State:
     """Delete something, unless it is only looked for."""
     status, found = _ask(server, "GET", path)
-    if status == http.client.NOT_FOUND:
+    if _gone(status, found):
         return State(whole=True, words=f"{named} at {server}: already gone")
     shown = _shown(found)
     if attempt.look:
@@ -240,7 +257,7 @@ def _enable_proxy(what: Mapping[str, Any], attempt: Attempt) -> State:
 
     def act(server: str) -> State:
         status, found = _ask(server, "GET", path)
-        if status == http.client.NOT_FOUND:
+        if _gone(status, found):
             return State(whole=True, words=f"{named} at {server}: already gone")
         if isinstance(found, dict) and found.get("enabled") is True:
             return State(whole=True, words=f"{named} at {server}: is switched on")

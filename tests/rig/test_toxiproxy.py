@@ -344,6 +344,65 @@ async def test_a_lease_ends_a_proxy_by_itself() -> None:
                 await anyio.sleep(0.02)
 
 
+async def test_our_proxies_are_leased_and_the_leases_renewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They outlive many leases while we live, and none when nobody renews them."""
+    monkeypatch.setattr(rig, "LEASE_S", 0.6)
+    monkeypatch.setattr(rig, "BEAT_S", 0.1)
+    with anyio.fail_after(WAIT_S):
+        async with serving("embedded") as server:
+            await server.create_proxy("mine", upstream="127.0.0.1:9")
+            with anyio.move_on_after(2):
+                await server.lost()
+                pytest.fail("nothing was lost")
+            assert set(await server.proxies()) == {"mine"}
+            monkeypatch.setattr(rig, "BEAT_S", 60)
+            while await server.proxies():  # noqa: ASYNC110 - another process's timer
+                await anyio.sleep(0.02)
+
+
+async def test_a_proxy_that_is_taken_away_is_lost(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On our server the next renewal tells; the original is asked for a sign of life only."""
+    monkeypatch.setattr(rig, "BEAT_S", 0.05)
+    with anyio.fail_after(WAIT_S):
+        async with serving(which) as server:
+            await server.create_proxy("mine", upstream="127.0.0.1:9")
+            await server.ask_directly("delete it", "DELETE", "/proxies/mine")
+            if which == "embedded":
+                assert "has a proxy of this run no more" in await server.lost()
+                return
+            with anyio.move_on_after(0.5):
+                await server.lost()
+                pytest.fail("nothing was lost")
+
+
+async def test_a_server_that_dies_is_lost(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within two beats, in a sentence; what a fault then undoes there is undone already."""
+    monkeypatch.setattr(rig, "BEAT_S", 0.05)
+    with anyio.fail_after(WAIT_S):
+        async with serving(which) as server:
+            proxy = await server.create_proxy("mine", upstream="127.0.0.1:9")
+            await proxy.add_toxic("one", type="noop", stream="upstream", attributes={})
+            await proxy.set_enabled(False)
+            kill_listener(int(server.server.url.rpartition(":")[2]))
+            assert "cannot be reached" in await server.lost()
+            while not await server.gone():  # noqa: ASYNC110 - a leash ends after its program
+                await anyio.sleep(0.01)
+            await proxy.set_enabled(True)
+            await proxy.remove_toxic("one")
+
+
+async def test_an_address_with_a_password_is_refused_and_not_shown() -> None:
+    """Toxiproxy knows no users; a secret that no server asked for must not reach a record."""
+    with pytest.raises(RigError, match="takes no user and no password") as refusal:
+        async with serve(url="http://user:pa55word@127.0.0.1:8474", log_dir=None):
+            pytest.fail("the block must not run")
+    assert "pa55word" not in str(refusal.value)
+
+
 async def test_the_embedded_server_dies_with_its_standard_input() -> None:
     """The end of the pipe is the end of the lease."""
     with anyio.fail_after(WAIT_S):
