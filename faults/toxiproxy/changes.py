@@ -238,10 +238,8 @@ class _Batch:
         listen = text(given, "listen", draft.listen)
         upstream = text(given, "upstream", draft.upstream)
         enabled = bool(given.get("enabled", draft.enabled))
-        # Port 0 again is no move: the draft has no other number yet.
-        numeric = draft.listen if listen == draft.listen else self._numeric(listen)
-        if listen == draft.listen and not draft.enabled and enabled:
-            numeric = self._numeric(listen, "listen tcp: ")
+        # A port that this call has yet to bind is 0 in the draft: 0 again is no move.
+        numeric = self._numeric(listen)
         moves = numeric != draft.listen or upstream != draft.upstream
         frees = draft.enabled and (moves or not enabled)
         binds = numeric if enabled and (moves or not draft.enabled) else None
