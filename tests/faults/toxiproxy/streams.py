@@ -34,6 +34,8 @@ CALM_EVERY_S, CALM_S = 4.0, 1.5
 KINDS = ("both", "up", "down", "abandon", "idle")
 WEIGHTS = (5, 3, 3, 2, 1)
 BYTES_MAX = 400_000
+BIG_BYTES = 9_000_000  # more than the system keeps for a reader that sleeps
+PAUSES_MAX = 100
 
 
 @dataclass
@@ -61,6 +63,18 @@ def _bytes_of(seed: int, number: int, direction: str, size_bytes: int) -> bytes:
     return random.Random(f"{seed} {number} {direction}").randbytes(size_bytes)
 
 
+def _size(rng: random.Random) -> int:
+    some, much = rng.randint(0, BYTES_MAX), rng.randint(BYTES_MAX, BIG_BYTES)
+    return rng.choices([0, 1, some, much], [10, 10, 20, 2])[0]
+
+
+def _narrow(stream: socket.socket, size_bytes: int, rng: random.Random) -> None:
+    """At times leave the system little room, as much as lets so many bytes through in time."""
+    if rng.random() < 0.4:
+        room_bytes = 4096 if size_bytes <= BYTES_MAX // 4 else 128 * 1024
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
+
+
 async def _send(stream: socket.socket, data: bytes, rng: random.Random) -> None:
     """In pieces of random size, with random pauses."""
     loop = asyncio.get_running_loop()
@@ -76,16 +90,19 @@ async def _send(stream: socket.socket, data: bytes, rng: random.Random) -> None:
 
 
 async def _read(stream: socket.socket, size_bytes: int, rng: random.Random) -> bytes:
-    """At random speed, that many bytes, or up to the end."""
+    """At random speed, that many bytes, or up to the end; at times it begins late."""
     loop = asyncio.get_running_loop()
-    slow = rng.random() < 0.3
+    pauses = PAUSES_MAX if rng.random() < 0.3 else 0
+    if size_bytes > BYTES_MAX and rng.random() < 0.7:
+        await asyncio.sleep(rng.random() * 1.5)
     got = bytearray()
     while len(got) < size_bytes:
         data = await loop.sock_recv(stream, min(rng.randint(1, 70_000), size_bytes - len(got)))
         if not data:
             break
         got += data
-        if slow and rng.random() < 0.3:
+        if pauses and rng.random() < 0.3:
+            pauses -= 1
             await asyncio.sleep(rng.random() * 0.05)
     return bytes(got)
 
@@ -142,8 +159,7 @@ class Streams:
                     return
                 kind, number, up_bytes, down_bytes = HEAD.unpack(head)
                 rng = random.Random(f"{self.seed} {number} upstream")
-                if rng.random() < 0.2:
-                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                _narrow(stream, up_bytes, rng)
                 if KINDS[kind] == "down":  # speaks and leaves at once
                     await _send(stream, _bytes_of(self.seed, number, "down", down_bytes), rng)
                     return
@@ -180,7 +196,7 @@ class Streams:
     ) -> None:
         """The client's end of one connection."""
         loop = asyncio.get_running_loop()
-        up_bytes, down_bytes = (rng.choice([0, 1, rng.randint(0, BYTES_MAX)]) for _ in range(2))
+        up_bytes, down_bytes = _size(rng), _size(rng)
         if kind in {"up", "down"}:
             down_bytes, up_bytes = (0, up_bytes) if kind == "up" else (down_bytes, 0)
         heard: asyncio.Future[tuple[int, bytes, bool]] = loop.create_future()
@@ -189,8 +205,7 @@ class Streams:
         down = _bytes_of(self.seed, number, "down", down_bytes)
         with socket.socket() as stream:
             stream.setblocking(False)
-            if rng.random() < 0.2:
-                stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            _narrow(stream, down_bytes, rng)
             await loop.sock_connect(stream, address)
             if kind == "idle":
                 await asyncio.sleep(rng.random())
