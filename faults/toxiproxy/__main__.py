@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import secrets
 import signal
@@ -32,6 +33,8 @@ def main() -> int:
     warning = options.unknown_level(os.environ.get("LOG_LEVEL"))
     if warning is not None:
         _say(warning)
+    # The loop warns of writes to a side that has just gone, which is a proxy's daily bread.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(given))
@@ -109,6 +112,8 @@ async def _configure(store: Store, path: str) -> None:
     content, warnings = configuration.read(path)
     for warning in warnings:
         _say(warning)
+    # The loop warns of writes to a side that has just gone, which is a proxy's daily bread.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         await store.populate(content)
     except PopulateError as error:
