@@ -115,6 +115,11 @@ _START: Final = {
         r"counted: False",
         r"counted: True",
     ),
+    "what only ours has": Difference(
+        "additions have a path of their own, where the original has nothing",
+        r"^HTTP/1.1 404 (?s:.*)HTTP/1.1 404 ",
+        r"^HTTP/1.1 200 (?s:.*)HTTP/1.1 200 ",
+    ),
     "packet_loss": Difference(
         "merged into the original after 2.12",
         r'"error":"invalid toxic type"',

@@ -85,6 +85,10 @@ def _paths() -> dict[str, list[Request]]:
             ask("GET", "/proxies/%ff", status=404),
             ask("GET", "/proxies/..", status=301),
         ],
+        "what only ours has": [
+            ask("GET", "/squall", status=404),
+            ask("GET", "/squall/exposure", status=404),
+        ],
         "letters that a path must not have": [
             create({**P, "name": "é"}),
             ask("GET", "/proxies/é"),
