@@ -7,11 +7,13 @@ import random
 import time
 from collections import deque
 
+from faults.toxiproxy.rooms import ROOMS
 from faults.toxiproxy.stage import MS, US, Stage
 
 SOON_S = 0.0005  # a shorter wait for bandwidth is carried over to the next piece
 CREDIT_S = 0.002  # how long reading on may take before the time for it is lost
-SLICES_MAX = 128  # in one turn, if nothing delays them
+SLICES_MAX = 128  # in one turn
+SLICES_CROWDED_MAX = 16  # in one turn that everybody takes
 SLICE_EVERY_S = 0.1  # a bandwidth below one piece per 100 ms cuts its pieces to that
 PIECE_BYTES = 32 * 1024  # a rate is kept in pieces of at most this size, as in the original
 
@@ -271,7 +273,7 @@ class Slicer(Stage):
         self._pieces.append((piece, at_s))
         if self._timer is None:
             self._due_s = max(self._due_s, at_s)
-            self._pass_due()
+            self._pass_due(SLICES_CROWDED_MAX if ROOMS.crowded else SLICES_MAX)
 
     def finish(self) -> None:
         """Let the end follow the last slice."""
@@ -307,11 +309,10 @@ class Slicer(Stage):
         self._stops.clear()
         super().drop()
 
-    def _pass_due(self) -> None:
+    def _pass_due(self, left: int = SLICES_MAX) -> None:
         """Pass slices, each in a write of its own, until one must wait."""
         self._timer = None
         delay_s = self.attributes["delay"] * US
-        left = SLICES_MAX
         while self._pieces and not self.host.stalled:
             if delay_s > 0:
                 now_s = time.monotonic()

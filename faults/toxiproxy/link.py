@@ -39,7 +39,7 @@ class Link:
 
     __slots__ = (
         "_early", "_ended_early", "_lent", "_source", "alarm", "budget", "bytes", "closed",
-        "connection", "far", "head", "holds", "stages", "stalled", "upstream",
+        "connection", "far", "full_reads", "head", "holds", "stages", "stalled", "upstream",
         "withheld_bytes", "write",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class Link:
         self.far: asyncio.Transport | None = None
         self._source: asyncio.Transport | None = None
         self.holds = 0
+        self.full_reads = 0  # since it last gave way
         self.stalled = False
         self._lent: list[memoryview] = []  # pieces of rooms that the far side has yet to write out
         self._early: list[bytes] = []
@@ -154,6 +155,12 @@ class Link:
         if self.holds == 0 and self._source is not None and not self._source.is_closing():
             self._source.resume_reading()
 
+    def give_way(self) -> None:
+        """Read on in the next turn of the loop, so that others are read in between."""
+        self.full_reads = 0
+        self.hold()
+        asyncio.get_running_loop().call_soon(self.unhold)
+
     def reset(self) -> None:
         """Break the whole connection with RST."""
         self.connection.reset()
@@ -243,18 +250,23 @@ class Side(asyncio.BufferedProtocol):
         """Carry what was read; large reads are not even copied where that can be."""
         link = self.out
         link.bytes += nbytes
-        if link.head is not None:
-            if nbytes * 4 < len(ROOMS.now) * 3:  # a room held is mostly full
-                link.carry(bytes(ROOMS.now[:nbytes]))
-            else:
-                link.withheld_bytes += nbytes
-                link.head.feed_view(ROOMS.lend()[:nbytes], time.monotonic())
-        elif nbytes <= SMALL_BYTES:
+        if link.head is None and nbytes <= SMALL_BYTES:
             link.write(bytes(ROOMS.now[:nbytes]))
-        else:
+            return
+        room_bytes = len(ROOMS.now)
+        if link.head is None:
             link.write(ROOMS.now[:nbytes])
             if link.stalled:
                 link.settle(ROOMS.lend())
+        elif nbytes * 4 < room_bytes * 3:
+            link.carry(bytes(ROOMS.now[:nbytes]))
+        else:  # a room that is held is mostly full
+            link.withheld_bytes += nbytes
+            link.head.feed_view(ROOMS.lend()[:nbytes], time.monotonic())
+        if nbytes == room_bytes:
+            link.full_reads += 1
+            if link.full_reads >= ROOMS.full_reads_max and not link.holds:
+                link.give_way()
 
     def eof_received(self) -> bool:
         """Pass the end on; stay open, for toxics may still have something to write here."""

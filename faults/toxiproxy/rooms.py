@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 ROOM_BYTES = 256 * 1024
-# While many connections are open, each may take less in its turn: 256 KiB each would let two
-# hundred busy ones hold up a control call, and as many stalled ones hold four times the memory.
+# While many connections are open, each may take less in its turn, or two hundred busy ones would
+# hold up a control call for half a second; and as many stalled ones would hold four times as much.
 CROWDED_BYTES = 64 * 1024
 CROWD = 32
+# Of all connections in one turn of the loop, which by itself makes it 32 of each. To stop and start
+# reading costs as much as a room, so a few connections are left alone.
+FULL_READS_MAX = 128
 SPARE_BYTES_MAX = 32 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024 * 1024
 
@@ -18,23 +21,23 @@ class Rooms:
     toxic that delays what filled one: to copy it would cost as much again as to read it.
     """
 
-    __slots__ = ("_open", "_spare", "now")
+    __slots__ = ("_open", "_spare", "crowded", "full_reads_max", "now")
 
     def __init__(self) -> None:
         """Have one room."""
         self._open = 0
         self._spare: list[memoryview] = []
+        self.crowded = False  # whether each should take little in its turn
+        self.full_reads_max = FULL_READS_MAX  # that a connection may make before it gives way
         self.now = memoryview(bytearray(ROOM_BYTES))  # where the next read goes
 
     def opened(self) -> None:
         """Count a connection."""
-        self._open += 1
-        self._fit()
+        self._fit(self._open + 1)
 
     def closed(self) -> None:
         """Count one less."""
-        self._open -= 1
-        self._fit()
+        self._fit(self._open - 1)
 
     def lend(self) -> memoryview:
         """The room that was just read into; the next read gets another."""
@@ -48,10 +51,13 @@ class Rooms:
         if len(room) == len(self.now) and len(room) * len(self._spare) < SPARE_BYTES_MAX:
             self._spare.append(room)
 
-    def _fit(self) -> None:
-        size_bytes = ROOM_BYTES if self._open <= CROWD else CROWDED_BYTES
-        if size_bytes != len(self.now):
-            self.now = memoryview(bytearray(size_bytes))
+    def _fit(self, connections: int) -> None:
+        self._open = connections
+        crowded = connections > CROWD
+        self.full_reads_max = 1 if crowded else FULL_READS_MAX // max(connections, 1)
+        if crowded != self.crowded:
+            self.crowded = crowded
+            self.now = memoryview(bytearray(CROWDED_BYTES if crowded else ROOM_BYTES))
             self._spare.clear()
 
 

@@ -22,11 +22,14 @@ def test_a_lent_room_is_nobody_elses_until_it_is_given_back() -> None:
 def test_a_crowd_takes_less_each() -> None:
     """A read is smaller while many connections are open, and large again when they have gone."""
     rooms = Rooms()
-    for _ in range(CROWD + 1):
+    rooms.opened()
+    alone = rooms.full_reads_max
+    for _ in range(CROWD):
         rooms.opened()
-    assert len(rooms.now) == CROWDED_BYTES
+    assert (len(rooms.now), rooms.crowded, rooms.full_reads_max) == (CROWDED_BYTES, True, 1)
     rooms.closed()
-    assert len(rooms.now) == ROOM_BYTES
+    assert (len(rooms.now), rooms.crowded) == (ROOM_BYTES, False)
+    assert 1 < rooms.full_reads_max < alone
 
 
 def test_rooms_of_another_size_and_too_many_are_let_go() -> None:
