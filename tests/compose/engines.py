@@ -18,10 +18,14 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FILE: Final = ROOT / "docker-compose.yml"
 OFFLINE: Final = ROOT / "tests" / "compose" / "offline.yaml"
 LABEL: Final = "com.docker.compose.project"
+PROJECTS: Final = "squall-test-"  # what the name of every project begins with
 PYTHON_BASE: Final = "squall-test-python"
 POSTGRES_BASE: Final = "squall-test-debian"
 # runc raises the limits of a container to what podman asks for, which may be more than it may.
 LIMITS: Final = "--ulimit nofile=20000:20000 --ulimit nproc=1000:1000"
+PROXIES: Final = (
+    "import urllib.request as r; print(r.urlopen('http://toxiproxy:8474/proxies').read().decode())"
+)
 HEALTHY_S: Final = 60
 CALL_S: Final = 60
 
@@ -113,12 +117,13 @@ def prepared(folder: Path) -> Engine | None:
 class Project:
     """One project: docker-compose.yml under a name of its own."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        """Nothing is started yet."""
+    def __init__(self, engine: Engine, name: str, scenarios: Path) -> None:
+        """Nothing is started yet; `scenarios` is the folder that squall will find there."""
         self.name = name
         self.images = {key: f"{name}-{image}" for key, image in engine.built.items()}
         self._engine = engine
-        self._environment = {**engine.environment, **self.images}
+        own = {"SQUALL_SCENARIOS": str(scenarios)}
+        self._environment = {**engine.environment, **self.images, **own}
 
     def compose(self, *words: str, limit_s: float = CALL_S) -> Done:
         """Run a compose command; `run` is the profile of the service squall."""
@@ -151,6 +156,18 @@ class Project:
         instead = ["--entrypoint", entrypoint] if entrypoint else []
         once = ["run", "--rm", "-T", "--no-deps", *instead, "squall", *words]
         return self.compose(*once, limit_s=limit_s)
+
+    def kill_squall(self) -> None:
+        """End its running container without a word of warning."""
+        (name,) = self.containers("squall")
+        self.engine("kill", "--signal", "KILL", name).checked()
+
+    def proxies(self) -> dict[str, Any]:
+        """What is on the Toxiproxy server, asked from another container."""
+        container = self.container("reference")
+        done = self.engine("exec", container, "python3", "-c", PROXIES).checked()
+        found: dict[str, Any] = json.loads(done.out)
+        return found
 
     def containers(self, service: str = "") -> list[str]:
         """The names of its containers, running or not."""
@@ -193,9 +210,9 @@ class Project:
 
 
 @contextmanager
-def project(engine: Engine, name: str) -> Iterator[Project]:
+def project(engine: Engine, name: str, *, scenarios: Path) -> Iterator[Project]:
     """A project that is gone afterwards, whatever happened in between."""
-    made = Project(engine, name)
+    made = Project(engine, name, scenarios)
     try:
         yield made
     finally:

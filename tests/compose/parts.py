@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from tests.compose.engines import LIMITS, POSTGRES_BASE, PYTHON_BASE, ROOT, podman
+from tests.compose.engines import LIMITS, POSTGRES_BASE, PROJECTS, PYTHON_BASE, ROOT, podman
 
 COMPOSE: Final = "podman-compose==1.6.0"
 TOXIPROXY: Final = "github.com/Shopify/toxiproxy/v2/cmd"
@@ -176,9 +176,27 @@ def _storage(folder: Path) -> None:
         except MissingError as error:
             reasons.append(str(error))
             continue
+        _sweep(words)
         (folder / "driver").write_text(driver, encoding="utf-8")
         return
     raise MissingError("podman refuses: " + " | ".join(reasons))
+
+
+def _sweep(words: list[str]) -> None:
+    """Remove what a test left that was killed, once it is an hour old."""
+    old = ["--filter", "until=1h", "--filter", f"name={PROJECTS}"]
+    for kind in ("container", "network"):
+        every = ["--all"] if kind == "container" else []
+        found = _said([*words, kind, "ls", *every, *old, "--quiet"]).split()
+        if found:
+            _run([*words, kind, "rm", "--force", *found])
+    if _said([*words, "container", "ls", "--all", "--quiet"]) == "":
+        _run([*words, "volume", "prune", "--force"])  # of this storage, where only tests are
+
+
+def _said(words: list[str]) -> str:
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=STEP_S)
+    return done.stdout.strip()
 
 
 def _code(words: list[str]) -> int:

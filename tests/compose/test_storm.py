@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +21,11 @@ from tests.compose.engines import Done, Engine, Project
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(900)]
 
 RIG: Final = ("toxiproxy", "postgres", "issuer", "reference")
+SCENARIO: Final = engines.ROOT / "scenarios" / "compose_storm.yaml"
+LONG: Final = "warmup: 2s, baseline: 8s"
+SHORT: Final = "warmup: 500ms, baseline: 3s"
 BUILD_S: Final = 400
 STORM_S: Final = 120
-PROXIES: Final = (
-    "import urllib.request as r; print(r.urlopen('http://toxiproxy:8474/proxies').read().decode())"
-)
 # What a container says of itself: who it is, whether it can write, and whether there is a way out.
 ASKED: Final = """
 id -u
@@ -48,6 +49,9 @@ class Storm:
     asked: list[str]
     secrets: list[str]
     words: str  # every log there is
+    orphaned: dict[str, Any]  # what a storm that was killed amid a fault left on Toxiproxy
+    recovered: Done  # what another container said when it had undone that
+    proxies_in_the_end: dict[str, Any]
     left: list[str]  # after all was taken down
 
 
@@ -55,11 +59,17 @@ class Storm:
 def storm(tmp_path_factory: pytest.TempPathFactory) -> Storm:
     """Build everything, bring it up, run the default storm, look around, take it down."""
     engine = _engine()
-    with engines.project(engine, f"squall-test-{secrets.token_hex(4)}") as made:
+    folder = tmp_path_factory.mktemp("scenarios")
+    folder.chmod(0o755)  # squall's container has a user of its own
+    text = SCENARIO.read_text(encoding="utf-8")
+    assert text.count(LONG) == 1
+    (folder / "soon.yaml").write_text(text.replace(LONG, SHORT), encoding="utf-8")
+    name = engines.PROJECTS + secrets.token_hex(4)
+    with engines.project(engine, name, scenarios=folder) as made:
         made.compose("build", limit_s=BUILD_S).checked()
         made.up(*RIG)
         done = made.squall(limit_s=STORM_S)
-        found = _look(made, done, tmp_path_factory.mktemp("storm"))
+        found = _look(made, done, tmp_path_factory.mktemp("storm")) | _kill(made)
         made.down()
         left = made.left()
     return Storm(**found, left=left)
@@ -99,7 +109,7 @@ def _look(made: Project, done: Done, place: Path) -> dict[str, Any]:
     return {
         "done": done,
         "folder": folders[0],
-        "proxies": json.loads(made.squall("-c", PROXIES, entrypoint="python3").checked().out),
+        "proxies": made.proxies(),
         "notes": (int(total), int(different)),
         "containers": containers,
         "processes": {name: _process(each["State"]["Pid"]) for name, each in containers.items()},
@@ -108,6 +118,21 @@ def _look(made: Project, done: Done, place: Path) -> dict[str, Any]:
         "secrets": [each.checked().text.strip() for each in kept],
         "words": "".join(made.logs(name) for name in RIG) + done.text + done.err,
     }
+
+
+def _kill(made: Project) -> dict[str, Any]:
+    """Kill a storm amid its first fault, and let another container undo what it left."""
+    words = ("run", "scenarios/soon.yaml", "--toxiproxy=http://toxiproxy:8474")
+    with ThreadPoolExecutor() as pool:
+        killed = pool.submit(made.squall, *words, "--allow-target=reference", limit_s=STORM_S)
+        left = made.proxies()
+        while not any(proxy["toxics"] for proxy in left.values()):
+            assert not killed.done(), killed.result().err
+            left = made.proxies()
+        made.kill_squall()
+        assert killed.result().code != 0
+    recovered = made.squall("recover")
+    return {"orphaned": left, "recovered": recovered, "proxies_in_the_end": made.proxies()}
 
 
 def _of(made: Project) -> tuple[str, str]:
@@ -143,6 +168,15 @@ def test_its_faults_bit_through_a_foreign_toxiproxy(storm: Storm) -> None:
 def test_the_storm_leaves_nothing_on_the_foreign_toxiproxy(storm: Storm) -> None:
     """No proxy, and so no toxic."""
     assert storm.proxies == {}
+
+
+def test_what_a_killed_storm_left_is_undone_by_another_container(storm: Storm) -> None:
+    """The volume holds what it had set out to do; exit 0, everything named, nothing left."""
+    assert storm.recovered.code == 0, storm.recovered.text + storm.recovered.err
+    assert len(storm.orphaned) == 2
+    for name in storm.orphaned:
+        assert name in storm.recovered.text
+    assert storm.proxies_in_the_end == {}
 
 
 def test_every_note_is_in_the_database_once(storm: Storm) -> None:
