@@ -85,12 +85,14 @@ class Wal:
         Raises:
             RigError: when it cannot be written.
         """
-        wal = cls(folder / FILE)
+        # Under another name until it is locked, or it would pass for a dead run's at its birth.
+        wal = cls(folder / f"{FILE}.new")
         wal._open(os.O_CREAT | os.O_EXCL)
         wal.run_id = run_id
         wal._write(_closing("", ""))
         started = datetime.now(UTC).isoformat(timespec="seconds")
         wal._write({"run": run_id, "pid": os.getpid(), "born": born, "started": started})
+        wal.file = wal.file.replace(folder / FILE)
         with suppress(OSError):  # some file systems have no folders to sync
             _sync_folder(folder)
         return wal
@@ -166,14 +168,14 @@ class Wal:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise RigError(f"{self.file} cannot be opened: {error.strerror or error}") from error
+            raise _unopenable(self.file, error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._descriptor)
             if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
                 raise HeldError(str(self.file)) from None
-            raise RigError(f"{self.file} cannot be locked: {error.strerror or error}") from error
+            raise _unopenable(self.file, error) from error
 
     def _write(self, line: Mapping[str, Any] | bytes, *, sync: bool = True) -> None:
         text = line if isinstance(line, bytes) else _encoded(line)
@@ -258,6 +260,10 @@ def _encoded(line: Mapping[str, Any]) -> bytes:
 def _closing(by: str, at: str) -> bytes:
     """The first line, which always has the same length."""
     return _encoded({"closed": by, "at": at})[:-1].ljust(CLOSING_BYTES - 1) + b"\n"
+
+
+def _unopenable(file: Path, error: OSError) -> RigError:
+    return RigError(f"{FILE} in {file.parent} cannot be opened: {error.strerror or error}")
 
 
 def _unwritable(file: Path, error: OSError) -> RigError:

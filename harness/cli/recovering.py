@@ -67,8 +67,9 @@ def _folder(run: str, out: Path) -> Path:
     Raises:
         UsageError: there is none.
     """
-    if Path(run).is_dir():
-        return Path(run)
+    for folder in (Path(run), out / run):
+        if folder.is_dir():
+            return folder
     if RUN_ID.fullmatch(run):
         for folder in out.glob(f"*-{run}"):
             return folder

@@ -41,8 +41,9 @@ async def kept_whole(folder: Path, run_id: str, log_dir: Path) -> AsyncIterator[
         NotHealedError: at the end, when something is not proven undone.
     """
     born = await run_sync(births.born, os.getpid()) or ""
-    with Wal.begin(folder, run_id, born=born) as wal:
-        async with watched(wal, log_dir) as watchdog:
+    # First the watchdog, then the record: there is never one that nobody watches.
+    async with watched(folder, log_dir) as watchdog:
+        with Wal.begin(folder, run_id, born=born) as wal:
             token = wals.CURRENT.set(wal)
             try:
                 yield Safety(wal=wal, watchdog=watchdog)

@@ -17,21 +17,34 @@ from tests.crashes import trial
 from tests.crashes.trial import Plan, Result, Server, Victim
 
 KILLS: Final = 100
+AIMED_EVERY: Final = 3
+WORKERS_EVERY: Final = 5
+AIM_S: Final = 0.02  # about as long as the thing that is aimed at takes
 
 
 def plans(seed: int, count: int) -> Iterator[Plan]:
-    """What to kill, and when: at chance moments, spread evenly over the life of a run."""
+    """What to kill, and when: at chance moments spread evenly over the life of a run.
+
+    Every third moment is aimed: it falls while a proxy or a toxic is being made, or a proxy is
+    being switched off, which is when a request may be on its way.
+    """
     chance = random.Random(seed)
     servers: tuple[Server, ...] = ("ours", "embedded")
     if trial.ORIGINAL is not None:
         servers = ("original", "ours", "original", "embedded")
     victims: tuple[Victim, ...] = ("squall", "squall", "group")
+    aims = itertools.cycle(("delete_proxy", "remove_toxic", "enable_proxy"))
     moments = [(number + chance.random()) * trial.LIFE_S / count for number in range(count)]
     chance.shuffle(moments)
-    ways = zip(itertools.cycle(servers), itertools.cycle(victims), moments, strict=False)
-    for number, (server, victim, after_s) in enumerate(ways):
-        workers = 2 if number % 5 == 4 else 0
-        yield Plan(server=server, workers=workers, victim=victim, after_s=after_s)
+    for number, moment in enumerate(moments):
+        aimed = number % AIMED_EVERY == 1
+        yield Plan(
+            server=servers[number % len(servers)],
+            workers=2 if number % WORKERS_EVERY == 1 else 0,
+            victim=victims[number % len(victims)],
+            after_s=chance.uniform(0, AIM_S) if aimed else moment,
+            intent=next(aims) if aimed else "",
+        )
 
 
 def told(number: int, plan: Plan, result: Result) -> str:
@@ -40,7 +53,7 @@ def told(number: int, plan: Plan, result: Result) -> str:
     left = f"  LEFT: {'; '.join(result.left)}" if result.left else ""
     return (
         f"{number:4}  {plan.server:8}  {plan.victim:6}  {plan.workers} workers  "
-        f"at {plan.after_s:5.2f} s  {result.reached:14}  {state:18}  "
+        f"{plan.intent or 'start':12} +{plan.after_s:6.3f} s  {result.reached:10}  {state:18}  "
         f"clean after {result.clean_s:5.2f} s{left}"
     )
 

@@ -39,7 +39,7 @@ ORIGINAL = pytest.param(
 @pytest.mark.parametrize(
     "plan",
     tuple(plans(SEED, KILLS)),
-    ids=lambda plan: f"{plan.server}-{plan.victim}-{plan.workers}-{plan.after_s:.2f}s",
+    ids=lambda plan: f"{plan.server}-{plan.victim}-{plan.workers}-{plan.intent}-{plan.after_s:.3f}",
 )
 def test_a_run_killed_at_any_moment_leaves_nothing_behind(tmp_path: Path, plan: Plan) -> None:
     """No toxic, no proxy, no process and no port; the record closed, the journal judged."""

@@ -32,7 +32,7 @@ Victim = Literal["squall", "group"]
 
 CLEAN_S: Final = 5.0  # what is promised
 GIVE_UP_S: Final = 15.0
-LIFE_S: Final = 9.0  # of an undisturbed run on a slow machine, from start to verdict
+LIFE_S: Final = 12.0  # of an undisturbed run on a slow machine, from start to verdict
 MARK: Final = "SQUALL_TRIAL"
 ORIGINAL: Final = os.environ.get("SQUALL_TOXIPROXY_SERVER")
 
@@ -65,7 +65,8 @@ class Plan:
     server: Server
     workers: int
     victim: Victim
-    after_s: float
+    after_s: float  # from the start, or from the moment when `intent` was written down
+    intent: str = ""  # a way of undoing: the kill comes while what it undoes is being done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +140,15 @@ def run(folder: Path, plan: Plan) -> Result:
     mark = secrets.token_hex(8)
     with external(plan.server, folder) as url:
         process = start(folder, plan, url, mark)
+        if plan.intent:
+            await_intent(process, folder, plan.intent)
         time.sleep(plan.after_s)
         had_ended = process.poll() is not None
-        ports = listening(marked(mark))
-        before = proxies_on(url) if url else {}
-        if plan.victim == "group":
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
+        # To look takes longer than what is aimed at, so then it is looked right after the kill.
+        seen = None if plan.intent else look(mark, url)
+        kill(process, plan.victim)
         killed_s = time.monotonic()
+        ports, before = seen or look(mark, url)
         process.communicate()  # reaps it
         while left := remains(folder, url, mark, ports):
             if time.monotonic() - killed_s > GIVE_UP_S:
@@ -165,6 +166,30 @@ def run(folder: Path, plan: Plan) -> Result:
         proxies=len(before),
         reached=reached(folder),
     )
+
+
+def look(mark: str, url: str) -> tuple[list[int], dict[str, Any]]:
+    """The ports on which the run's processes listen, and the proxies on the server."""
+    proxies = proxies_on(url) if url else {}
+    return listening(marked(mark)), proxies
+
+
+def kill(process: subprocess.Popen[str], victim: Victim) -> None:
+    """Kill squall, or all of its group."""
+    if victim == "group":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+def await_intent(process: subprocess.Popen[str], folder: Path, intent: str) -> None:
+    """Return at once when a run has written down that it is about to do something."""
+    sought = f'"undo":"{intent}"'.encode()
+    while process.poll() is None:
+        for file in folder.glob(f"runs/*/{wal.FILE}"):
+            if sought in file.read_bytes():
+                return
+        time.sleep(0.001)
 
 
 def marked(mark: str) -> list[psutil.Process]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from harness import wal as wals
 from harness.rig.undo import Told, undo_all
-from harness.rig.watchdog.words import CLOSING_WORDS
+from harness.rig.watchdog.words import CLOSING_WORD
 from harness.wal import HeldError, Wal
 
 PATIENCE_S: Final = 60.0  # how long a server that does not answer is tried
@@ -29,12 +29,14 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     folder = Path(sys.argv[1])
-    if _last_words().strip() in CLOSING_WORDS:
+    if _last_words() == CLOSING_WORD:
         return 0
     try:
         with _taken_over(folder) as wal:
             return 0 if _undo(wal) else 1
-    except (FileNotFoundError, TimeoutError):
+    except FileNotFoundError:  # nothing was begun yet, or somebody has removed the run
+        return 0
+    except TimeoutError:
         return 1
 
 

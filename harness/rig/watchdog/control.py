@@ -14,8 +14,7 @@ from anyio.abc import Process
 
 import harness
 from harness.errors import RigError
-from harness.rig.watchdog.words import LEFT, WHOLE
-from harness.wal import Wal
+from harness.rig.watchdog.words import CLOSING_WORD
 
 END_S = 5.0  # how long it may take to go once it has been told the closing word
 LOG = "watchdog.log"
@@ -40,8 +39,8 @@ class Watchdog:
 
 
 @asynccontextmanager
-async def watched(wal: Wal, log_dir: Path) -> AsyncIterator[Watchdog]:
-    """A watchdog over `wal` for as long as the block lasts.
+async def watched(folder: Path, log_dir: Path) -> AsyncIterator[Watchdog]:
+    """A watchdog over a run's folder for as long as the block lasts.
 
     However the block ends, the watchdog ends with it: with squall alive there is somebody who
     undoes what the record says, or who tells people that it could not.
@@ -49,12 +48,12 @@ async def watched(wal: Wal, log_dir: Path) -> AsyncIterator[Watchdog]:
     Raises:
         RigError: it cannot be started.
     """
-    process = await _start(wal.file.parent, log_dir)
+    process = await _start(folder, log_dir)
     try:
         yield Watchdog(process)
     finally:
         with anyio.CancelScope(shield=True):
-            await _dismiss(process, WHOLE if wal.closed_by else LEFT)
+            await _dismiss(process)
 
 
 async def _start(folder: Path, log_dir: Path) -> Process:
@@ -76,10 +75,10 @@ async def _start(folder: Path, log_dir: Path) -> Process:
         raise RigError(f"cannot start the watchdog: {error.strerror or error}") from error
 
 
-async def _dismiss(process: Process, word: bytes) -> None:
+async def _dismiss(process: Process) -> None:
     assert process.stdin is not None
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), anyio.move_on_after(END_S):
-        await process.stdin.send(word)
+        await process.stdin.send(CLOSING_WORD)
         await process.stdin.aclose()
     with anyio.move_on_after(END_S):
         await process.wait()

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-WHOLE: Final = b"whole"  # everything is undone, and the record closed
-LEFT: Final = b"left"  # something is not, squall has said so, and people take over
-CLOSING_WORDS: Final = frozenset({WHOLE, LEFT})
+# Everything is undone, or people have been told what is not: nobody has to be watched any more.
+CLOSING_WORD: Final = b"over"
