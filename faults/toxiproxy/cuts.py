@@ -22,8 +22,7 @@ class SlowClose(Stage):
         self._wait(self._delay_s(), self._close)
 
     def _delay_s(self) -> float:
-        # A timer may fire within the millisecond before its time; a close must not come early.
-        return (max(self.attributes["delay"], 0) + 1) * MS
+        return max(self.attributes["delay"], 0) * MS
 
     def _close(self) -> None:
         self._timer = None
@@ -135,9 +134,7 @@ class ResetPeer(Stage):
 
     def _arm(self) -> None:
         if self._timer is None:
-            timeout_ms = self.attributes["timeout"]
-            # A timer may fire within the millisecond before its time; a reset must not come early.
-            self._wait((timeout_ms + 1) * MS if timeout_ms > 0 else 0.0, self._fire)
+            self._wait(max(self.attributes["timeout"], 0) * MS, self._fire)
 
     def _fire(self) -> None:
         self._timer = None

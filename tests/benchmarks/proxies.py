@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--cells", nargs="*", choices=CELLS, default=list(CELLS))
-    parser.add_argument("--ping-rounds", type=int, default=9, help="0 leaves them out")
+    parser.add_argument("--ping-rounds", type=int, default=15, help="0 leaves them out")
     parser.add_argument("--memory-connections", type=int, default=2000, help="0 leaves it out")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
