@@ -247,6 +247,8 @@ async def _await_ready(
 
 def named(argv: Sequence[str]) -> str:
     """The program in a sentence; arguments may hold what must not be shown."""
+    if tuple(argv[2:4]) == (_LEASH, "leash"):
+        return named(argv[4:])
     module = argv[argv.index("-m") + 1 :][:1] if "-m" in argv else ()
     return " -m ".join([Path(argv[0]).name, *module])
 

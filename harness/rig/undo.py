@@ -44,6 +44,7 @@ class Attempt:
     """One round over everything that is to be undone."""
 
     elapsed_s: float = 0.0  # since the first round
+    first: bool = False
     look: bool = False  # touch nothing, say only how things stand
     silent: dict[str, str] = field(default_factory=dict)  # servers that gave no answer, and why
 
@@ -89,7 +90,7 @@ def undo_all(
     told: dict[int, Told] = {}
     final: set[int] = set()
     while True:
-        attempt = Attempt(elapsed_s=time.monotonic() - began_s)
+        attempt = Attempt(elapsed_s=time.monotonic() - began_s, first=not told)
         last = attempt.elapsed_s >= patience_s
         settled = last or attempt.elapsed_s >= settle_s
         for intent in order:
@@ -299,9 +300,11 @@ def _end_process(what: Mapping[str, Any], attempt: Attempt) -> State:
         return State(whole=True, final=True, words=f"{named}: already gone")
     if attempt.look:
         return State(whole=False, stood=True, words=f"{named}: runs")
-    number = signal.SIGTERM if attempt.elapsed_s < TERMINATE_S else signal.SIGKILL
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+        if attempt.elapsed_s >= TERMINATE_S:
+            os.killpg(pid, signal.SIGKILL)
+        elif attempt.first:  # to many programs a second one means: at once
+            os.killpg(pid, signal.SIGTERM)
     return State(whole=False, stood=True, words=f"{named}: was running; ended")
 
 
