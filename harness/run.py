@@ -53,8 +53,10 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     said in its log why it would not start: then the error names it.
 
     Raises:
-        TargetError, RigError, UsageError: before any load was offered.
+        TargetError, RigError, UsageError: before any load was offered; the latter also when an
+            earlier run has left something broken.
         InterruptedRunError: a signal came before any load was offered.
+        BrokenOffError: the journal cannot be written any more; the faults are undone.
         NotHealedError: when a part of the rig could not be shown to be gone.
     """
     if order.web_port is not None:

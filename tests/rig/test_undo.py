@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -248,3 +249,21 @@ def test_births_are_told_apart() -> None:
         process.kill()
         process.wait(timeout=20)
     assert births.born(process.pid) is None
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="NO ps: births are only asked of /proc")
+def test_births_are_told_apart_where_there_is_no_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, where ps is asked: the same answers, in other words."""
+    monkeypatch.setattr(births, "PROC", tmp_path / "none")
+    with sleeper('import time; print("x", flush=True); time.sleep(60)') as process:
+        first = births.born(process.pid)
+        assert first is not None
+        assert births.born(process.pid) == first
+        assert births.members(process.pid) == (process.pid,)
+        assert births.belongs(process.pid, "any run")
+        process.kill()
+        process.wait(timeout=20)
+    assert births.born(process.pid) is None
+    assert births.members(process.pid) == ()
