@@ -29,6 +29,7 @@ from anyio.to_thread import run_sync
 from harness import wal as wals
 from harness.errors import NotHealedError, RigError
 from harness.rig.process import Origin, is_running
+from harness.rig.promises import Promises
 from harness.rig.toxiproxy_server import embedded, program
 from harness.wal import Wal
 
@@ -151,9 +152,11 @@ class Toxiproxy:
         self._library = library
         self._direct = direct
         self._origin = origin  # of a server that we started
-        self._wal = wal  # None outside a run
         self._own: dict[str, Proxy] = {}
-        self._promises: dict[tuple[str, ...], int] = {}
+        where: dict[str, Any] = {"server": server.url}
+        if origin is not None:
+            where["own"] = asdict(origin)
+        self.promises = Promises(wal, where)
         self.ours = False  # it knows /squall/: leases, and what was hit
         self._lost = anyio.Event()
         self._lost_words = ""
@@ -179,7 +182,7 @@ class Toxiproxy:
         listen = "127.0.0.1:0" if here else "0.0.0.0:0"
         # Ours from here on: should the answer be lost, the clean-up still looks for it.
         proxy = Proxy(self, name)
-        await self.promise("delete_proxy", name=name)
+        await self.promises.give("delete_proxy", name=name)
         self._own[name] = proxy
         try:
             made = await self.ask(
@@ -188,7 +191,7 @@ class Toxiproxy:
             )
         except _RefusalError:
             del self._own[name]
-            self.kept("delete_proxy", name)
+            self.promises.kept("delete_proxy", name)
             raise
         if self.ours:
             await self._lease(name)
@@ -260,7 +263,7 @@ class Toxiproxy:
             RigError: the server does not answer, or refuses.
         """
         await self._delete(name)
-        self.kept("delete_proxy", name)
+        self.promises.kept("delete_proxy", name)
 
     async def _delete(self, name: str) -> None:
         try:
@@ -294,7 +297,7 @@ class Toxiproxy:
             except RigError as error:
                 reasons.append(str(error))
         if left == []:
-            self.kept_all()
+            self.promises.all_kept()
         # A server that we started ends with the block, and its end is proven by whoever started it.
         if left == [] or self.server.kind != "external":
             return
@@ -341,31 +344,6 @@ class Toxiproxy:
         """Let a proxy end by itself, should nobody renew this."""
         path, body = f"/squall/proxies/{quote(name)}/lease", {"ttl_ms": round(LEASE_S * 1000)}
         await self.ask_directly(f"lease proxy {name}", "POST", path, body)
-
-    async def promise(self, undo: str, **what: str) -> None:
-        """Write down how to undo what is about to be done on this server.
-
-        Raises:
-            RigError: it cannot be written; then it must not be done.
-        """
-        wal = self._wal
-        if wal is None:
-            return
-        where: dict[str, Any] = {"server": self.server.url, **what}
-        if self._origin is not None:
-            where["own"] = asdict(self._origin)
-        self._promises[undo, *what.values()] = await run_sync(lambda: wal.intend(undo, **where))
-
-    def kept(self, undo: str, *what: str) -> None:
-        """Write down that it was undone."""
-        number = self._promises.pop((undo, *what), None)
-        if self._wal is not None and number is not None:
-            self._wal.done(number)
-
-    def kept_all(self) -> None:
-        """Write down that everything was undone."""
-        for undo, *what in tuple(self._promises):
-            self.kept(undo, *what)
 
     async def gone(self) -> bool:
         """Whether this was a server of our own and has ended: nothing is left of what it did."""
@@ -425,7 +403,7 @@ class Proxy:
         """
         _check_name(name)
         _check_integers(name, attributes)
-        await self._owner.promise("remove_toxic", proxy=self.name, name=name)
+        await self._owner.promises.give("remove_toxic", proxy=self.name, name=name)
         try:
             await self._owner.ask(
                 f"add toxic {name} to {self.name}",
@@ -438,7 +416,7 @@ class Proxy:
                 ),
             )
         except _RefusalError:
-            self._owner.kept("remove_toxic", self.name, name)
+            self._owner.promises.kept("remove_toxic", self.name, name)
             raise
 
     async def update_toxic(
@@ -479,7 +457,7 @@ class Proxy:
         except RigError:
             if not await self._owner.gone():
                 raise
-        self._owner.kept("remove_toxic", self.name, name)
+        self._owner.promises.kept("remove_toxic", self.name, name)
 
     async def set_enabled(self, enabled: bool) -> None:
         """Bring the proxy up, or down: connections closed, new ones refused.
@@ -489,7 +467,7 @@ class Proxy:
         """
         verb = "enable" if enabled else "disable"
         if not enabled:
-            await self._owner.promise("enable_proxy", name=self.name)
+            await self._owner.promises.give("enable_proxy", name=self.name)
         try:
             await self._owner.ask(
                 f"{verb} {self.name}",
@@ -499,7 +477,7 @@ class Proxy:
             if not enabled or not await self._owner.gone():
                 raise
         if enabled:
-            self._owner.kept("enable_proxy", self.name)
+            self._owner.promises.kept("enable_proxy", self.name)
 
     async def exposure(self, toxic: str | None) -> Exposure:
         """What one toxic has touched since it was added; None asks about the whole proxy.
@@ -634,7 +612,7 @@ def _end_of_own(ended: Sequence[Toxiproxy], failure: BaseException | None) -> bo
     """Know that what lived in a server of our own has ended with it, if that did."""
     if not isinstance(failure, NotHealedError):
         for server in ended:
-            server.kept_all()
+            server.promises.all_kept()
     return False
 
 
