@@ -8,8 +8,9 @@ from typing import Final
 from faults.toxiproxy.arrivals import SLOW_ACCEPT
 from faults.toxiproxy.bodies import Kind
 from faults.toxiproxy.cuts import Cut, LimitData, ResetPeer, SlowClose, Timeout
-from faults.toxiproxy.delays import Bandwidth, Latency, Slicer
+from faults.toxiproxy.delays import Bandwidth, Latency
 from faults.toxiproxy.losses import PacketLoss
+from faults.toxiproxy.slices import Slicer
 from faults.toxiproxy.stage import Stage
 
 # Attribute names in the order in which the API shows them; a float may be written as an integer.

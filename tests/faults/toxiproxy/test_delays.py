@@ -5,100 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from anyio import fail_after
-from hypothesis import given
-from hypothesis import strategies as st
 
-from faults.toxiproxy.alarm import Alarm, Wake
-from faults.toxiproxy.delays import SLICES_MAX, Bandwidth, Latency, Slicer
-from faults.toxiproxy.stage import Budget, Toxic
-
-MIB = 1024 * 1024
-
-
-class Bell(Alarm):
-    """An alarm that the test rings."""
-
-    def __init__(self) -> None:
-        self.grain_s = 0.0
-        self.set: list[tuple[float, Wake]] = []
-
-    def at(self, due_s: float, then: Callable[[], None]) -> Wake:
-        """Only note it."""
-        self.set.append((due_s, Wake(self, then)))
-        return self.set[-1][1]
-
-    def forget(self) -> None:
-        """A cancelled wake does nothing when its turn comes."""
-
-    def ring(self) -> None:
-        """Call the one that was set first."""
-        then = self.set.pop(0)[1].then
-        if then is not None:
-            then()
-
-
-class Bench:
-    """A link without sockets: what comes through a stage lies in `got`."""
-
-    def __init__(self, alarm: Alarm | None = None, limit_bytes: int = MIB) -> None:
-        self.bell = Bell()
-        self.alarm = alarm or self.bell
-        self.budget = Budget(limit_bytes=limit_bytes)
-        self.stalled = False
-        self.stalls_after = -1  # how many pieces fit; negative for any number
-        self.got: list[bytes] = []
-        self.got_s: list[float] = []
-        self.ended = asyncio.Event()
-        self.held = 0
-        self.views = 0  # how many pieces were views of a room
-
-    def hold(self) -> None:
-        """Nothing more is to come in."""
-        self.held += 1
-
-    def unhold(self) -> None:
-        """More may come in."""
-        self.held -= 1
-
-    def reset(self) -> None:
-        """Nothing is open."""
-
-    def abort(self) -> None:
-        """Nothing is open."""
-
-    def feed(self, piece: bytes | memoryview, at_s: float) -> None:  # noqa: ARG002 - who comes counts
-        """Take a piece."""
-        self.views += isinstance(piece, memoryview)
-        self.got.append(bytes(piece))
-        self.got_s.append(time.monotonic())
-        self.stalled = len(self.got) == self.stalls_after
-
-    def end(self) -> None:
-        """Take the end."""
-        self.ended.set()
-
-
-def toxic(kind: str, **attributes: int) -> Toxic:
-    """A toxic that hits everything."""
-    return Toxic(
-        name="t",
-        type=kind,
-        stream="upstream",
-        upstream=True,
-        toxicity=1.0,
-        attributes=attributes,
-    )
-
-
-def slicer(bench: Bench, average: int, variation: int = 0, delay: int = 0, seed: int = 0) -> Slicer:
-    """A slicer on a bench."""
-    sizes = {"average_size": average, "size_variation": variation, "delay": delay}
-    return Slicer(toxic("slicer", **sizes), bench, bench, lambda: random.Random(seed))
+from faults.toxiproxy.alarm import Alarm
+from faults.toxiproxy.delays import Bandwidth, Latency
+from tests.faults.toxiproxy.bench import MIB, Bench, slicer, toxic
 
 
 def latency(bench: Bench, latency_ms: int, jitter_ms: int = 0) -> Latency:
@@ -110,78 +24,6 @@ def latency(bench: Bench, latency_ms: int, jitter_ms: int = 0) -> Latency:
 def bandwidth(bench: Bench, rate: int) -> Bandwidth:
     """A bandwidth on a bench."""
     return Bandwidth(toxic("bandwidth", rate=rate), bench, bench, lambda: random.Random(0))
-
-
-@given(
-    size_bytes=st.integers(0, 40_000),
-    average=st.integers(1, 5_000),
-    share=st.floats(0, 0.99),
-    seed=st.integers(0, 100),
-)
-def test_slices_are_about_the_average_and_make_the_whole(
-    size_bytes: int, average: int, share: float, seed: int
-) -> None:
-    """No slice is longer than average and variation together, and none is empty."""
-    bench, variation = Bench(), int(average * share)
-    piece = random.Random(seed).randbytes(size_bytes)
-    slicer(bench, average, variation, seed=seed).feed(piece, 0.0)
-    while bench.bell.set:
-        bench.bell.ring()
-    assert b"".join(bench.got) == piece
-    assert all(len(part) <= average + variation for part in bench.got)
-    assert all(bench.got) or size_bytes == 0
-    assert bench.held == 0
-
-
-def test_a_slicer_gives_way_after_so_many_slices() -> None:
-    """A piece of many slices takes more than one turn, and nothing is read in between."""
-    bench, piece = Bench(), random.Random(1).randbytes(SLICES_MAX + 1)
-    stage = slicer(bench, 1)
-    stage.feed(piece, 0.0)
-    assert len(bench.got) == SLICES_MAX
-    assert bench.held == 1
-    stage.end()
-    assert not bench.ended.is_set()
-    bench.bell.ring()
-    assert b"".join(bench.got) == piece
-    assert bench.ended.is_set()
-    assert bench.held == 0
-
-
-def test_a_slicer_waits_for_a_far_side_that_takes_no_more() -> None:
-    """What is left stays cut as it was, and goes out where it had stopped."""
-    bench, piece = Bench(), bytes(range(16))
-    bench.stalls_after = 3
-    stage = slicer(bench, 2)
-    stage.feed(piece, 0.0)
-    stage.feed(b"next", 0.0)
-    stage.end()
-    assert bench.got == [b"\0\1", b"\2\3", b"\4\5"]
-    bench.stalled = False
-    stage.resume()
-    assert b"".join(bench.got) == piece + b"next"
-    assert len(bench.got) == 10
-    assert bench.ended.is_set()
-
-
-def test_a_slicer_that_goes_away_in_the_middle_passes_the_rest_uncut() -> None:
-    """No byte twice, none missing."""
-    bench = Bench()
-    bench.stalls_after = 1
-    stage = slicer(bench, 2)
-    stage.feed(b"abcdef", 0.0)
-    stage.feed(b"ghij", 0.0)
-    stage.removed()
-    assert b"".join(bench.got) == b"abcdefghij"
-    assert len(bench.got) == 3
-
-
-def test_a_delayed_slicer_waits_after_each_slice() -> None:
-    """One slice at a time, each with a wait of its own."""
-    bench = Bench()
-    slicer(bench, 2, delay=3_000_000).feed(b"abcdefgh", 0.0)
-    assert bench.got == [b"ab"]
-    assert [due_s > time.monotonic() for due_s, _ in bench.bell.set] == [True]
 
 
 @pytest.mark.anyio
