@@ -19,8 +19,7 @@ FILE: Final = ROOT / "docker-compose.yml"
 OFFLINE: Final = ROOT / "tests" / "compose" / "offline.yaml"
 LABEL: Final = "com.docker.compose.project"
 PROJECTS: Final = "squall-test-"  # what the name of every project begins with
-PYTHON_BASE: Final = "squall-test-python"
-POSTGRES_BASE: Final = "squall-test-debian"
+BASE: Final = "squall-test-base"  # Debian with Python and PostgreSQL, in the place of every base
 # runc raises the limits of a container to what podman asks for, which may be more than it may.
 LIMITS: Final = "--ulimit nofile=20000:20000 --ulimit nproc=1000:1000"
 PROXIES: Final = (
@@ -98,10 +97,10 @@ def prepared(folder: Path) -> Engine | None:
         ],
         heals=False,
         environment={
-            "PYTHON_IMAGE": PYTHON_BASE,
-            "BUILD_IMAGE": PYTHON_BASE,
-            "GO_IMAGE": PYTHON_BASE,  # nothing has to be compiled: its programs are there
-            "SQUALL_POSTGRES_BASE": POSTGRES_BASE,
+            "PYTHON_IMAGE": BASE,
+            "BUILD_IMAGE": BASE,
+            "GO_IMAGE": BASE,  # nothing has to be compiled: its programs are there
+            "SQUALL_POSTGRES_BASE": BASE,
             "SQUALL_WHEELHOUSE": str(folder / "wheels"),
             "SQUALL_PREBUILT": str(folder / "programs"),
             "PIP_NO_INDEX": "1",

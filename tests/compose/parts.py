@@ -1,6 +1,6 @@
 """Makes what containers are built from where no image can be pulled, in a folder that is kept.
 
-`python -m tests.compose.parts FOLDER` makes what is not there yet: two base images from Debian's
+`python -m tests.compose.parts FOLDER` makes what is not there yet: a base image from Debian's
 packages, every locked wheel, Toxiproxy's programs, podman-compose. Where something cannot be made
 it says so, in one line, and ends with status 1.
 """
@@ -19,13 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from tests.compose.engines import LIMITS, POSTGRES_BASE, PROJECTS, PYTHON_BASE, ROOT, podman
+from tests.compose.engines import BASE, LIMITS, PROJECTS, ROOT, podman
 
 COMPOSE: Final = "podman-compose==1.6.0"
 TOXIPROXY: Final = "github.com/Shopify/toxiproxy/v2/cmd"
 # Programs that were built before are taken from where these variables say.
 GIVEN: Final = {"server": "SQUALL_TOXIPROXY_SERVER", "cli": "SQUALL_TOXIPROXY_CLI"}
-BASES: Final = {PYTHON_BASE: "python3,python3-venv", POSTGRES_BASE: "postgresql"}
+PACKAGES: Final = "python3,python3-venv,postgresql"
 STEP_S: Final = 240
 
 
@@ -55,7 +55,7 @@ def _make(folder: Path) -> None:
     # Two cores, and each step waits for a network: side by side.
     with ThreadPoolExecutor() as pool:
         steps = [
-            *(pool.submit(_base, folder, name, packages) for name, packages in BASES.items()),
+            pool.submit(_base, folder),
             pool.submit(_programs, folder / "programs"),
             pool.submit(_composer, folder / "venv"),
         ]
@@ -65,17 +65,17 @@ def _make(folder: Path) -> None:
     _storage(folder)
 
 
-def _base(folder: Path, name: str, packages: str) -> None:
-    """A small Debian with some packages, as a tar file."""
-    place = folder / f"{name}.tar"
+def _base(folder: Path) -> None:
+    """A small Debian with what the images need, as a tar file."""
+    place = folder / f"{BASE}.tar"
     if place.exists():
         return
     started_s = time.monotonic()
-    part = folder / f"{name}.part.tar"
-    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", _suite()]
+    part = folder / f"{BASE}.part.tar"
+    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", _suite()]
     _run([*words, str(part)])
     part.rename(place)
-    _say(f"{place.name}", started_s)
+    _say(place.name, started_s)
 
 
 def _suite() -> str:
@@ -121,7 +121,7 @@ def _composer(folder: Path) -> None:
 def _wheels(folder: Path) -> None:
     """Every locked package, for the Python of the base image."""
     lock = ROOT / "requirements.lock"
-    version = _python_of(folder / f"{PYTHON_BASE}.tar")
+    version = _python_of(folder / f"{BASE}.tar")
     mark = f"{version} {hashlib.sha256(lock.read_bytes()).hexdigest()}"
     place, stamp = folder / "wheels", folder / "wheels.of"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
@@ -162,17 +162,16 @@ def _python(version: str) -> str:
 
 
 def _storage(folder: Path) -> None:
-    """Import the bases where podman can also run them, and remember where that was."""
+    """Import the base where podman can also run it, and remember where that was."""
     reasons = []
     for driver in ("overlay", "vfs"):
         words = podman(folder, driver)
         try:
-            for name in BASES:
-                if _code([*words, "image", "exists", name]) != 0:
-                    started_s = time.monotonic()
-                    _run([*words, "import", str(folder / f"{name}.tar"), name])
-                    _say(f"image {name} ({driver})", started_s)
-            _run([*words, "run", "--rm", *shlex.split(LIMITS), PYTHON_BASE, "true"])
+            if _code([*words, "image", "exists", BASE]) != 0:
+                started_s = time.monotonic()
+                _run([*words, "import", str(folder / f"{BASE}.tar"), BASE])
+                _say(f"image {BASE} ({driver})", started_s)
+            _run([*words, "run", "--rm", *shlex.split(LIMITS), BASE, "true"])
         except MissingError as error:
             reasons.append(str(error))
             continue
