@@ -31,7 +31,7 @@ def plans(seed: int, count: int) -> Iterator[Plan]:
     chance = random.Random(seed)
     servers: tuple[Server, ...] = ("ours", "embedded")
     if trial.ORIGINAL is not None:
-        servers = ("original", "ours", "original", "embedded")
+        servers = ("original", "ours", "original", "embedded", "original", "path", "ours")
     victims: tuple[Victim, ...] = ("squall", "squall", "group")
     aims = itertools.cycle(("delete_proxy", "remove_toxic", "enable_proxy"))
     moments = [(number + chance.random()) * trial.LIFE_S / count for number in range(count)]

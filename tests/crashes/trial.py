@@ -27,7 +27,8 @@ from harness.journal import RunEntry
 from harness.judge import judge
 from tests import command
 
-Server = Literal["embedded", "ours", "original"]
+# The first two are started by squall: our own, or Shopify's where it is on the path.
+Server = Literal["embedded", "path", "ours", "original"]
 Victim = Literal["squall", "group"]
 
 CLEAN_S: Final = 5.0  # what is promised
@@ -84,7 +85,7 @@ class Result:
 @contextmanager
 def external(server: Server, folder: Path) -> Iterator[str]:
     """The address of a Toxiproxy server that outlives squall; "" when squall starts its own."""
-    if server == "embedded":
+    if server in {"embedded", "path"}:
         yield ""
         return
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -132,7 +133,13 @@ def start(folder: Path, plan: Plan, url: str, mark: str) -> subprocess.Popen[str
     (folder / "storm.yaml").write_text(STORM, encoding="utf-8")
     words = ["run", "storm.yaml", "--quiet", "--workers", str(plan.workers)]
     words += ["--toxiproxy", url] if url else []
-    return command.start(*words, cwd=folder, env={MARK: mark})
+    env = {MARK: mark}
+    if plan.server == "path":
+        assert ORIGINAL is not None
+        (folder / "bin").mkdir()
+        (folder / "bin" / "toxiproxy-server").symlink_to(Path(ORIGINAL).resolve())
+        env["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return command.start(*words, cwd=folder, env=env)
 
 
 def run(folder: Path, plan: Plan) -> Result:
