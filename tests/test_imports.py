@@ -97,7 +97,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         ("harness/verdict.py", "import anyio", "touches neither network nor event loop"),
         ("reports/__init__.py", "import httpx", "touches neither network nor event loop"),
         ("faults/network.py", "import harness.errors", "knows only the contract of its lever"),
-        ("faults/toxiproxy/link.py", "import faults.levers", "Toxiproxy stands alone"),
+        ("faults/toxiproxy/path/link.py", "import faults.levers", "Toxiproxy stands alone"),
     ],
 )
 def test_an_import_that_goes_the_wrong_way_is_found(

@@ -12,14 +12,15 @@ import signal
 import sys
 from collections.abc import Callable
 
-from faults.toxiproxy import configuration, options
+from faults.toxiproxy import options
 from faults.toxiproxy.addresses import ListenError, format_address, open_listener, resolve
-from faults.toxiproxy.api import VERSION, Api, Page
-from faults.toxiproxy.configuration import ConfigurationError
-from faults.toxiproxy.front import front
+from faults.toxiproxy.control import configuration
+from faults.toxiproxy.control.api import VERSION, Api, Page
+from faults.toxiproxy.control.configuration import ConfigurationError
+from faults.toxiproxy.control.front import front
+from faults.toxiproxy.control.store import PopulateError, Store
 from faults.toxiproxy.ledger import Ledger
-from faults.toxiproxy.rooms import keep_freed_memory
-from faults.toxiproxy.store import PopulateError, Store
+from faults.toxiproxy.path.rooms import keep_freed_memory
 
 REFUSED = 2  # what was asked for cannot be: a flag, a file, an address
 
@@ -123,7 +124,7 @@ async def _configure(store: Store, path: str) -> None:
 def _metrics(store: Store, *, runtime: bool) -> Page | None:
     if store.ledger is None and not runtime:
         return None
-    from faults.toxiproxy.metrics import Metrics  # noqa: PLC0415 - a library that few need
+    from faults.toxiproxy.control.metrics import Metrics  # noqa: PLC0415 - a library that few need
 
     return Metrics(ledger=store.ledger, still_open=store.open_ways, runtime=runtime)
 

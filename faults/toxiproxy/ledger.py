@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from faults.toxiproxy.link import Connection, Link
+from faults.toxiproxy.path.link import Connection, Link
 
 WAYS_MAX = 10_000  # ways through the server that are remembered; the oldest is forgotten first
 

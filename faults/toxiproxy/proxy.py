@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 
 from faults.toxiproxy.addresses import ListenError, format_address, open_listener, split_address
-from faults.toxiproxy.alarm import Alarm
-from faults.toxiproxy.arrivals import SLOW_ACCEPT, Arrival, Arrivals
 from faults.toxiproxy.ledger import Ledger
-from faults.toxiproxy.link import Connection, Draws, Link
 from faults.toxiproxy.lookups import Lookups
-from faults.toxiproxy.stage import Budget, Toxic
+from faults.toxiproxy.path.alarm import Alarm
+from faults.toxiproxy.path.arrivals import SLOW_ACCEPT, Arrival, Arrivals
+from faults.toxiproxy.path.link import Connection, Draws, Link
+from faults.toxiproxy.path.stage import Budget, Toxic
 
 DIAL_S = 10.0  # a black-holed upstream costs its own client this long and nobody else anything
 ACCEPTS_MAX = 256  # in one turn of the loop

@@ -7,9 +7,9 @@ import random
 import time
 from collections.abc import Callable
 
-from faults.toxiproxy.alarm import Alarm, Wake
-from faults.toxiproxy.slices import Slicer
-from faults.toxiproxy.stage import Budget, Toxic
+from faults.toxiproxy.path.alarm import Alarm, Wake
+from faults.toxiproxy.path.slices import Slicer
+from faults.toxiproxy.path.stage import Budget, Toxic
 
 MIB = 1024 * 1024
 

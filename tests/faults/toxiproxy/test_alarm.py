@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 from anyio import fail_after
 
-from faults.toxiproxy import alarm as alarms
-from faults.toxiproxy.alarm import Alarm
+from faults.toxiproxy.path import alarm as alarms
+from faults.toxiproxy.path.alarm import Alarm
 
 pytestmark = pytest.mark.anyio
 

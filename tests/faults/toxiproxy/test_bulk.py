@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from faults.toxiproxy.rooms import ROOM_BYTES
+from faults.toxiproxy.path.rooms import ROOM_BYTES
 from tests.faults.toxiproxy.conftest import Server, Upstream
 
 WAIT_S = 20.0

@@ -15,9 +15,9 @@ import pytest
 
 from faults.toxiproxy import lookups
 from faults.toxiproxy.addresses import open_listener
-from faults.toxiproxy.api import Api
-from faults.toxiproxy.front import Protocol, front
-from faults.toxiproxy.store import Store
+from faults.toxiproxy.control.api import Api
+from faults.toxiproxy.control.front import Protocol, front
+from faults.toxiproxy.control.store import Store
 from tests.faults.toxiproxy.conftest import Upstream
 
 WAIT_S = 10.0

@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 from anyio import fail_after
 
-from faults.toxiproxy.alarm import Alarm
-from faults.toxiproxy.delays import Bandwidth, Latency
+from faults.toxiproxy.path.alarm import Alarm
+from faults.toxiproxy.path.delays import Bandwidth, Latency
 from tests.faults.toxiproxy.bench import MIB, Bench, slicer, toxic
 
 

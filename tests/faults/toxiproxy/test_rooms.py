@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults.toxiproxy.rooms import CROWD, CROWDED_BYTES, ROOM_BYTES, SPARE_BYTES_MAX, Rooms
+from faults.toxiproxy.path.rooms import CROWD, CROWDED_BYTES, ROOM_BYTES, SPARE_BYTES_MAX, Rooms
 
 
 def test_a_lent_room_is_nobody_elses_until_it_is_given_back() -> None:

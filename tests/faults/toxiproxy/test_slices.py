@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faults.toxiproxy.slices import SLICES_MAX
+from faults.toxiproxy.path.slices import SLICES_MAX
 from tests.faults.toxiproxy.bench import Bench, slicer
 
 

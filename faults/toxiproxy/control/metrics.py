@@ -17,7 +17,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from faults.toxiproxy.ledger import Ledger, Way
-from faults.toxiproxy.link import Connection
+from faults.toxiproxy.path.link import Connection
 
 Open = Callable[[], Iterable[tuple[Way, Connection]]]
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from faults.toxiproxy.bodies import BodyError, Members, array, decode, fields
-from faults.toxiproxy.demands import PROXY, ApiError, require, text
+from faults.toxiproxy.control.bodies import BodyError, Members, array, decode, fields
+from faults.toxiproxy.control.demands import PROXY, ApiError, require, text
 
 NUMBERED_FROM = 1  # as people count, and as the original does in its own words
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from faults.toxiproxy.stage import MS, Stage
+from faults.toxiproxy.path.stage import MS, Stage
 
 
 class SlowClose(Stage):

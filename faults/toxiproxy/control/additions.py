@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from faults.toxiproxy.arrivals import Arrival
-from faults.toxiproxy.link import Connection, Link
+from faults.toxiproxy.control.store import Store
+from faults.toxiproxy.path.arrivals import Arrival
+from faults.toxiproxy.path.link import Connection, Link
+from faults.toxiproxy.path.stage import Stage, Toxic
 from faults.toxiproxy.proxy import Proxy
-from faults.toxiproxy.stage import Stage, Toxic
-from faults.toxiproxy.store import Store
 
 Pattern = tuple[str, ...]
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import h11
 import uvicorn
 
-from faults.toxiproxy.api import Api
-from faults.toxiproxy.deadlines import IDLE_S, TimedProtocol
+from faults.toxiproxy.control.api import Api
+from faults.toxiproxy.control.deadlines import IDLE_S, TimedProtocol
 
 HEADER_BYTES_MAX = 1024 * 1024 + 4096  # of one request, as in Go's server
 _NO_HOST = "Missing mandatory Host: header"

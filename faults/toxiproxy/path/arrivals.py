@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from faults.toxiproxy.stage import MS, Toxic
+from faults.toxiproxy.path.stage import MS, Toxic
 
 SLOW_ACCEPT = "slow_accept"
 

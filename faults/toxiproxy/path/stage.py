@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from faults.toxiproxy.alarm import Alarm, Wake
-from faults.toxiproxy.rooms import ROOMS
+from faults.toxiproxy.path.alarm import Alarm, Wake
+from faults.toxiproxy.path.rooms import ROOMS
 
 MS = 0.001
 US = 0.000_001

@@ -14,12 +14,12 @@ from email.utils import formatdate
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
-from faults.toxiproxy import additions
-from faults.toxiproxy.bodies import encode
-from faults.toxiproxy.changes import ChangeError, apply
-from faults.toxiproxy.demands import ApiError
+from faults.toxiproxy.control import additions
+from faults.toxiproxy.control.bodies import encode
+from faults.toxiproxy.control.changes import ChangeError, apply
+from faults.toxiproxy.control.demands import ApiError
+from faults.toxiproxy.control.store import PopulateError, Store, show_proxy, show_toxic
 from faults.toxiproxy.proxy import Proxy
-from faults.toxiproxy.store import PopulateError, Store, show_proxy, show_toxic
 
 VERSION = "2.12.0"
 BODY_BYTES_MAX = 8 * 1024 * 1024

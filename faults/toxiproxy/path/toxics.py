@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
-from faults.toxiproxy.arrivals import SLOW_ACCEPT
-from faults.toxiproxy.bodies import Kind
-from faults.toxiproxy.cuts import Cut, LimitData, ResetPeer, SlowClose, Timeout
-from faults.toxiproxy.delays import Bandwidth, Latency
-from faults.toxiproxy.losses import PacketLoss
-from faults.toxiproxy.slices import Slicer
-from faults.toxiproxy.stage import Stage
+from faults.toxiproxy.path.arrivals import SLOW_ACCEPT
+from faults.toxiproxy.path.cuts import Cut, LimitData, ResetPeer, SlowClose, Timeout
+from faults.toxiproxy.path.delays import Bandwidth, Latency
+from faults.toxiproxy.path.losses import PacketLoss
+from faults.toxiproxy.path.slices import Slicer
+from faults.toxiproxy.path.stage import Stage
+
+Number = Literal["int", "float64"]
 
 # Attribute names in the order in which the API shows them; a float may be written as an integer.
-ATTRIBUTES: Final[Mapping[str, Mapping[str, Kind]]] = {
+ATTRIBUTES: Final[Mapping[str, Mapping[str, Number]]] = {
     "bandwidth": {"rate": "int"},
     "cut": {"after": "int", "reset": "int"},
     "latency": {"latency": "int", "jitter": "int"},

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 from faults.toxiproxy.addresses import ListenError, resolve
-from faults.toxiproxy.alarm import Alarm
-from faults.toxiproxy.bodies import BodyError, array, decode, fields
-from faults.toxiproxy.demands import (
+from faults.toxiproxy.control.bodies import BodyError, array, decode, fields
+from faults.toxiproxy.control.demands import (
     LEASE,
     PROXY,
     SETTINGS,
@@ -23,12 +22,13 @@ from faults.toxiproxy.demands import (
     settings,
     text,
 )
-from faults.toxiproxy.leases import Key, Leases
+from faults.toxiproxy.control.leases import Key, Leases
 from faults.toxiproxy.ledger import Ledger, Way
-from faults.toxiproxy.link import Connection
 from faults.toxiproxy.lookups import Lookups
+from faults.toxiproxy.path.alarm import Alarm
+from faults.toxiproxy.path.link import Connection
+from faults.toxiproxy.path.stage import Budget, Toxic
 from faults.toxiproxy.proxy import Proxy
-from faults.toxiproxy.stage import Budget, Toxic
 
 HELD_BYTES_MAX = 128 * 1024 * 1024
 

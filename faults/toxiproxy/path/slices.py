@@ -7,8 +7,8 @@ import random
 import time
 from collections import deque
 
-from faults.toxiproxy.rooms import ROOMS
-from faults.toxiproxy.stage import US, Stage
+from faults.toxiproxy.path.rooms import ROOMS
+from faults.toxiproxy.path.stage import US, Stage
 
 SLICES_MAX = 128  # in one turn
 SLICES_CROWDED_MAX = 16  # in one turn that everybody takes

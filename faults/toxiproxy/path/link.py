@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from faults.toxiproxy.alarm import Alarm
-from faults.toxiproxy.rooms import ROOMS
-from faults.toxiproxy.stage import Budget, Next, Stage, Toxic
-from faults.toxiproxy.toxics import STAGES
+from faults.toxiproxy.path.alarm import Alarm
+from faults.toxiproxy.path.rooms import ROOMS
+from faults.toxiproxy.path.stage import Budget, Next, Stage, Toxic
+from faults.toxiproxy.path.toxics import STAGES
 
 SMALL_BYTES = 4096  # cheaper to copy than to lend
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

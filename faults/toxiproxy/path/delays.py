@@ -6,7 +6,7 @@ import random
 import time
 from collections import deque
 
-from faults.toxiproxy.stage import MS, Stage
+from faults.toxiproxy.path.stage import MS, Stage
 
 SOON_S = 0.0005  # a shorter wait for bandwidth is carried over to the next piece
 CREDIT_S = 0.002  # how long reading on may take before the time for it is lost

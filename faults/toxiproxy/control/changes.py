@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from faults.toxiproxy.addresses import ListenError, open_listener, resolve
-from faults.toxiproxy.bodies import BodyError, Kind, array, decode, fields
-from faults.toxiproxy.demands import (
+from faults.toxiproxy.control.bodies import BodyError, Kind, array, decode, fields
+from faults.toxiproxy.control.demands import (
     LEASE,
     PROXY,
     TOXIC,
@@ -29,9 +29,9 @@ from faults.toxiproxy.demands import (
     settings,
     text,
 )
+from faults.toxiproxy.control.store import Store, show_proxy, show_toxic
+from faults.toxiproxy.path.stage import Toxic
 from faults.toxiproxy.proxy import Proxy
-from faults.toxiproxy.stage import Toxic
-from faults.toxiproxy.store import Store, show_proxy, show_toxic
 
 CHANGES_MAX = 1000  # in one call
 

@@ -6,10 +6,10 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from faults.toxiproxy.bodies import BodyError, Kind, Members, decode, fields, numbers
-from faults.toxiproxy.leases import LEASE_MS_MAX
-from faults.toxiproxy.stage import Toxic
-from faults.toxiproxy.toxics import ADDITIONS, ATTRIBUTES, objection
+from faults.toxiproxy.control.bodies import BodyError, Kind, Members, decode, fields, numbers
+from faults.toxiproxy.control.leases import LEASE_MS_MAX
+from faults.toxiproxy.path.stage import Toxic
+from faults.toxiproxy.path.toxics import ADDITIONS, ATTRIBUTES, objection
 
 Given = Mapping[str, object]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from faults.toxiproxy.stage import Stage
+from faults.toxiproxy.path.stage import Stage
 
 
 class PacketLoss(Stage):

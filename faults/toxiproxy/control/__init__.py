@@ -1,0 +1,1 @@
+"""The control port: HTTP in, proxies and toxics set up and shown."""

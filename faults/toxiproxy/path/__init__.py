@@ -1,0 +1,1 @@
+"""The way of the bytes: links between sockets, and the toxics in them."""
