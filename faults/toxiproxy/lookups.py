@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 THREADS_MAX = 4  # for one proxy, and for all control calls
+THREAD = "name lookup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Lookups:
         if self._threads < min(self._waiting, self._threads_max):
             self._threads += 1
             # A daemon, for a lookup cannot be called off and must not hold up the end.
-            threading.Thread(target=self._work, args=(self._jobs,), daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(self._jobs,), name=THREAD, daemon=True
+            ).start()
         try:
             return await job.found
         finally:
