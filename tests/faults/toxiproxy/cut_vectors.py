@@ -10,6 +10,8 @@ from typing import Final
 
 from tests.faults.toxiproxy.delay_vectors import STREAMS, Probe, Seen
 from tests.faults.toxiproxy.peers import (
+    END,
+    RESET,
     Bench,
     cut_off,
     echoed,
@@ -19,9 +21,6 @@ from tests.faults.toxiproxy.peers import (
     quiet,
     take,
 )
-
-END: Final = (b"", "end")
-RESET: Final = (b"", "reset")
 
 
 def _slow_close(bench: Bench) -> Seen:

@@ -16,8 +16,11 @@ from typing import Final
 
 from tests.faults.toxiproxy.delay_vectors import STREAMS, Probe, Seen
 from tests.faults.toxiproxy.peers import (
+    END,
+    RESET,
     WAIT_S,
     Bench,
+    Heard,
     client,
     echoed,
     heard_by,
@@ -27,8 +30,6 @@ from tests.faults.toxiproxy.peers import (
     take,
 )
 
-END: Final = (b"", "end")
-RESET: Final = (b"", "reset")
 CALLERS: Final = 8
 
 
@@ -52,7 +53,8 @@ def _upstream_resets(bench: Bench) -> Seen:
     return {"words": words, "end": last_of(stream)}
 
 
-def _client_resets(bench: Bench) -> Seen:
+def _spoken(bench: Bench) -> tuple[socket.socket, list[Heard]]:
+    """A connection whose first words have come to the upstream."""
     address, heard = bench.sink()
     stream = bench.connect(address)
     stream.sendall(b"words")
@@ -60,19 +62,18 @@ def _client_resets(bench: Bench) -> Seen:
     while not heard or bytes(heard[0].data) != b"words":
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    return stream, heard
+
+
+def _client_resets(bench: Bench) -> Seen:
+    stream, heard = _spoken(bench)
     _break_off(stream)
     return {"end": heard_by(heard).end}
 
 
 def _upstream_hears(bench: Bench, act: Callable[[Bench], object]) -> Seen:
     """What a call on the proxy is to the upstream."""
-    address, heard = bench.sink()
-    stream = bench.connect(address)
-    stream.sendall(b"words")
-    deadline = time.monotonic() + WAIT_S
-    while not heard or bytes(heard[0].data) != b"words":
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    stream, heard = _spoken(bench)
     act(bench)
     return {"client": last_of(stream), "upstream": heard_by(heard).end}
 

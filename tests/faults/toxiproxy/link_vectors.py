@@ -18,6 +18,7 @@ import httpx
 
 from tests.faults.toxiproxy.delay_vectors import STREAMS, Probe, Seen
 from tests.faults.toxiproxy.peers import (
+    END,
     WAIT_S,
     Bench,
     client,
@@ -29,8 +30,6 @@ from tests.faults.toxiproxy.peers import (
     refused,
     take,
 )
-
-END: Final = (b"", "end")
 
 
 def _disable(bench: Bench) -> Seen:

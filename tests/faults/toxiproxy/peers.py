@@ -14,6 +14,10 @@ from tests.faults.toxiproxy.conftest import Server, Upstream
 WAIT_S = 20.0
 SLACK_S = 1.5  # how late a busy machine may be
 
+# How a stream ended, after what was still heard of it.
+END = (b"", "end")
+RESET = (b"", "reset")
+
 Address = tuple[str, int]
 
 
