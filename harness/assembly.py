@@ -17,10 +17,12 @@ from faults import levers
 from faults.levers import FaultError
 from harness.errors import RigError, TargetError, UsageError
 from harness.guard import check_target
-from harness.rig import server, toxiproxy
+from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
 from harness.rig.standing import standing
+from harness.rig.toxiproxy.proxy import Proxy
+from harness.rig.toxiproxy.serving import serve
 from harness.scenario.records import Auth, LaunchTarget, ReferenceTarget, Scenario, UrlTarget
 from harness.session.access import Access, Doors
 from harness.session.authority import Authority, discover
@@ -56,7 +58,7 @@ def _as_fault() -> Iterator[None]:
 class Network:
     """The treated arm's proxy as faults see it."""
 
-    def __init__(self, proxy: toxiproxy.Proxy) -> None:
+    def __init__(self, proxy: Proxy) -> None:
         """Pull on this proxy."""
         self._proxy = proxy
 
@@ -137,7 +139,7 @@ async def build(
     logs = folder / "logs"
     async with AsyncExitStack() as stack:
         # The issuer and the proxy come up side by side; the target has to know the issuer.
-        wanted = toxiproxy.serve(url=toxiproxy_url, log_dir=logs)
+        wanted = serve(url=toxiproxy_url, log_dir=logs)
         proxying = await stack.enter_async_context(standing(wanted))
         issuer = await _issuer(stack, scenario, logs)
         ledger = folder / "ledger.sqlite" if isinstance(scenario.target, ReferenceTarget) else None

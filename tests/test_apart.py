@@ -13,10 +13,10 @@ import anyio
 import pytest
 from anyio.to_thread import run_sync
 
-from harness.rig import toxiproxy
 from harness.rig.ledger import read
 from harness.rig.process import child
 from harness.rig.server import READY
+from harness.rig.toxiproxy.serving import serve
 from tests import command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -64,7 +64,7 @@ async def test_a_storm_over_parts_that_others_started(tmp_path: Path) -> None:
     """Tokens from the target's own issuer, faults on a foreign proxy server, nothing left on it."""
     (tmp_path / "storm.yaml").write_text(STORM, encoding="utf-8")
     with anyio.fail_after(90):
-        async with apart(tmp_path) as url, toxiproxy.serve(url=None, log_dir=tmp_path) as proxies:
+        async with apart(tmp_path) as url, serve(url=None, log_dir=tmp_path) as proxies:
             words = ("run", "storm.yaml", "--target", url, "--toxiproxy", proxies.server.url)
             done = await run_sync(lambda: command.squall(*words, cwd=tmp_path, env=CLIENT))
             left = await proxies.proxies()

@@ -93,7 +93,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         ("harness/plan.py", "import harness.wire", "the pipe runs one way"),
         ("harness/journal.py", "import harness.session", "the pipe runs one way"),
         ("harness/wire/client.py", "import gevent", "only harness.load knows Locust"),
-        ("harness/rig/server.py", "import toxiproxy", "only harness.rig.toxiproxy knows"),
+        ("harness/rig/server.py", "import toxiproxy", "only harness.rig.toxiproxy.library"),
         ("harness/verdict.py", "import anyio", "touches neither network nor event loop"),
         ("reports/__init__.py", "import httpx", "touches neither network nor event loop"),
         ("faults/network.py", "import harness.errors", "knows only the contract of its lever"),

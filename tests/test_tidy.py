@@ -17,7 +17,6 @@ TEST_LINES_MAX: Final = 600  # a list of cases is read one case at a time
 # path: why it is one idea all the same
 LONGER: Final[dict[str, str]] = {
     "harness/journal.py": "entries, their writer and their reader: one format, changed together",
-    "harness/rig/toxiproxy.py": "the one typed face of an untyped library, errors and gaps and all",
 }
 
 FORBIDDEN: Final = {

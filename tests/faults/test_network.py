@@ -22,7 +22,7 @@ from faults.network import (
     Toxic,
 )
 from harness.assembly import Network
-from harness.rig.toxiproxy import serve
+from harness.rig.toxiproxy.serving import serve
 from tests.faults.fakes import FakeNetwork
 
 TOXIC_FAULTS: tuple[NetworkFault, ...] = (

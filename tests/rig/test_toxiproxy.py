@@ -16,9 +16,12 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from harness.errors import NotHealedError, RigError
-from harness.rig import toxiproxy as rig
 from harness.rig.process import child
-from harness.rig.toxiproxy import Toxiproxy, serve
+from harness.rig.toxiproxy import server as rig
+from harness.rig.toxiproxy.answers import Exposure
+from harness.rig.toxiproxy.proxy import Proxy
+from harness.rig.toxiproxy.server import Toxiproxy
+from harness.rig.toxiproxy.serving import serve
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +87,7 @@ def kill_listener(port: int) -> None:
             process.kill()
 
 
-async def connect(proxy: rig.Proxy) -> SocketStream:
+async def connect(proxy: Proxy) -> SocketStream:
     """A client's connection to a proxy."""
     return await anyio.connect_tcp(proxy.host, proxy.port)
 
@@ -158,9 +161,9 @@ async def test_exposure_is_counted_by_the_injector_or_said_to_be_unknown(which: 
             seen = await proxy.exposure("slow")
             whole = await proxy.exposure(None)
             if which == "original":
-                assert seen == rig.Exposure(connections=0, bytes=0, hits=0, source="proxy")
+                assert seen == Exposure(connections=0, bytes=0, hits=0, source="proxy")
                 return
-            assert seen == rig.Exposure(connections=2, bytes=10, hits=2, source="injector")
+            assert seen == Exposure(connections=2, bytes=10, hits=2, source="injector")
             assert (whole.connections, whole.bytes, whole.hits) == (2, 20, 0)
             with pytest.raises(RigError, match="counts nothing for squall-t/other"):
                 await proxy.exposure("other")

@@ -18,7 +18,7 @@ from harness.errors import NotHealedError, RigError
 from harness.rig import safety
 from harness.rig.process import child
 from harness.rig.safety import kept_whole
-from harness.rig.toxiproxy import serve
+from harness.rig.toxiproxy.serving import serve
 from harness.rig.watchdog.control import watched
 from harness.rig.watchdog.words import CLOSING_WORD
 from harness.wal import Wal

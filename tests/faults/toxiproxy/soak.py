@@ -21,7 +21,7 @@ import httpx
 import psutil
 from anyio.abc import SocketAttribute, SocketStream
 
-from harness.rig.toxiproxy_server import embedded
+from harness.rig.toxiproxy.programs import embedded
 
 MESSAGE_BYTES = 1024
 PAUSE_S = 0.2  # between two messages of one connection

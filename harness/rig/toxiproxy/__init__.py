@@ -1,0 +1,1 @@
+"""A Toxiproxy server, whichever one there is: started or found, driven, and left as it was."""
