@@ -164,7 +164,7 @@ class Wal:
 
     def _open(self, flags: int) -> None:
         try:
-            self._descriptor = os.open(self.file, os.O_RDWR | os.O_CLOEXEC | flags)
+            self._descriptor = os.open(self.file, os.O_RDWR | os.O_CLOEXEC | flags, mode=0o644)
         except FileNotFoundError:
             raise
         except OSError as error:
