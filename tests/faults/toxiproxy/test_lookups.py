@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import anyio
 import pytest
@@ -33,22 +33,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     opened.set()
 
 
-def threads() -> int:
-    """How many look names up at the moment."""
-    return sum(thread.name == lookups.THREAD for thread in threading.enumerate())
+@pytest.fixture
+def threads() -> Callable[[], int]:
+    """Count who has come to look names up since the test began; earlier ones go when they like."""
+    others = set(threading.enumerate())
+
+    def count() -> int:
+        now = set(threading.enumerate()) - others
+        return sum(thread.name == lookups.THREAD for thread in now)
+
+    return count
 
 
-async def none_left() -> None:
-    """Those of earlier tests have been told to end, and do so in their own time."""
+async def none_left(threads: Callable[[], int]) -> None:
+    """They have been told to end, and do so in their own time."""
     with anyio.fail_after(WAIT_S):
         while threads():  # noqa: ASYNC110 - a thread's end is no event of the loop
             await anyio.sleep(0.001)
 
 
 @pytest.mark.anyio
-async def test_what_is_numeric_needs_no_thread() -> None:
+async def test_what_is_numeric_needs_no_thread(threads: Callable[[], int]) -> None:
     """It is known at once."""
-    await none_left()
     names = Lookups()
     assert await names.hosts("127.0.0.1", 1) == ["127.0.0.1"]
     assert await names.hosts("::1", 1) == ["::1"]
@@ -56,23 +62,23 @@ async def test_what_is_numeric_needs_no_thread() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_name_is_looked_up_and_the_threads_end_with_it() -> None:
+async def test_a_name_is_looked_up_and_the_threads_end_with_it(
+    threads: Callable[[], int],
+) -> None:
     """A close leaves nothing behind, and what comes later is looked up all the same."""
-    await none_left()
     names = Lookups()
     for _ in range(2):
         assert "127.0.0.1" in await names.hosts("localhost", 1)
         assert threads() == 1
         names.close()
-        await none_left()
+        await none_left(threads)
 
 
 @pytest.mark.anyio
 async def test_no_more_threads_than_allowed_and_everyone_is_answered(
-    gate: threading.Event,
+    gate: threading.Event, threads: Callable[[], int]
 ) -> None:
     """The others wait their turn; an error is its own asker's alone."""
-    await none_left()
     names = Lookups(threads_max=2)
     answers: dict[int, list[str] | None] = {}
 
