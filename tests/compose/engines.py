@@ -23,7 +23,8 @@ BASE: Final = "squall-test-base"  # Debian with Python and PostgreSQL, in the pl
 # runc raises the limits of a container to what podman asks for, which may be more than it may.
 LIMITS: Final = "--ulimit nofile=20000:20000 --ulimit nproc=1000:1000"
 PROXIES: Final = (
-    "import urllib.request as r; print(r.urlopen('http://toxiproxy:8474/proxies').read().decode())"
+    "import sys, urllib.request as r;"
+    "print(r.urlopen(f'http://{sys.argv[1]}:8474/proxies').read().decode())"
 )
 HEALTHY_S: Final = 60
 CALL_S: Final = 60
@@ -162,9 +163,17 @@ class Project:
         self.engine("kill", "--signal", "KILL", name).checked()
 
     def proxies(self) -> dict[str, Any]:
-        """What is on the Toxiproxy server, asked from another container."""
-        container = self.container("reference")
-        done = self.engine("exec", container, "python3", "-c", PROXIES).checked()
+        """What is on the Toxiproxy server, asked from another container.
+
+        By address: the network's names are away for a moment whenever a container comes or goes.
+        """
+        server = self.inspect("inspect", self.container("toxiproxy"))[0]
+        (network,) = server["NetworkSettings"]["Networks"].values()
+        asking = self.engine(
+            *("exec", self.container("reference")),
+            *("python3", "-c", PROXIES, network["IPAddress"]),
+        )
+        done = asking.checked()
         found: dict[str, Any] = json.loads(done.out)
         return found
 
