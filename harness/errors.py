@@ -110,3 +110,10 @@ def full_disk(error: BaseException) -> OSError | None:
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(full_disk, error.exceptions)), None)
     return error if isinstance(error, OSError) and error.errno in _FULL else None
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors that a group of groups is made of; one that is no group is its own."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in leaves(one)]
+    return [error]

@@ -22,14 +22,13 @@ from harness.plan import Plan, PlannedSession, flat
 from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.conduct import Conduct
+from harness.session.connecting import connector
 from harness.session.credential import Credential
 from harness.session.life import Session
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
 from harness.session.tokens import StaticBearer, TokenSource
-from harness.wire.client import WireClient
-from harness.wire.endpoint import Endpoint
 from harness.wire.limits import Limits
 from harness.wire.schemas import SchemaBook
 
@@ -85,6 +84,7 @@ class Host:
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
         self._left = anyio.Event()  # set whenever a session leaves
+        connect = connector(scenario, doors, schemas, clock.now_ns)
         self._stage = Stage(
             scenario=scenario,
             plan=plan,
@@ -95,7 +95,7 @@ class Host:
             steps=tuple(
                 compile_agent(scenario, plan, number) for number in range(len(scenario.agents))
             ),
-            connect=self._connector(scenario, doors, schemas),
+            connect=lambda planned: connect(planned.arm),
             credential=self._creditor(access),
         )
 
@@ -187,26 +187,6 @@ class Host:
         self._writer.append(NoteEntry(at_ns=self.clock.now_ns(), text=text))
 
     # --- what a session is made of ----------------------------------------------------------
-
-    def _connector(
-        self, scenario: Scenario, doors: Doors, schemas: SchemaBook
-    ) -> Callable[[PlannedSession], WireClient]:
-        ends = {
-            "control": Endpoint.from_url(doors.url, via=doors.control),
-            "treated": Endpoint.from_url(doors.url, via=doors.treated),
-        }
-
-        def connect(planned: PlannedSession) -> WireClient:
-            return WireClient(
-                ends[planned.arm],
-                era=scenario.era,
-                now_ns=self.clock.now_ns,
-                schemas=schemas,
-                listen=scenario.client.listen,
-                resume=scenario.client.resume,
-            )
-
-        return connect
 
     def _creditor(self, access: Access) -> Callable[[PlannedSession], Credential | None]:
         secrets = {arm: (identity, secret) for arm, identity, secret in access.clients}

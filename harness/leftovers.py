@@ -12,7 +12,15 @@ from typing import Final, Literal
 from harness import wal
 from harness.errors import RigError, UsageError
 from harness.rig import births
-from harness.rig.undo import SilentError, Told, leases_on, look, proxies_on, undo_all
+from harness.rig.undo import (
+    SilentError,
+    Told,
+    leases_on,
+    look,
+    proxies_on,
+    undo_all,
+    undo_recorded,
+)
 from harness.wal import HeldError, Intent, Record, Wal
 
 PREFIX: Final = "squall-"  # of every proxy that a run makes; its id follows
@@ -161,11 +169,7 @@ def _taken_over(folder: Path) -> Wal:
 
 
 def _undo(held: Wal, *, forget: bool) -> Recovered:
-    def whole(told: Told) -> None:
-        held.tell(told.intent.number, told.words)
-        held.done(told.intent.number)
-
-    told = undo_all(held.left, patience_s=PATIENCE_S, on_whole=whole)
+    told = undo_recorded(held, patience_s=PATIENCE_S)
     if all(one.whole for one in told):
         if held.closed_by in {"", wal.FORGOTTEN}:
             held.close(NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Literal
 
 import anyio
 import httpx
@@ -16,12 +16,13 @@ from harness.outcome import Outcome
 from harness.redaction import redact
 from harness.scenario.records import CallStep, ParallelStep, Scenario
 from harness.session.access import Access, Doors
+from harness.session.connecting import connector
 from harness.session.tokens import StaticBearer, TokenSource
-from harness.wire.client import WireClient
-from harness.wire.endpoint import Endpoint
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
+from harness.wire.speaker import Speaker
 
+ARMS: Final[tuple[Literal["treated", "control"], ...]] = ("treated", "control")
 PAGES_MAX = 50
 CHECK_S = 15.0
 
@@ -35,15 +36,11 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
     """
     clock = RunClock()
     pages: tuple[dict[str, Any], ...] = ()
-    for arm, place in (("treated", doors.treated), ("control", doors.control)):
+    connect = connector(scenario, doors, SchemaBook(), clock.now_ns)
+    for arm in ARMS:
         async with httpx.AsyncClient(trust_env=False, timeout=10.0) as http:
             token = await _token(access, arm, http, clock)
-        client = WireClient(
-            Endpoint.from_url(doors.url, via=place),
-            era=scenario.era,
-            now_ns=clock.now_ns,
-            schemas=SchemaBook(),
-        )
+        client = connect(arm)
         if token:
             client.authorization = b"Bearer " + token.encode()
         try:
@@ -75,7 +72,7 @@ async def _token(access: Access, arm: str, http: httpx.AsyncClient, clock: RunCl
     return source.token
 
 
-async def _tools(client: WireClient, deadline_ns: int, token: str) -> tuple[dict[str, Any], ...]:
+async def _tools(client: Speaker, deadline_ns: int, token: str) -> tuple[dict[str, Any], ...]:
     pages: list[dict[str, Any]] = []
     cursor: str | None = None
     for _ in range(PAGES_MAX):

@@ -16,7 +16,7 @@ from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.chaos import Chaos
 from harness.clock import NS_PER_S, RunClock
-from harness.errors import BrokenOffError, RigError
+from harness.errors import BrokenOffError, RigError, leaves
 from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
 from harness.journal import (
@@ -132,7 +132,7 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
         try:
             not_healed, totals = await _whole(stage, on_status, writer, ending)
         except Exception as error:
-            why = ", ".join(type(one).__name__ for one in _leaves(error))
+            why = ", ".join(type(one).__name__ for one in leaves(error))
             _close(writer, ending, how="failed", why=why)
             raise
         _close(writer, ending, how=ending.how, why=ending.why)
@@ -159,12 +159,6 @@ async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
 def _close(writer: JournalWriter, ending: Ending, *, how: How, why: str) -> None:
     at_ns = ending.at_ns or ending.clock.now_ns()
     writer.append(RunEntry(at_ns=at_ns, edge="ended", how=how, why=why), sync=True)
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for one in error.exceptions for leaf in _leaves(one)]
-    return [error]
 
 
 async def _whole(

@@ -15,7 +15,7 @@ import click
 
 import harness
 from harness import system
-from harness.errors import Exit, SquallError, full_disk
+from harness.errors import Exit, SquallError, full_disk, leaves
 from harness.redaction import redact
 
 # command -> the module that holds it, in the order in which help lists them
@@ -114,17 +114,10 @@ def _report_group(group: BaseExceptionGroup[BaseException]) -> int:
     """Find the reason for a failed run among what was cancelled with it."""
     ours, rest = group.split(SquallError)
     if ours is not None and rest is None:
-        leaves = _leaves(ours)
-        for error in leaves:
+        failures = [one for one in leaves(ours) if isinstance(one, SquallError)]
+        for error in failures:
             click.echo(f"squall: {redact(str(error))}", err=True)
-        return max(int(error.exit_code) for error in leaves)
+        return max(int(error.exit_code) for error in failures)
     traceback.print_exception(group)
     click.echo("squall: this is a defect of squall itself; please report it", err=True)
     return int(Exit.BUG)
-
-
-def _leaves(group: BaseException) -> list[SquallError]:
-    if isinstance(group, BaseExceptionGroup):
-        return [leaf for error in group.exceptions for leaf in _leaves(error)]
-    assert isinstance(group, SquallError)
-    return [group]

@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from harness import wal as wals
 from harness.errors import NotHealedError
 from harness.rig import births
-from harness.rig.undo import Told, undo_all
+from harness.rig.undo import undo_recorded
 from harness.rig.watchdog.control import Watchdog, watched
 from harness.wal import Wal
 
@@ -59,13 +59,8 @@ async def _settle(wal: Wal) -> None:
     Raises:
         NotHealedError: naming what may still stand, and the mend.
     """
-
-    def whole(told: Told) -> None:
-        wal.tell(told.intent.number, told.words)
-        wal.done(told.intent.number)
-
     if wal.left:
-        undo = partial(undo_all, wal.left, patience_s=PATIENCE_S, on_whole=whole)
+        undo = partial(undo_recorded, wal, patience_s=PATIENCE_S)
         stands = [one for one in await run_sync(undo) if not one.whole]
         if stands:
             words = "; ".join(one.words for one in stands)

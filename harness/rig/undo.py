@@ -19,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from harness.rig import births
-from harness.wal import Intent
+from harness.wal import Intent, Wal
 
 ANSWER_S: Final = 2.0  # for one question to a Toxiproxy server
 TERMINATE_S: Final = 1.0  # how long SIGTERM may take before SIGKILL follows
@@ -113,6 +113,16 @@ def _told(intent: Intent, state: State, before: Told | None) -> Told:
     first = before is not None and before.stood and state.whole and not state.stood
     words = before.words if before is not None and first else state.words
     return Told(intent=intent, whole=state.whole, words=words, stood=stood)
+
+
+def undo_recorded(wal: Wal, *, patience_s: float) -> tuple[Told, ...]:
+    """Undo what a record has left, and write down in it what was found whole; as `undo_all`."""
+
+    def whole(told: Told) -> None:
+        wal.tell(told.intent.number, told.words)
+        wal.done(told.intent.number)
+
+    return undo_all(wal.left, patience_s=patience_s, on_whole=whole)
 
 
 def _apply(intent: Intent, attempt: Attempt) -> State:

@@ -13,7 +13,7 @@ from harness.session.conduct import Conduct
 from harness.session.credential import Credential
 from harness.session.record import Recorder
 from harness.session.steps import Step
-from harness.wire.client import WireClient
+from harness.wire.speaker import Speaker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +27,5 @@ class Stage:
     recorder: Recorder
     writer: JournalWriter
     steps: tuple[tuple[Step, ...], ...]  # per agent
-    connect: Callable[[PlannedSession], WireClient]
+    connect: Callable[[PlannedSession], Speaker]
     credential: Callable[[PlannedSession], Credential | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -24,9 +24,9 @@ from harness.wire.receipts import read_receipt, read_unconnected, read_withheld
 from harness.wire.reply import Reply
 from harness.wire.resume import can_resume, resume_stream
 from harness.wire.schemas import SchemaBook
+from harness.wire.speaker import Era
 from harness.wire.stats import WireStats
 
-Era = Literal["auto", "legacy", "modern"]
 CANCEL_NS: Final = NS_PER_S  # how long a courtesy message after a hang may take
 ANSWERS_MAX: Final = 8  # answers to server requests under way at once, per client
 

@@ -22,8 +22,8 @@ from harness.session.life import Session
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
-from harness.wire.client import WireClient
 from harness.wire.reply import Reply
+from harness.wire.speaker import Speaker
 from tests.virtual import NS_PER_S, VirtualClock
 
 TOOK_S = 0.02
@@ -258,9 +258,9 @@ class Play:
             credential=self._make_credential,
         )
 
-    def _connect(self, planned: PlannedSession) -> WireClient:
+    def _connect(self, planned: PlannedSession) -> Speaker:
         self.clients.append(Client(self.target, planned.session))
-        return cast("WireClient", self.clients[-1])
+        return cast("Speaker", self.clients[-1])
 
     def _make_credential(self, planned: PlannedSession) -> Credential | None:
         if self._credential is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from harness import wal as wals
-from harness.rig.undo import Told, undo_all
+from harness.rig.undo import undo_recorded
 from harness.rig.watchdog.words import CLOSING_WORD
 from harness.wal import HeldError, Wal
 
@@ -68,14 +68,9 @@ def _taken_over(folder: Path) -> Wal:
 
 def _undo(wal: Wal) -> bool:
     """Undo what is left and close the record; False when something may still stand."""
-
-    def whole(told: Told) -> None:
-        wal.tell(told.intent.number, told.words)
-        wal.done(told.intent.number)
-
     if wal.closed_by:
         return True
-    told = undo_all(wal.left, patience_s=PATIENCE_S, on_whole=whole)
+    told = undo_recorded(wal, patience_s=PATIENCE_S)
     for one in told:
         if not one.whole:
             wal.tell(one.intent.number, one.words)

@@ -1,0 +1,37 @@
+"""How a session comes by the client that speaks for it: the one place that chooses a transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from harness.scenario.records import Scenario
+from harness.session.access import Doors
+from harness.wire.client import WireClient
+from harness.wire.endpoint import Endpoint
+from harness.wire.schemas import SchemaBook
+from harness.wire.speaker import Speaker
+
+Connect = Callable[[Literal["control", "treated"]], Speaker]
+
+
+def connector(
+    scenario: Scenario, doors: Doors, schemas: SchemaBook, now_ns: Callable[[], int]
+) -> Connect:
+    """What makes one client for each session of an arm; nothing is connected by it."""
+    ends = {
+        "control": Endpoint.from_url(doors.url, via=doors.control),
+        "treated": Endpoint.from_url(doors.url, via=doors.treated),
+    }
+
+    def connect(arm: Literal["control", "treated"]) -> Speaker:
+        return WireClient(
+            ends[arm],
+            era=scenario.era,
+            now_ns=now_ns,
+            schemas=schemas,
+            listen=scenario.client.listen,
+            resume=scenario.client.resume,
+        )
+
+    return connect
