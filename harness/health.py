@@ -1,26 +1,42 @@
 """Was the generator the bottleneck? Once a second, every process of it says how it fares.
 
 The figures and where they come from: a 10 ms timer's lateness (event loop lag), sent - due of the
-calls (slip), time runnable but not running from the kernel's scheduler, CPU share, pauses of the
-garbage collector, and open files. `checks.soundness` judges them.
+calls (slip), time runnable but not running from the kernel's scheduler, time held back by the
+container's limit from its control group, CPU share, pauses of the garbage collector, and open files
+beside their limit. `generator` judges them.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import resource
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import numpy as np
 
 from harness.clock import NS_PER_MS, NS_PER_S, Clock
+from harness.generator import STALL_OVER_MS
 from harness.journal import Calls, HealthEntry
 
 TICK_S = 0.010
 SCHEDSTAT = Path("/proc/self/schedstat")
+CGROUP = Path("/proc/self/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """Counters that only grow; what the system does not tell is None."""
+
+    wall_ns: int
+    cpu_s: float
+    run_delay_ns: int | None
+    throttled_ns: int | None
 
 
 class HealthMeter:
@@ -32,7 +48,8 @@ class HealthMeter:
         self._clock = clock
         self._lags_ms: list[float] = []
         self._gc_began_ns = 0
-        self._gc_ms = 0.0
+        self._gc_pauses_ms: list[float] = []
+        self._throttle = _throttle_file()
         self._mark = self._reading()
 
     async def watch(self) -> None:
@@ -49,46 +66,55 @@ class HealthMeter:
 
     def entry(self, calls: Calls, *, sessions: int) -> HealthEntry:
         """Sum up the interval; `calls` are the attempts that ended in it."""
-        lags_ms, self._lags_ms = self._lags_ms or [0.0], []
+        lags_ms, self._lags_ms = np.array(self._lags_ms or [0.0]), []
+        pauses_ms, self._gc_pauses_ms = self._gc_pauses_ms, []
         before, self._mark = self._mark, self._reading()
-        wall_ns = max(1, self._mark[0] - before[0])
+        wall_ns = max(1, self._mark.wall_ns - before.wall_ns)
         # The first attempt's slip only: a retry is late by design.
         first = calls[(calls["attempt"] <= 1) & (calls["sent_ns"] >= 0)]
         slips_ms = np.maximum(0, first["sent_ns"] - first["due_ns"]) / NS_PER_MS
-        delay_ns = _difference(before[2], self._mark[2])
-        gc_ms, self._gc_ms = self._gc_ms, 0.0
         return HealthEntry(
             at_ns=self._clock.now_ns(),
             worker=self._worker,
-            lag_p50_ms=_quantile(np.array(lags_ms), 0.5),
-            lag_p99_ms=_quantile(np.array(lags_ms), 0.99),
+            lag_p50_ms=_quantile(lags_ms, 0.5),
+            lag_p99_ms=_quantile(lags_ms, 0.99),
+            lag_max_ms=round(float(lags_ms.max()), 3),
+            stalled_ms=round(float(np.maximum(0.0, lags_ms - STALL_OVER_MS).sum()), 3),
             slip_p50_ms=_quantile(slips_ms, 0.5),
             slip_p99_ms=_quantile(slips_ms, 0.99),
-            cpu_share=round((self._mark[1] - before[1]) * NS_PER_S / wall_ns, 4),
-            run_delay_share=None if delay_ns is None else round(delay_ns / wall_ns, 4),
-            gc_pause_ms=round(gc_ms, 3),
+            cpu_share=round((self._mark.cpu_s - before.cpu_s) * NS_PER_S / wall_ns, 4),
+            run_delay_share=_share(before.run_delay_ns, self._mark.run_delay_ns, wall_ns),
+            throttled_share=_share(before.throttled_ns, self._mark.throttled_ns, wall_ns),
+            gc_pause_ms=round(sum(pauses_ms), 3),
+            gc_pause_max_ms=round(max(pauses_ms, default=0.0), 3),
             open_files=_open_files(),
+            open_files_max=_open_files_max(),
             sessions=sessions,
             calls=len(calls),
         )
 
-    def _reading(self) -> tuple[int, float, int | None]:
+    def _reading(self) -> _Reading:
         times = os.times()
-        return time.monotonic_ns(), times.user + times.system, _run_delay_ns()
+        return _Reading(
+            wall_ns=time.monotonic_ns(),
+            cpu_s=times.user + times.system,
+            run_delay_ns=_run_delay_ns(),
+            throttled_ns=_throttled_ns(self._throttle),
+        )
 
     def _on_gc(self, phase: str, _: object) -> None:
         if phase == "start":
             self._gc_began_ns = time.monotonic_ns()
         else:
-            self._gc_ms += (time.monotonic_ns() - self._gc_began_ns) / NS_PER_MS
+            self._gc_pauses_ms.append((time.monotonic_ns() - self._gc_began_ns) / NS_PER_MS)
 
 
 def _quantile(values: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -> float:
     return round(float(np.quantile(values, share)), 3) if len(values) else 0.0
 
 
-def _difference(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else after - before
+def _share(before_ns: int | None, now_ns: int | None, wall_ns: int) -> float | None:
+    return None if before_ns is None or now_ns is None else round((now_ns - before_ns) / wall_ns, 4)
 
 
 def _run_delay_ns() -> int | None:
@@ -98,8 +124,39 @@ def _run_delay_ns() -> int | None:
     return None
 
 
+def _throttle_file() -> Path | None:
+    """Where the control group's processor limit counts; None where there is none."""
+    with suppress(OSError):
+        groups = [line.split(":", 2) for line in CGROUP.read_text().splitlines()]
+        # Version 2 has one line without controllers; version 1 one that names the processor's.
+        for named, mount in (("", "."), ("cpu", "cpu")):
+            for *_, names, place in (group for group in groups if len(group) == 3):  # noqa: PLR2004
+                file = CGROUPS / mount / place.lstrip("/") / "cpu.stat"
+                if named in names.split(",") and _throttled_ns(file) is not None:
+                    return file
+    return None
+
+
+def _throttled_ns(file: Path | None) -> int | None:
+    """Nanoseconds for which a limit has held the control group back; None where it is not told."""
+    if file is None:
+        return None
+    with suppress(OSError, ValueError):
+        told = dict(line.split(maxsplit=1) for line in file.read_text().splitlines())
+        if "throttled_usec" in told:
+            return int(told["throttled_usec"]) * 1000
+        if "throttled_time" in told:
+            return int(told["throttled_time"])
+    return None
+
+
 def _open_files() -> int | None:
     for place in ("/proc/self/fd", "/dev/fd"):
         with suppress(OSError):
             return len(os.listdir(place))  # noqa: PTH208  a count, not paths
     return None
+
+
+def _open_files_max() -> int | None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit

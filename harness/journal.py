@@ -162,8 +162,13 @@ class HealthEntry:
     slip_p99_ms: float
     cpu_share: float
     run_delay_share: float | None = None  # time runnable but not running
-    gc_pause_ms: float = 0.0
+    lag_max_ms: float = 0.0
+    stalled_ms: float = 0.0  # how long the timer was later than a stall begins
+    throttled_share: float | None = None  # time held back by a limit of the container's
+    gc_pause_ms: float = 0.0  # all pauses together
+    gc_pause_max_ms: float = 0.0
     open_files: int | None = None
+    open_files_max: int | None = None
     sessions: int = 0
     calls: int = 0
     type: Literal["health"] = "health"

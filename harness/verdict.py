@@ -46,6 +46,44 @@ class Soundness:
     unit: str = ""
 
 
+GeneratorVerdict = Literal["ok", "suspect", "invalid"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessHealth:
+    """How one process of the generator fared: its typical second, and its worst moment."""
+
+    worker: int  # 0 is the only process, or the master
+    name: str  # "squall", "the master", "worker 1"
+    verdict: GeneratorVerdict
+    why: str  # "" when there is nothing to remark
+    sent_late_p50_ms: float  # sent - due, of calls that nothing held back
+    sent_late_p99_ms: float
+    lag_p50_ms: float  # a 10 ms timer's lateness
+    lag_p99_ms: float
+    lag_max_ms: float
+    stalled_share: float  # of `stalled_in`, in which the event loop stood still
+    stalled_in: str  # the phase that suffered most; "" for none
+    cpu_share: float
+    run_delay_share: float | None  # time runnable but not running
+    throttled_share: float | None  # time held back by the container's limit
+    gc_pause_max_ms: float
+    open_files: int | None
+    open_files_max: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorHealth:
+    """Whether squall's own figures are to be trusted: ok, suspect (and believed), or invalid."""
+
+    verdict: GeneratorVerdict
+    why: str
+    sent_late_p50_ms: float  # the scheduling error: sent - due
+    sent_late_p99_ms: float
+    lag_p99_ms: float  # of the worst process
+    processes: tuple[ProcessHealth, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FaultVerdict:
     """One fault window: that it was real, what it did, and what the target made of it."""
