@@ -11,11 +11,13 @@ from pydantic_core import to_json
 from harness.clock import NS_PER_S
 from harness.outcome import Outcome, Reason
 from harness.wire import legacy, modern, negotiate
+from harness.wire.answering import PING
 from harness.wire.arrival import Arrival
 from harness.wire.connection import LARGE_BYTES
 from harness.wire.endpoint import Endpoint
 from harness.wire.heads import modern_headers, render_head
-from harness.wire.jsonrpc import decode, encode_answer, encode_notification, encode_request
+from harness.wire.inbox import Inbox
+from harness.wire.jsonrpc import decode, encode_notification, encode_request
 from harness.wire.limits import Limits
 from harness.wire.listen import Listener, Listening
 from harness.wire.pool import Pool, Unconnected
@@ -40,8 +42,8 @@ class WireClient:
 
     __slots__ = (
         "_answers", "_authorization", "_grace_ns", "_head", "_listen",
-        "_listener", "_meta", "_next_id", "_pool", "_resume", "_server_requests", "agent",
-        "endpoint", "era", "now_ns", "protocol_version", "schemas", "session_id",
+        "_listener", "_meta", "_next_id", "_pool", "_resume", "agent",
+        "endpoint", "era", "inbox", "now_ns", "protocol_version", "schemas", "session_id",
     )  # fmt: skip
 
     def __init__(
@@ -64,15 +66,15 @@ class WireClient:
         self.protocol_version = ""
         self.session_id = ""
         limits = limits or Limits()
-        self._pool = Pool(endpoint, now_ns, limits, self._answer)
+        self.inbox = Inbox()
+        self._pool = Pool(endpoint, now_ns, limits, self._answer, self._hear)
         self._grace_ns = int(limits.hang_grace_s * NS_PER_S)
         self._listen = listen
         self._resume = resume
         self._listener: Listener | None = None
         self._answers: set[asyncio.Task[None]] | None = None
-        self._server_requests = 0
         self._authorization = b""
-        self._meta = to_json(modern.request_meta(agent, modern.VERSION))
+        self._meta = b""
         self._next_id = 1
         self._head = b""
         self.forget_session()
@@ -95,6 +97,8 @@ class WireClient:
         self.protocol_version = version
         self.session_id = session_id
         self._pool.batches = version == legacy.BATCH_VERSION
+        declared = self.inbox.rules.declare("modern")
+        self._meta = to_json(modern.request_meta(self.agent, modern.VERSION, declared))
         self._render()
 
     def forget_session(self) -> None:
@@ -120,6 +124,7 @@ class WireClient:
                     resume=self._resume,
                     get_head=self._render_get,
                     on_server_request=self._answer,
+                    on_notification=self._hear,
                 )
             await self._listener.start()
         return reply
@@ -145,6 +150,16 @@ class WireClient:
             self._listener.drop(reset=True)
 
     # --- messages ------------------------------------------------------------------------------
+
+    @property
+    def next_id(self) -> int:
+        """The id of the next request, if nothing is awaited before it is made."""
+        return self._next_id
+
+    @property
+    def cancels_by_close(self) -> bool:
+        """Whether a request is cancelled by leaving it, as over HTTP in the modern era."""
+        return self.era == "modern"
 
     async def request(
         self,
@@ -220,7 +235,7 @@ class WireClient:
             bytes_out=pool.bytes_out + (listener.bytes_out if listener else 0),
             foreign_messages=pool.foreign_messages,
             duplicate_replies=pool.duplicate_replies,
-            server_requests=self._server_requests,
+            server_requests=self.inbox.requests,
             streams_left_open=pool.streams_left_open,
             listening=listener.state if listener else Listening.OFF,
             listen_messages=listener.messages if listener else 0,
@@ -280,19 +295,27 @@ class WireClient:
         return modern.add_meta(params, self._meta), headers
 
     def _answer(self, request: dict[str, Any]) -> None:
-        self._server_requests += 1
-        if self.era != "legacy":
-            return  # the modern era has no server requests: counted, and left alone
         if self._answers is None:
             self._answers = set()
-        if len(self._answers) < ANSWERS_MAX:
-            task = asyncio.get_running_loop().create_task(self._send_answer(request))
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+        # The modern era has no server requests: counted, and left alone.
+        if self.era != "legacy" or len(self._answers) >= ANSWERS_MAX:
+            self.inbox.drop_request()
+            return
+        task = asyncio.get_running_loop().create_task(self._send_answer(request))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     async def _send_answer(self, request: dict[str, Any]) -> None:
+        began_ns = self.now_ns()
+        body = to_json(self.inbox.answer(request))
+        if self.inbox.rules.after_ns and request.get("method") != PING:
+            await asyncio.sleep(self.inbox.rules.after_ns / NS_PER_S)
         limit_ns = self.now_ns() + self._grace_ns
-        await self._post(encode_answer(request), b"", limit_ns, limit_ns)
+        receipt = await self._post(body, b"", limit_ns, limit_ns)
+        self.inbox.note_sent(self.now_ns() - began_ns, well=receipt.outcome is Outcome.OK)
+
+    def _hear(self, notification: dict[str, Any]) -> None:
+        self.inbox.hear(notification)
 
     def _render(self) -> None:
         self._head = self._render_for("POST", self._authorization)

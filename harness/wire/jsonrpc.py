@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 METHOD_NOT_FOUND: Final = -32601
 UNSUPPORTED_VERSION: Final = -32022
@@ -41,17 +41,6 @@ def encode_notification(method: str, params: bytes) -> bytes:
     if params:
         return b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method.encode(), params)
     return b'{"jsonrpc":"2.0","method":"%b"}' % method.encode()
-
-
-def encode_answer(request: dict[str, Any]) -> bytes:
-    """What a client without capabilities answers to a server's request: pong, or a polite no."""
-    answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
-    method = request.get("method")
-    if method == "ping":
-        answer["result"] = {}
-    else:
-        answer["error"] = {"code": METHOD_NOT_FOUND, "message": "this client does not offer it"}
-    return to_json(answer)
 
 
 def decode(data: bytes) -> Any:

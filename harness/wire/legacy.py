@@ -12,10 +12,10 @@ INITIALIZED: Final = "notifications/initialized"
 CANCELLED: Final = "notifications/cancelled"
 
 
-def initialize_params(agent: str) -> dict[str, Any]:
-    """What the handshake offers: the newest version, no capabilities, and who asks."""
+def initialize_params(agent: str, capabilities: dict[str, Any]) -> dict[str, Any]:
+    """What the handshake offers: the newest version, the capabilities, and who asks."""
     return {
         "protocolVersion": OFFERED_VERSION,
-        "capabilities": {},
+        "capabilities": capabilities,
         "clientInfo": {"name": agent, "version": "0"},
     }

@@ -37,9 +37,9 @@ class Listener:
     """Keeps one GET stream open until `stop`; reconnects with `Last-Event-ID` when told to."""
 
     __slots__ = (
-        "_connection", "_endpoint", "_failures", "_get_head", "_last_id", "_on_server_request",
-        "_pool", "_resume", "_retry", "_retry_ms", "_task", "bytes_in", "bytes_out", "limits",
-        "messages", "now_ns", "reconnects", "state", "status", "sweep",
+        "_connection", "_endpoint", "_failures", "_get_head", "_last_id", "_on_notification",
+        "_on_server_request", "_pool", "_resume", "_retry", "_retry_ms", "_task", "bytes_in",
+        "bytes_out", "limits", "messages", "now_ns", "reconnects", "state", "status", "sweep",
     )  # fmt: skip
 
     def __init__(
@@ -50,12 +50,14 @@ class Listener:
         resume: bool,
         get_head: Callable[[], bytes],
         on_server_request: Callable[[dict[str, Any]], None],
+        on_notification: Callable[[dict[str, Any]], None],
     ) -> None:
         self._endpoint = endpoint
         self._pool = pool
         self._resume = resume
         self._get_head = get_head
         self._on_server_request = on_server_request
+        self._on_notification = on_notification
         self._connection: Connection | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -127,8 +129,11 @@ class Listener:
             message = decode(data)
         except ValueError as error:
             raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
-        if sort_message(message, NO_CALL) is Sort.REQUEST:
+        sort = sort_message(message, NO_CALL)
+        if sort is Sort.REQUEST:
             self._on_server_request(message)
+        elif sort is Sort.NOTIFICATION:
+            self._on_notification(message)
 
     def take_freed(self, connection: Connection) -> None:
         """A standing stream is never freed: it has no reply."""

@@ -14,11 +14,11 @@ DISCOVER: Final = "server/discover"
 _PREFIX = "io.modelcontextprotocol/"
 
 
-def request_meta(agent: str, version: str) -> dict[str, Any]:
-    """The `_meta` object of every request: version, no capabilities, and who asks."""
+def request_meta(agent: str, version: str, capabilities: dict[str, Any]) -> dict[str, Any]:
+    """The `_meta` object of every request: version, what is offered, and who asks."""
     return {
         f"{_PREFIX}protocolVersion": version,
-        f"{_PREFIX}clientCapabilities": {},
+        f"{_PREFIX}clientCapabilities": capabilities,
         f"{_PREFIX}clientInfo": {"name": agent, "version": "0"},
     }
 

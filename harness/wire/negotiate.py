@@ -26,9 +26,8 @@ _NO_SAYING = frozenset(
 async def open_legacy(client: WireClient, deadline_ns: int) -> Reply:
     """Shake hands; the reply is the one to `initialize`, or to whatever failed after it."""
     client.adopt("legacy", version="")
-    reply = await client.request(
-        legacy.INITIALIZE, to_json(legacy.initialize_params(client.agent)), deadline_ns=deadline_ns
-    )
+    offered = legacy.initialize_params(client.agent, client.inbox.rules.declare("legacy"))
+    reply = await client.request(legacy.INITIALIZE, to_json(offered), deadline_ns=deadline_ns)
     if reply.outcome is not Outcome.OK:
         return reply
     version = reply.result["protocolVersion"]

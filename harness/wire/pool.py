@@ -34,9 +34,9 @@ class Pool:
     """Connections of one client; also counts what they carried."""
 
     __slots__ = (
-        "_endpoint", "_idle", "_on_server_request", "_open", "_sweep", "batches", "bytes_in",
-        "bytes_out", "connections_opened", "duplicate_replies", "foreign_messages", "limits",
-        "now_ns", "streams_left_open",
+        "_endpoint", "_idle", "_on_notification", "_on_server_request", "_open", "_sweep",
+        "batches", "bytes_in", "bytes_out", "connections_opened", "duplicate_replies",
+        "foreign_messages", "limits", "now_ns", "streams_left_open",
     )  # fmt: skip
 
     def __init__(
@@ -45,9 +45,11 @@ class Pool:
         now_ns: Callable[[], int],
         limits: Limits,
         on_server_request: Callable[[dict[str, Any]], None],
+        on_notification: Callable[[dict[str, Any]], None],
     ) -> None:
         self._endpoint = endpoint
         self._on_server_request = on_server_request
+        self._on_notification = on_notification
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._sweep: Sweep | None = None
@@ -139,6 +141,8 @@ class Pool:
             arrival.pieces.other_ids += 1
         elif sort is Sort.REQUEST:
             self._on_server_request(message)
+        else:
+            self._on_notification(message)
 
     def take_freed(self, connection: Connection) -> None:
         """A stream that outlived its reply has ended: its connection may serve again."""

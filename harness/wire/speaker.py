@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from harness.wire.inbox import Inbox
 from harness.wire.reply import Reply
 from harness.wire.stats import WireStats
 
@@ -20,6 +21,17 @@ class Speaker(Protocol):
     era: Era
     protocol_version: str
     session_id: str
+    inbox: Inbox  # gets what the server says unasked; its rules say what the client declares
+
+    @property
+    def next_id(self) -> int:
+        """The id of the next request, if nothing is awaited before it is made."""
+        ...
+
+    @property
+    def cancels_by_close(self) -> bool:
+        """Whether to leave a request is to cancel it; else a notification must say so."""
+        ...
 
     @property
     def authorization(self) -> bytes:

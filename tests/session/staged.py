@@ -22,6 +22,7 @@ from harness.session.life import Session
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
+from harness.wire.inbox import Inbox
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
 from tests.virtual import NS_PER_S, VirtualClock
@@ -104,6 +105,9 @@ class Client:
         self.session_id = ""
         self.era = "legacy"
         self.protocol_version = ""
+        self.inbox = Inbox()
+        self.next_id = 1
+        self.cancels_by_close = False
         self.dropped = False
 
     async def open(self, *, deadline_ns: int) -> Reply:

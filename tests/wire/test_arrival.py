@@ -27,7 +27,7 @@ _CUTS = st.lists(st.integers(min_value=0), max_size=10)
 
 def _read(reply: bytes, cuts: list[int], *, closed: bool) -> tuple[Outcome, Reason, int, Any]:
     """Feed `reply` as a connection would, cut in places, and judge what came of it."""
-    pool = Pool(_ENDPOINT, RunClock().now_ns, _LIMITS, lambda _: None)
+    pool = Pool(_ENDPOINT, RunClock().now_ns, _LIMITS, lambda _: None, lambda _: None)
     arrival = Arrival(1)
     edges = [0, *sorted(cut % (len(reply) + 1) for cut in cuts), len(reply)]
     segments = [reply[start:end] for start, end in pairwise(edges)]

@@ -8,7 +8,6 @@ from pydantic_core import from_json
 from harness.wire.jsonrpc import (
     Sort,
     decode,
-    encode_answer,
     encode_notification,
     encode_request,
     sort_message,
@@ -29,13 +28,6 @@ def test_requests_and_notifications_are_json() -> None:
         "method": "ping",
     }
     assert "id" not in from_json(encode_notification("notifications/x", b"{}"))
-
-
-def test_a_client_without_capabilities_says_pong_or_no() -> None:
-    """The id comes back as it was, whatever it was."""
-    assert from_json(encode_answer({"id": "a", "method": "ping"}))["result"] == {}
-    refused = from_json(encode_answer({"id": 7, "method": "roots/list"}))
-    assert (refused["id"], refused["error"]["code"]) == (7, -32601)
 
 
 @pytest.mark.parametrize(
