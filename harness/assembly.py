@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import httpx
 
 from faults import levers
 from faults.levers import FaultError
+from faults.toxiproxy.addresses import format_address
 from harness.errors import RigError, TargetError, UsageError
 from harness.guard import check_target
 from harness.rig import server
@@ -23,10 +23,19 @@ from harness.rig.issuer.control import Issuer
 from harness.rig.standing import standing
 from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.serving import serve
-from harness.scenario.records import Auth, LaunchTarget, ReferenceTarget, Scenario, UrlTarget
+from harness.scenario.records import (
+    Auth,
+    LaunchTarget,
+    ReferenceTarget,
+    Scenario,
+    Target,
+    UrlTarget,
+)
 from harness.session.access import Access, Doors
 from harness.session.authority import Authority, discover
 from harness.session.tokens import TokenPolicy
+from harness.trust import SYSTEM, Trust, check_files
+from harness.wire.endpoint import address_of
 
 ARMS = ("control", "treated")
 
@@ -137,6 +146,7 @@ async def build(
         NotHealedError: on the way out, when a proxy cannot be shown to be gone.
     """
     logs = folder / "logs"
+    trust = _trust(scenario.target)
     async with AsyncExitStack() as stack:
         # The issuer and the proxy come up side by side; the target has to know the issuer.
         wanted = serve(url=toxiproxy_url, log_dir=logs)
@@ -146,8 +156,8 @@ async def build(
         target = await _target(stack, scenario, issuer, ledger=ledger, logs=logs)
         check_target(target.url, allowed)
         bearer = _bearer(scenario.auth)
-        await server.probe(target.url, headers=bearer)
-        upstream = _upstream(target.url)
+        await server.probe(target.url, headers=bearer, trust=trust)
+        upstream = format_address(*address_of(target.url))
         proxies = await proxying.ready()
         doors = [
             await proxies.create_proxy(f"squall-{run_id}-{arm}", upstream=upstream) for arm in ARMS
@@ -158,8 +168,9 @@ async def build(
                 url=target.url,
                 control=(control.host, control.port),
                 treated=(treated.host, treated.port),
+                trust=trust,
             ),
-            access=await _access(scenario.auth, target.url, issuer),
+            access=await _access(scenario.auth, target.url, issuer, trust),
             pid=target.pid,
             network=Network(treated),
             identity=Identity(issuer, ttl_s=_ttl_s(scenario.auth)) if issuer else None,
@@ -205,6 +216,7 @@ async def _target(
                 server.launch(
                     [fill(word) for word in wanted.launch],
                     url=fill(wanted.url),
+                    trust=_trust(wanted),
                     env={name: fill(value) for name, value in wanted.environment.items()},
                     log=logs / "target.log",
                     ready_s=wanted.ready_s,
@@ -228,11 +240,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _upstream(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{parts.port or 80}"
+def _trust(target: Target) -> Trust:
+    """Whom to trust, by files that are there and fit together.
+
+    Raises:
+        UsageError: one of them does not.
+    """
+    if not isinstance(target, UrlTarget | LaunchTarget):
+        return SYSTEM
+    files = {name: str(Path(path).absolute()) for name, path in target.tls if path}
+    trust = Trust(**files)
+    check_files(trust)
+    return trust
 
 
 def _bearer(auth: Auth | None) -> dict[str, str]:
@@ -252,13 +271,14 @@ def _ttl_s(auth: Auth | None) -> float:
     return auth.ttl_s
 
 
-async def _access(auth: Auth | None, url: str, issuer: Issuer | None) -> Access:
+async def _access(auth: Auth | None, url: str, issuer: Issuer | None, trust: Trust) -> Access:
     """Find out how tokens are had: by the target's own metadata, as any client would."""
     if auth is None:
         return Access()
     if auth.grant == "bearer":
         return Access(bearer_variable=auth.token_variable)
-    async with httpx.AsyncClient(trust_env=False, timeout=10.0) as http:
+    verify = trust.context()
+    async with httpx.AsyncClient(trust_env=False, timeout=10.0, verify=verify) as http:
         status, challenge = await _challenge(http, url)
         if status != httpx.codes.UNAUTHORIZED:
             return Access()  # it serves anybody; `no-token` has nothing to withhold there

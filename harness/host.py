@@ -75,7 +75,10 @@ class Host:
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._deadline_s = longest_deadline_s(scenario)
         self._http = httpx.AsyncClient(
-            trust_env=False, timeout=10.0, limits=httpx.Limits(max_connections=64)
+            trust_env=False,
+            timeout=10.0,
+            limits=httpx.Limits(max_connections=64),
+            verify=doors.trust.context(),
         )
         self._meter = HealthMeter(worker=writer.worker, clock=clock)
         self._credentials: dict[int, Credential] = {}

@@ -74,6 +74,12 @@ class Reason(IntEnum):
     # ended by the client's own misbehaviour
     VANISHED = 70
     REPLY_LOST = 71  # the reply arrived and was thrown away before the agent could see it
+    # TLS came to nothing
+    TLS_UNTRUSTED = 90  # nobody we trust has signed the server's certificate
+    TLS_WRONG_NAME = 91  # it is for another name
+    TLS_EXPIRED = 92  # or not valid yet
+    TLS_CLIENT_REFUSED = 93  # the server wants a client certificate, or another one
+    TLS_FAILED = 94
 
 
 class Effect(IntEnum):

@@ -31,6 +31,7 @@ class Overrides:
     reference: tuple[str, ...] | None = None
     era: str | None = None
     seed: int | None = None
+    tls: dict[str, str] | None = None  # ca, certificate, key
 
     def target(self) -> Target | None:
         """Give the target that the flags ask for.
@@ -74,6 +75,12 @@ class Overrides:
             changes["era"] = self.era
         if self.seed is not None:
             changes["seed"] = self.seed
+        target = loaded.scenario.target
+        if self.tls is not None:
+            if not isinstance(target, UrlTarget | LaunchTarget):
+                raise UsageError("--ca and --client-certificate are for a target with an https URL")
+            tls = target.tls.model_copy(update=self.tls)
+            changes["target"] = target.model_copy(update={"tls": tls})
         return replace(loaded, scenario=loaded.scenario.model_copy(update=changes))
 
 

@@ -38,7 +38,8 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
     pages: tuple[dict[str, Any], ...] = ()
     connect = connector(scenario, doors, SchemaBook(), clock.now_ns)
     for arm in ARMS:
-        async with httpx.AsyncClient(trust_env=False, timeout=10.0) as http:
+        verify = doors.trust.context()
+        async with httpx.AsyncClient(trust_env=False, timeout=10.0, verify=verify) as http:
             token = await _token(access, arm, http, clock)
         client = connect(arm)
         if token:

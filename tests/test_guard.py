@@ -91,7 +91,6 @@ def test_a_target_elsewhere_needs_its_own_permission() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://127.0.0.1/mcp", "https targets are not spoken yet"),
         ("ftp://127.0.0.1/mcp", "write the scheme http://"),
         ("127.0.0.1:8001/mcp", "expected an http URL"),
         ("/mcp", "expected an http URL"),

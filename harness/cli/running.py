@@ -33,6 +33,10 @@ from scenarios import shipped
 
 DEMO = "first_storm"
 RECENT_S = 5
+# What `demo` has no flag for.
+_RUN_ONLY = dict.fromkeys(("target", "launch", "ca", "client_certificate", "client_key")) | {
+    "allow_target": ()
+}
 F = TypeVar("F", bound=Callable[..., Any])
 
 # The worst code of several runs, by DESIGN's order: not healed first, then what says the most.
@@ -125,6 +129,11 @@ def _shared(command: F) -> F:
     metavar="HOST",
     help="Permit a target that is not on this machine.",
 )
+@click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
+@click.option(
+    "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
+)
+@click.option("--client-key", metavar="FILE", help="The key of it, unless in the same file.")
 @_shared
 def run(scenarios: tuple[str, ...], **flags: Any) -> int:
     """Run scenarios: files, or names of shipped ones.
@@ -143,7 +152,7 @@ def demo(**flags: Any) -> int:
     Runs the shipped scenario first_storm against the bundled hardened server;
     with --reference FLAW against one with a flaw that the storm can find.
     """
-    return _all((DEMO,), flags | {"target": None, "launch": None, "allow_target": ()})
+    return _all((DEMO,), flags | _RUN_ONLY)
 
 
 def _all(scenarios: tuple[str, ...], flags: dict[str, Any]) -> int:
@@ -175,7 +184,13 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
         reference=tuple(reference.split(",")) if reference else None,
         era=era,
         seed=flags["seed"],
+        tls=_tls(flags),
     )
+
+
+def _tls(flags: dict[str, Any]) -> dict[str, str] | None:
+    names = {"ca": "ca", "certificate": "client_certificate", "key": "client_key"}
+    return {name: flags[flag] for name, flag in names.items() if flags[flag]} or None
 
 
 def _options(flags: dict[str, Any]) -> Options:

@@ -13,6 +13,7 @@ import httpx
 from pydantic_core import from_json
 
 from harness.errors import TargetError
+from harness.trust import SYSTEM, Trust, mended, tls_failure
 
 PROBE_S = 10.0
 PROBE_LIMIT_BYTES = 256 * 1024
@@ -21,7 +22,9 @@ MODERN_VERSION = "2026-07-28"
 CLIENT = {"name": "squall", "version": "0.1"}
 
 
-async def probe(url: str, *, headers: Mapping[str, str] | None = None) -> None:
+async def probe(
+    url: str, *, headers: Mapping[str, str] | None = None, trust: Trust = SYSTEM
+) -> None:
     """Return when an MCP server answers at `url`; one that asks for a token counts as one.
 
     Leaves no session behind where the server lets one be ended.
@@ -37,16 +40,21 @@ async def probe(url: str, *, headers: Mapping[str, str] | None = None) -> None:
         )
     try:
         with anyio.fail_after(PROBE_S):
-            async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S) as http:
+            verify = trust.context()
+            async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S, verify=verify) as http:
                 await _probe(http, url, headers or {})
     except (TimeoutError, httpx.TimeoutException):
         raise TargetError(
             f"expected an answer from {url}, got none within {PROBE_S:g} s; is the server busy, "
             "or is something else listening there?"
         ) from None
-    except httpx.ConnectError as error:
-        raise TargetError(_unreachable(url, error)) from error
     except httpx.HTTPError as error:
+        failure = tls_failure(error)
+        if failure is not None:
+            reason, words = failure
+            raise TargetError(f"no TLS with {url}: {words}; {mended(reason)}") from error
+        if isinstance(error, httpx.ConnectError):
+            raise TargetError(_unreachable(url, error)) from error
         raise TargetError(
             f"expected HTTP from {url}, got something else ({type(error).__name__}); "
             "is this the port of an MCP server?"

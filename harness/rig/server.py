@@ -18,6 +18,7 @@ import psutil
 from harness.errors import RigError
 from harness.rig.probe import probe
 from harness.rig.process import Child, child, leashed
+from harness.trust import SYSTEM, Trust, tls_failure
 
 __all__ = ["Target", "launch", "probe", "reference"]
 
@@ -43,6 +44,7 @@ async def launch(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     ready_s: float = READY_S,
+    trust: Trust = SYSTEM,
 ) -> AsyncIterator[Target]:
     """A server started by `argv` for as long as the block lasts, ready to answer HTTP.
 
@@ -76,7 +78,7 @@ async def launch(
         child(held, env=merged, ready=None, log=log) as process,
     ):
         group.append(process.pid)
-        await _await_http(url, process, argv=argv, log=log, ready_s=ready_s)
+        await _await_http(url, process, argv=argv, log=log, ready_s=ready_s, trust=trust)
         yield Target(url=url, pid=process.pid)
 
 
@@ -149,14 +151,15 @@ async def _accepts(url: str) -> bool:
 
 
 async def _await_http(
-    url: str, process: Child, *, argv: Sequence[str], log: Path | None, ready_s: float
+    url: str, process: Child, *, argv: Sequence[str], log: Path | None, ready_s: float, trust: Trust
 ) -> None:
     """Return once anything answers HTTP at `url`."""
     name = Path(argv[0]).name
     where = f"; what it wrote is in {log}" if log is not None else ""
     try:
         with anyio.fail_after(ready_s):
-            async with httpx.AsyncClient(trust_env=False, timeout=ready_s) as http:
+            verify = trust.context()
+            async with httpx.AsyncClient(trust_env=False, timeout=ready_s, verify=verify) as http:
                 while not await _answers(http, url):
                     if process.returncode is not None:
                         raise RigError(
@@ -173,5 +176,6 @@ async def _answers(http: httpx.AsyncClient, url: str) -> bool:
         # A GET may open an event stream that never ends: the status line is answer enough.
         async with http.stream("GET", url, headers={"accept": "text/event-stream"}):
             return True
-    except httpx.HTTPError:
-        return False
+    except httpx.HTTPError as error:
+        # It stands, and TLS is its word on us: the probe says what is wrong.
+        return tls_failure(error) is not None

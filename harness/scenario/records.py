@@ -56,10 +56,19 @@ class ReferenceTarget(Record):
         return tuple(name for name in names if name != HARDENED)
 
 
+class Tls(Record):
+    """Whom an https target and its issuer are trusted by, and who the sessions say they are."""
+
+    ca: str = Field("", description="PEM file of authorities, trusted beside the system's own")
+    certificate: str = Field("", description="PEM file of the client certificate")
+    key: str = Field("", description="PEM file of its key; left out when it is in the same file")
+
+
 class UrlTarget(Record):
     """A server that runs already."""
 
     url: str = Field(description="the MCP endpoint, for example http://127.0.0.1:8001/mcp")
+    tls: Tls = Tls()
 
 
 class LaunchTarget(Record):
@@ -67,6 +76,7 @@ class LaunchTarget(Record):
 
     launch: tuple[str, ...] = Field(min_length=1, description="the command and its arguments")
     url: str = Field(description="where it will answer; ${port} becomes a free port")
+    tls: Tls = Tls()
     environment: dict[str, str] = Field(default_factory=dict)
     ready_s: Duration = Field(20.0, alias="ready", description="how long it may take to answer")
 

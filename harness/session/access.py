@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.session.authority import Authority
 from harness.session.tokens import Grant, TokenPolicy
+from harness.trust import SYSTEM, Trust
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +32,4 @@ class Doors:
     url: str
     control: tuple[str, int]
     treated: tuple[str, int]
+    trust: Trust = SYSTEM  # paths, and nothing that is secret

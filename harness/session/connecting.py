@@ -20,8 +20,8 @@ def connector(
 ) -> Connect:
     """What makes one client for each session of an arm; nothing is connected by it."""
     ends = {
-        "control": Endpoint.from_url(doors.url, via=doors.control),
-        "treated": Endpoint.from_url(doors.url, via=doors.treated),
+        "control": Endpoint.from_url(doors.url, via=doors.control, trust=doors.trust),
+        "treated": Endpoint.from_url(doors.url, via=doors.treated, trust=doors.trust),
     }
 
     def connect(arm: Literal["control", "treated"]) -> Speaker:

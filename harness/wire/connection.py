@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
+from harness.trust import tls_failure
 from harness.wire.arrival import Arrival, KnownHead, Pieces
 from harness.wire.deadlines import EXACT_NS, NEVER_NS, Sweep
 from harness.wire.http import BrokenReplyError
@@ -111,7 +112,8 @@ class Connection(asyncio.Protocol):
         """
         transport = self._transport
         assert transport is not None
-        self._salvage = Salvage(transport.get_extra_info("socket").fileno())
+        if transport.get_extra_info("ssl_object") is None:  # what is left under TLS is a riddle
+            self._salvage = Salvage(transport.get_extra_info("socket").fileno())
         self._sending = True
         done = self.send(call_id, head, expires_ns)
         for start in range(0, len(body), SLICE_BYTES):
@@ -279,6 +281,9 @@ class Connection(asyncio.Protocol):
             # Perhaps before the first request: whoever holds the connection must learn why.
             self.arrival = Arrival(0)
             self.arrival.reason = Reason.CLOSED_EARLY if exc is None else Reason.RESET
+            failure = None if exc is None else tls_failure(exc)
+            if failure is not None:
+                self.arrival.reason, self.arrival.detail = failure
         elif self.stage is _BUSY and self.arrival.message is None and not self.arrival.reason:
             arrival, pieces = self.arrival, self.arrival.pieces
             arrival.ended_ns = self._owner.now_ns()
@@ -293,6 +298,8 @@ class Connection(asyncio.Protocol):
             else:
                 broken_pipe = self._sending or isinstance(exc, BrokenPipeError)
                 arrival.reason = Reason.SEND_FAILED if broken_pipe else Reason.RESET
+                # TLS 1.3: a server tells what it thinks of our certificate after the handshake.
+                arrival.reason, arrival.detail = tls_failure(exc) or (arrival.reason, "")
         self.abort()
 
     def _resolve(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import TargetError
+from harness.trust import SYSTEM, Trust
 
 HTTP_PORT = 80
+HTTPS_PORT = 443
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -18,12 +21,14 @@ class Endpoint:
     """An MCP endpoint and the door to it.
 
     `connect_host` and `connect_port` may name a proxy; the `Host` header keeps the authority of
-    `url`, because servers refuse foreign ones.
+    `url`, because servers refuse foreign ones, and TLS asks for and verifies `server_name`.
     """
 
     url: str
     connect_host: str
     connect_port: int
+    context: ssl.SSLContext | None = None  # None: plain HTTP
+    server_name: str | None = None
 
     @property
     def authority(self) -> str:
@@ -38,18 +43,33 @@ class Endpoint:
         return f"{parts.path or '/'}{query}"
 
     @classmethod
-    def from_url(cls, url: str, *, via: tuple[str, int] | None = None) -> Self:
+    def from_url(
+        cls, url: str, *, via: tuple[str, int] | None = None, trust: Trust = SYSTEM
+    ) -> Self:
         """The endpoint at `url`, reached through the host and port `via` when given.
 
         Raises:
-            TargetError: the URL is not an http URL this client can speak to.
+            TargetError: the URL is not one this client can speak to.
+            UsageError: a file of `trust` is not what it should be.
         """
-        host, port = _address(url)
+        host, port = address_of(url)
         connect_host, connect_port = via or (host, port)
-        return cls(url=url, connect_host=connect_host, connect_port=connect_port)
+        tls = urlsplit(url).scheme == "https"
+        return cls(
+            url=url,
+            connect_host=connect_host,
+            connect_port=connect_port,
+            context=trust.context() if tls else None,
+            server_name=host.rstrip(".") if tls else None,
+        )
 
 
-def _address(url: str) -> tuple[str, int]:
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL names, the port of its scheme when it names none.
+
+    Raises:
+        TargetError: it is not a URL this client can speak to.
+    """
     shown = url if len(url) <= 200 else f"{url[:200]}…"  # noqa: PLR2004 - a screen's line or two
     if _UNSAFE.search(url):
         raise TargetError(
@@ -68,19 +88,16 @@ def _address(url: str) -> tuple[str, int]:
         raise TargetError(
             f"expected a URL with a host, such as http://127.0.0.1:8001/mcp, got {shown!r}"
         )
-    return host, HTTP_PORT if port is None else port
+    if port is None:
+        port = HTTPS_PORT if parts.scheme == "https" else HTTP_PORT
+    return host, port
 
 
 def _refuse_unspoken(parts: SplitResult, shown: str) -> None:
-    if parts.scheme == "https":
-        raise TargetError(
-            f"https targets are not spoken yet, got {shown!r}; "
-            "give the server's plain http address, or the one behind its TLS proxy"
-        )
-    if parts.scheme != "http":
+    if parts.scheme not in {"http", "https"}:
         raise TargetError(
             f"expected an http URL such as http://127.0.0.1:8001/mcp, got {shown!r}; "
-            "write the scheme http://"
+            "write the scheme http:// or https://"
         )
     if parts.username is not None or parts.password is not None:
         # The text of the URL is not repeated: it holds a credential.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
+from harness.trust import tls_failure
 from harness.wire.arrival import Arrival
 from harness.wire.connection import Connection, Stage
 from harness.wire.deadlines import Sweep, running_sweep
@@ -165,7 +167,13 @@ async def dial(
     host, port = endpoint.connect_host, endpoint.connect_port
     try:
         async with asyncio.timeout(limit_s):
-            await loop.create_connection(lambda: connection, host, port)
+            await loop.create_connection(
+                lambda: connection,
+                host,
+                port,
+                ssl=endpoint.context,
+                server_hostname=endpoint.server_name,
+            )
     except TimeoutError:
         connection.abort()
         return Unconnected(
@@ -175,15 +183,27 @@ async def dial(
     except UnicodeError:
         return Unconnected(reason=Reason.CONNECT_FAILED, detail=f"{host!r} is not a host name")
     except OSError as error:
-        # Two addresses for one name fail as one error whose text names both.
-        refused = error.errno == errno.ECONNREFUSED or "refused" in str(error)
-        reason = Reason.CONNECT_REFUSED if refused else Reason.CONNECT_FAILED
-        detail = f"{host}:{port}: {error.strerror or type(error).__name__}"
-        return Unconnected(reason=reason, detail=detail)
+        return _unconnected(error, endpoint)
     except BaseException:
         connection.abort()
         raise
     if not connection.usable():
         reason = connection.arrival.reason or Reason.CLOSED_EARLY
-        return Unconnected(reason=reason, detail=f"{host}:{port}: closed as soon as it was open")
+        words = connection.arrival.detail or "closed as soon as it was open"
+        return Unconnected(reason=reason, detail=f"{host}:{port}: {words}")
     return None
+
+
+def _unconnected(error: OSError, endpoint: Endpoint) -> Unconnected:
+    where = f"{endpoint.connect_host}:{endpoint.connect_port}"
+    if endpoint.context is not None:
+        failure = tls_failure(error)
+        if failure is not None:
+            return Unconnected(reason=failure[0], detail=failure[1])
+        if isinstance(error, (ssl.SSLError, ConnectionResetError, ConnectionAbortedError)):
+            # A plain connection meets this with its first call.
+            return Unconnected(reason=Reason.RESET, detail=f"{where}: cut in the TLS handshake")
+    # Two addresses for one name fail as one error whose text names both.
+    refused = error.errno == errno.ECONNREFUSED or "refused" in str(error)
+    reason = Reason.CONNECT_REFUSED if refused else Reason.CONNECT_FAILED
+    return Unconnected(reason=reason, detail=f"{where}: {error.strerror or type(error).__name__}")

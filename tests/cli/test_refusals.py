@@ -136,11 +136,18 @@ def test_another_machine_is_not_stormed_by_mistake(tmp_path: Path, host: str) ->
     assert f"--allow-target {host.strip('[]')}" in line
 
 
-def test_https_is_not_spoken_yet(tmp_path: Path) -> None:
-    """With what can be done instead."""
-    line = refused(tmp_path, "--target", "https://127.0.0.1:8443/mcp")
+def test_an_https_target_is_refused_before_any_load_by_what_is_wrong_with_it(
+    tmp_path: Path, site: str
+) -> None:
+    """Plain HTTP there, a file that is not there, a flag that does not fit the target."""
+    port = site.rpartition(":")[2]
+    line = refused(tmp_path, "--target", f"https://127.0.0.1:{port}/mcp")
+    assert "no TLS" in line
+    assert "plain http" in line
+    line = refused(tmp_path, "--target", f"https://127.0.0.1:{port}/mcp", "--ca", "absent.pem")
+    assert "absent.pem" in line
+    line = refused(tmp_path, "--ca", "absent.pem", text=STEADY)
     assert "https" in line
-    assert "plain http address" in line
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8001/mcp", "ftp://127.0.0.1/mcp", "http:///mcp"])

@@ -25,12 +25,20 @@ def test_a_url_without_port_or_path_has_the_usual_ones() -> None:
     endpoint = Endpoint.from_url("http://[::1]")
     assert (endpoint.connect_host, endpoint.connect_port) == ("::1", 80)
     assert (endpoint.authority, endpoint.path) == ("[::1]", "/")
+    assert endpoint.context is None
+
+
+def test_an_https_url_asks_for_the_name_it_verifies() -> None:
+    """Port 443, and the name is the target's, whatever door leads to it."""
+    endpoint = Endpoint.from_url("https://mcp.example.test/mcp", via=("127.0.0.1", 9))
+    assert (endpoint.server_name, endpoint.authority) == ("mcp.example.test",) * 2
+    assert endpoint.context is not None
+    assert Endpoint.from_url("https://mcp.example.test/").connect_port == 443
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("https://127.0.0.1/mcp", "https targets are not spoken yet"),
         ("ftp://127.0.0.1/", "write the scheme http://"),
         ("127.0.0.1:8001/mcp", "write the scheme http://"),
         ("http:///mcp", "a URL with a host"),
