@@ -21,9 +21,10 @@ import numpy as np
 
 from harness.clock import NS_PER_MS, NS_PER_S, Clock
 from harness.generator import STALL_OVER_MS
-from harness.journal import Calls, HealthEntry
+from harness.journal import Calls, HealthEntry, JournalWriter, empty_calls
 
 TICK_S = 0.010
+ENTRY_S = 1.0
 SCHEDSTAT = Path("/proc/self/schedstat")
 CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -107,6 +108,16 @@ class HealthMeter:
             self._gc_began_ns = time.monotonic_ns()
         else:
             self._gc_pauses_ms.append((time.monotonic_ns() - self._gc_began_ns) / NS_PER_MS)
+
+
+async def record(clock: Clock, writer: JournalWriter) -> None:
+    """Write down once a second how a process without sessions fares, until cancelled."""
+    meter = HealthMeter(worker=writer.worker, clock=clock)
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(meter.watch)
+        while True:
+            await anyio.sleep(ENTRY_S)
+            writer.append(meter.entry(empty_calls(), sessions=0))
 
 
 def _quantile(values: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -> float:

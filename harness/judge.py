@@ -100,6 +100,7 @@ def judge(evidence: Evidence, *, name: str = "") -> Judgement:
         effects=counted_effects,
         tokens=summaries.tokens(evidence),
         soundness=sound,
+        generator=soundness.generator_health(evidence),
         notes=_notes(evidence),
     )
 

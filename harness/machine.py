@@ -32,7 +32,9 @@ def _slowness(evidence: Evidence, span: Span) -> float | None:
     told = [
         (entry.cpu_share, entry.run_delay_share)
         for entry in evidence.journal.of(HealthEntry)
-        if span.start_ns < entry.at_ns <= span.end_ns and entry.run_delay_share is not None
+        if span.start_ns < entry.at_ns <= span.end_ns
+        and entry.run_delay_share is not None
+        and entry.sessions  # a master that hosts none does next to nothing
     ]
     if len(told) < _ENTRIES_MIN:
         return None

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import anyio
 
 from faults.levers import Behaviour, Exposure, Levers
-from harness import overrides
+from harness import health, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.chaos import Chaos
@@ -179,6 +179,8 @@ async def _whole(
             beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
             beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)
+            if stage.workers:  # else the sessions' host does it
+                beside.start_soon(health.record, clock, writer)
             for lost in stage.pillars:
                 beside.start_soon(_end_without, lost, ending)
             try:

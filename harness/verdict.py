@@ -165,4 +165,5 @@ class Judgement:
     tokens: dict[str, float]  # estimate per session: mean, max
     soundness: tuple[Soundness, ...]
     notes: tuple[str, ...] = ()
+    generator: GeneratorHealth | None = None  # None: no process of it said how it fared
     latency_answered: tuple[LatencyRow, ...] = ()  # the same over answered calls only

@@ -39,6 +39,7 @@ def verdict(judgement: Judgement) -> str:
         "effects": parts["effects"],
         "tokens": parts["tokens"],
         "soundness": parts["soundness"],
+        "generator": parts["generator"],
         "notes": parts["notes"],
     }
     return json.dumps(_plain(ordered), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -129,6 +130,7 @@ def verdict_schema() -> Schema:
             limit=_maybe(_NUMBER),
             unit=_TEXT,
         ),
+        "generator": _maybe(_generator(), "null when no process of it said how it fared"),
         "notes": _TEXTS,
     }
     return {
@@ -163,6 +165,38 @@ def _score() -> Schema:
             "additionalProperties": _maybe({"type": "number", "minimum": 0, "maximum": 1}),
         },
         caps=_TEXTS,
+    )
+
+
+def _generator() -> Schema:
+    fared: Schema = {"enum": ["ok", "suspect", "invalid"]}
+    late: Schema = _NUMBER | {"description": "sent - due of calls that nothing held back"}
+    share: Schema = {"type": "number", "minimum": 0}
+    return _record(
+        verdict=fared | {"description": "suspect is believed; invalid ends in exit code 3"},
+        why=_TEXT,
+        sent_late_p50_ms=late,
+        sent_late_p99_ms=late,
+        lag_p99_ms=_NUMBER | {"description": "of the worst process; beware of figures below 10x"},
+        processes=_rows(
+            worker=_COUNT,
+            name=_TEXT,
+            verdict=fared,
+            why=_TEXT,
+            sent_late_p50_ms=late,
+            sent_late_p99_ms=late,
+            lag_p50_ms=_NUMBER,
+            lag_p99_ms=_NUMBER,
+            lag_max_ms=_NUMBER,
+            stalled_share=share,
+            stalled_in=_TEXT | {"description": "the phase in which the event loop stood still"},
+            cpu_share=share,
+            run_delay_share=_maybe(share, "runnable, without a processor"),
+            throttled_share=_maybe(share, "held back by a limit of the container's"),
+            gc_pause_max_ms=_NUMBER,
+            open_files=_maybe(_COUNT),
+            open_files_max=_maybe(_COUNT),
+        ),
     )
 
 

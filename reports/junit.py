@@ -54,6 +54,9 @@ def _properties(report: Report) -> Iterable[tuple[str, str]]:
     yield "ruling", judgement.ruling
     yield "exit_code", str(judgement.exit_code)
     yield "headline", judgement.headline
+    if judgement.generator is not None:
+        yield "generator", f"{judgement.generator.verdict}: {judgement.generator.why}"
+        yield "sent_late_p99_ms", f"{judgement.generator.sent_late_p99_ms:.3f}"
     if judgement.score is not None:
         yield "score", f"{judgement.score.points:.2f}"
         yield "score_low", f"{judgement.score.low:.2f}"

@@ -8,7 +8,7 @@ from typing import Final
 
 from harness.verdict import Ruling
 from reports.report import Report
-from reports.words import clean, measured, recovery
+from reports.words import clean, measured, milliseconds, recovery
 
 _SIGNS: Final[dict[Ruling, str]] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
@@ -60,6 +60,13 @@ def _lines(report: Report) -> Iterator[str]:
                 )
                 for x in sorted(verdicts, key=lambda verdict: _RANK[verdict.ruling])
             ],
+        )
+    if judgement.generator is not None:
+        fared = judgement.generator
+        yield ""
+        yield escape(
+            f"Generator {fared.verdict}: calls left {milliseconds(fared.sent_late_p50_ms)} late at "
+            f"p50, {milliseconds(fared.sent_late_p99_ms)} at p99."
         )
     doubts = [question for question in judgement.soundness if question.ruling != "pass"]
     if doubts:

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from harness.journal import HealthEntry, NoteEntry, RunEntry, VitalsEntry
+from harness.journal import NoteEntry, RunEntry, VitalsEntry
 from harness.phases import Evidence
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, UrlTarget
 from harness.verdict import FaultVerdict, Judgement
@@ -34,18 +32,6 @@ class Band:
     verdict: FaultVerdict
     parameters: str  # "delay 200ms", as the scenario has them
     recovery_end_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    """The generator over the whole run, at its worst: was it the bottleneck?"""
-
-    lag_p99_ms: float
-    slip_p99_ms: float
-    cpu_share: float  # of one core, mean
-    run_delay_share: float | None
-    gc_pause_ms: float
-    workers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +67,6 @@ class Report:
     tools: tuple[ToolRow, ...]
     findings: tuple[ReportedFinding, ...]
     findings_left: int  # how many more are in verdict.json
-    health: Health | None
     vitals: Vitals | None
     notes: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
@@ -122,7 +107,6 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         tools=tool_rows(evidence),
         findings=findings,
         findings_left=len(judgement.findings) - len(findings),
-        health=_health(evidence.journal.of(HealthEntry)),
         vitals=_vitals(evidence.journal.of(VitalsEntry)),
         notes=_notes(evidence, judgement),
         facts=tuple(_flat(known)),
@@ -205,20 +189,6 @@ def _parameter(name: str, value: object) -> str:
         if name.endswith(suffix) and isinstance(value, (int, float)):
             return f"{name.removesuffix(suffix).replace('_', ' ')} {value:g} {unit}"
     return f"{name.replace('_', ' ')} {value}"
-
-
-def _health(entries: Sequence[HealthEntry]) -> Health | None:
-    if not entries:
-        return None
-    delays = [entry.run_delay_share for entry in entries if entry.run_delay_share is not None]
-    return Health(
-        lag_p99_ms=max(entry.lag_p99_ms for entry in entries),
-        slip_p99_ms=max(entry.slip_p99_ms for entry in entries),
-        cpu_share=float(np.mean([entry.cpu_share for entry in entries])),
-        run_delay_share=float(np.mean(delays)) if delays else None,
-        gc_pause_ms=max(entry.gc_pause_ms for entry in entries),
-        workers=len({entry.worker for entry in entries}),
-    )
 
 
 def _vitals(entries: Sequence[VitalsEntry]) -> Vitals | None:

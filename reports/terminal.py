@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.verdict import Finding, Limit, Ruling
 from reports.distribution import ROLES, ArmRow, Tail
 from reports.report import Band, Report
-from reports.words import clean, mark, measured, milliseconds, recovery, share
+from reports.words import clean, mark, measured, milliseconds, near_lag, recovery, share
 
 _STYLES: Final[dict[Ruling, str]] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 _FAILURES_SHOWN: Final = 6
@@ -47,7 +47,7 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
         "heading": _heading(report, width),
         "losses": list(_losses(report, width)),
         "limits": list(_limits(judgement.limits)),
-        "arms": [*_arms(report, width), *_kept(report)],
+        "arms": [*_arms(report, width), *_generator(report, width), *_kept(report)],
         "faults": [],
         "score": list(_score(report, width)),
         "doubts": list(_doubts(report, width)),
@@ -189,7 +189,7 @@ def _arms(report: Report, width: int) -> Iterator[Text]:
     yield _line(
         " " * _LABEL, *("".join(f"{heads[r]:>{cell}}" for r in roles) + "   " for _ in report.arms)
     )
-    for label, show in _measures(report.tail):
+    for label, show in _measures(report.tail, _lag_ms(report)):
         yield _line(
             f"{label:<{_LABEL}}",
             *(
@@ -199,12 +199,49 @@ def _arms(report: Report, width: int) -> Iterator[Text]:
         )
 
 
-def _measures(tail: Tail) -> tuple[tuple[str, Callable[[ArmRow], str]], ...]:
+def _measures(tail: Tail, lag_ms: float | None) -> tuple[tuple[str, Callable[[ArmRow], str]], ...]:
+    def told(value_ms: float | None) -> str:
+        return milliseconds(value_ms) + ("*" if near_lag(value_ms, lag_ms) else "")
+
     return (
         ("answered", lambda row: share(row.summary.answered_share)),
-        ("p50 from due", lambda row: milliseconds(row.summary.p50_ms)),
-        (f"{tail} from due", lambda row: milliseconds(row.summary.tail_ms(tail))),
+        ("p50 from due", lambda row: told(row.summary.p50_ms)),
+        (f"{tail} from due", lambda row: told(row.summary.tail_ms(tail))),
     )
+
+
+def _lag_ms(report: Report) -> float | None:
+    fared = report.judgement.generator
+    return None if fared is None else fared.lag_p99_ms
+
+
+def _generator(report: Report, width: int) -> Iterator[Text]:
+    """Say beside the figures how late squall itself was; why it is suspect, if it is."""
+    fared = report.judgement.generator
+    if fared is None:
+        return
+    late = (milliseconds(fared.sent_late_p50_ms), milliseconds(fared.sent_late_p99_ms))
+    told = f"{fared.verdict}: calls left {late[0]} late at p50, {late[1]} at p99"
+    if fared.verdict == "suspect":
+        told += f"; {'; '.join(one.why for one in fared.processes if one.why)}"
+    style = {"ok": "", "suspect": "yellow", "invalid": "bold red"}[fared.verdict]
+    yield from _labelled("generator", told, style, width)
+    if any(
+        near_lag(value, fared.lag_p99_ms)
+        for row in report.rows
+        for value in (row.summary.p50_ms, row.summary.tail_ms(report.tail))
+    ):
+        lag = milliseconds(fared.lag_p99_ms)
+        yield from _labelled("", f"* below ten times the loop's lag, {lag} at p99", "dim", width)
+
+
+def _labelled(label: str, text: str, style: str, width: int) -> list[Text]:
+    """Break a sentence into lines behind its label."""
+    lines = textwrap.wrap(clean(text), max(width - _LABEL, _LABEL))
+    return [
+        _line(f"{label if place == 0 else '':<{_LABEL}}", (line, style))
+        for place, line in enumerate(lines)
+    ]
 
 
 def _kept(report: Report) -> list[Text]:

@@ -9,6 +9,7 @@ from harness.verdict import FaultVerdict, Ruling
 
 ABSENT: Final = "n/a"
 _BYTES_A_KIB: Final = 1024
+_LAG_FACTOR: Final = 10.0
 _SECOND_MS: Final = 999.5  # from here on a duration reads better in seconds
 _MARKS: Final[dict[Ruling, str]] = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _ESCAPES: Final = re.compile(
@@ -43,6 +44,11 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return ABSENT
     return f"{_three(value)} ms" if abs(value) < _SECOND_MS else f"{_three(value / 1000)} s"
+
+
+def near_lag(value_ms: float | None, lag_ms: float | None) -> bool:
+    """Say whether a latency is so small that squall's own lag must be told beside it."""
+    return value_ms is not None and lag_ms is not None and value_ms < _LAG_FACTOR * lag_ms
 
 
 def _three(value: float) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 from faults.agent import ResponseLost
 from faults.identity import TokenExpire
 from faults.network import TcpLatency, TcpReset
+from harness.generator import Stretch, assess
 from harness.journal import Calls, NoteEntry, SampleEntry, SessionEntry, VitalsEntry
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence, evidence
 from harness.verdict import (
     FaultVerdict,
     Finding,
+    GeneratorHealth,
     Judgement,
     LatencyRow,
     Limit,
@@ -22,7 +24,8 @@ from harness.verdict import (
     Score,
     Soundness,
 )
-from tests.journals import S, between, end, healthy, plan, scenario, unsend, window
+from tests.journals import S, between, end, health, healthy, plan, scenario, unsend, window
+from tests.journals import calls as calls_of
 
 FACTS: dict[str, Any] = {
     "command": ["squall", "run", "scenarios/first_storm.yaml", "--seed", "7"],
@@ -258,8 +261,26 @@ def judgement_of_a_storm(
                 unit="calls",
             ),
         ),
+        generator=generator_of_two_workers(),
         notes=("p99.9 is not shown: fewer than 3,000 calls in a phase",),
     )
+
+
+def generator_of_two_workers() -> GeneratorHealth:
+    """Make the generator's own figures: a crowded worker beside one at ease."""
+    calls = np.concatenate([_settled(200, worker=number, session=number) for number in (1, 2)])
+    entries = [
+        *(health(second, 1) for second in range(1, 11)),
+        *(health(second, 2, lag_p99_ms=9.0, open_files=31) for second in range(1, 11)),
+    ]
+    fared = assess(calls, entries, [Stretch(name="the baseline", start_ns=0, end_ns=10 * S)])
+    assert fared is not None
+    return fared
+
+
+def _settled(count: int, **columns: Any) -> Calls:
+    """Make one session's calls over ten seconds, each sent .2 ms late."""
+    return calls_of(count, due_s=np.linspace(0.1, 9.9, count), **columns)
 
 
 def judgement_of_a_calm() -> Judgement:
