@@ -22,7 +22,7 @@ from harness.plan import Plan, PlannedSession, flat
 from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.conduct import Conduct
-from harness.session.connecting import connector
+from harness.session.connecting import connector, witness_connector
 from harness.session.credential import Credential
 from harness.session.life import Session
 from harness.session.record import Recorder
@@ -87,7 +87,9 @@ class Host:
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
         self._left = anyio.Event()  # set whenever a session leaves
-        connect = connector(scenario, doors, schemas, clock.now_ns)
+        connect = {"wire": connector(scenario, doors, schemas, clock.now_ns)}
+        if plan.witnesses:
+            connect["sdk"] = witness_connector(scenario, doors, clock.now_ns)
         self._stage = Stage(
             scenario=scenario,
             plan=plan,
@@ -98,7 +100,7 @@ class Host:
             steps=tuple(
                 compile_agent(scenario, plan, number) for number in range(len(scenario.agents))
             ),
-            connect=lambda planned: connect(planned.arm),
+            connect=lambda planned: connect[planned.engine](planned.arm),
             credential=self._creditor(access),
         )
 
@@ -111,6 +113,9 @@ class Host:
         await self._group.__aenter__()
         self._group.start_soon(self._meter.watch)
         self._group.start_soon(self._keep_books)
+        if self._writer.worker <= 1:  # in one process of the run
+            for witness in self._plan.witnesses:
+                self.begin(witness.session, _nothing)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
@@ -136,7 +141,7 @@ class Host:
     @property
     def living(self) -> int:
         """How many sessions live now."""
-        return len(self._scopes)
+        return sum(number < len(self._plan.sessions) for number in self._scopes)
 
     def begin(self, number: int, done: Callable[[], None]) -> None:
         """Start session `number`; `done` is called when its life is over.
@@ -144,7 +149,7 @@ class Host:
         That is at the plan's end or, if it is late by then, one deadline and the grace after it.
         """
         assert self._group is not None
-        last_ns = self._plan.sessions[number].end_ns - self.clock.now_ns()
+        last_ns = self._plan.planned(number).end_ns - self.clock.now_ns()
         left_s = last_ns / NS_PER_S + self._deadline_s + OVERTIME_S
         scope = anyio.CancelScope(deadline=anyio.current_time() + left_s)
         self._scopes[number] = scope
@@ -163,7 +168,7 @@ class Host:
     async def _live(self, number: int, scope: anyio.CancelScope, done: Callable[[], None]) -> None:
         try:
             with scope:
-                await Session(stage=self._stage, planned=self._plan.sessions[number]).run()
+                await Session(stage=self._stage, planned=self._plan.planned(number)).run()
         finally:
             self._scopes.pop(number, None)
             self._credentials.pop(number, None)
@@ -183,6 +188,8 @@ class Host:
         self.lag_ms = health.lag_p99_ms
         self._writer.append(health)
         self._writer.flush()
+        if self._plan.witnesses:  # what the official client did is no part of the load
+            batch = batch[batch["session"] < len(self._plan.sessions)]
         self._on_batch(batch)
 
     def note(self, text: str) -> None:
@@ -223,3 +230,7 @@ class Host:
         held = self._credentials.get(session)
         tokens = () if held is None or not held.token else (held.token, held.damaged())
         return (*tokens, *self._client_secrets)
+
+
+def _nothing() -> None:
+    """Tell nobody that a witness has left: it was no user of Locust's."""

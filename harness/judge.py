@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness import latencies, recovery, summaries
+from harness import latencies, recovery, summaries, witnesses
 from harness.checks import (
     answers,
     auth,
@@ -102,6 +102,7 @@ def judge(evidence: Evidence, *, name: str = "") -> Judgement:
         soundness=sound,
         generator=soundness.generator_health(evidence),
         notes=_notes(evidence),
+        engines=witnesses.rows(evidence),
     )
 
 

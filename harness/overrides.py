@@ -30,6 +30,7 @@ class Overrides:
     launch: tuple[str, ...] | None = None
     reference: tuple[str, ...] | None = None
     era: str | None = None
+    engine: str | None = None
     seed: int | None = None
     tls: dict[str, str] | None = None  # ca, certificate, key
 
@@ -73,6 +74,8 @@ class Overrides:
         changes: dict[str, Any] = {}
         if self.era is not None:
             changes["era"] = self.era
+        if self.engine is not None:
+            changes["engine"] = self.engine
         if self.seed is not None:
             changes["seed"] = self.seed
         target = loaded.scenario.target

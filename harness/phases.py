@@ -97,6 +97,7 @@ class Evidence:
     journal: Journal
     phases: Phases
     run_end_ns: int  # the last thing that happened
+    witnessed: Evidence | None = None  # what the official client's sessions saw
 
     @property
     def calls(self) -> Calls:
@@ -310,9 +311,7 @@ class Evidence:
     def era(self) -> str:
         """The protocol era that the sessions spoke: legacy, modern, or both."""
         eras = {entry.era for entry in self.journal.of(SessionEntry) if entry.era}
-        if not eras:
-            return self.scenario.era
-        return eras.pop() if len(eras) == 1 else "both"
+        return "both" if len(eras) > 1 else eras.pop() if eras else self.scenario.era
 
 
 def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:

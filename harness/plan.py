@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
 
 from harness.scenario.marks import Marks
@@ -26,8 +26,12 @@ from harness.scenario.records import (
 from harness.scenario.shares import apportion, is_treated
 
 Arm = Literal["control", "treated"]
+Engine = Literal["wire", "sdk"]
 
 NS_PER_S: Final = 1_000_000_000
+# Few and slow, for each call of theirs costs this process a millisecond.
+WITNESSES_PER_ARM: Final = 2
+WITNESS_PACE_NS_MIN: Final = NS_PER_S // 4
 _WORD: Final = 1 << 64
 # Multiples of the golden ratio fill an interval evenly, however many there are.
 _GOLDEN: Final = 0x9E3779B97F4A7C15
@@ -58,6 +62,7 @@ class PlannedSession:
     first_due_ns: int  # its first step; later ones follow every pace_ns
     pace_ns: int
     end_ns: int  # no step is due at or after this
+    engine: Engine = "wire"  # which client drives it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +93,13 @@ class Plan:
     # for each agent: how many flattened steps are due together, in order; 1 but for `parallel`
     together: tuple[tuple[int, ...], ...]
     marks: Marks = field(repr=False)
+    # Sessions that the official client drives beside ours, numbered on; what they see is compared.
+    witnesses: tuple[PlannedSession, ...] = ()
+
+    def planned(self, session: int) -> PlannedSession:
+        """Give a session by its number, a witness too."""
+        count = len(self.sessions)
+        return self.sessions[session] if session < count else self.witnesses[session - count]
 
     def steps(self, session: int) -> Iterator[PlannedStep]:
         """Yield a session's steps in the order they are due."""
@@ -96,7 +108,7 @@ class Plan:
 
     def groups(self, session: int) -> Iterator[tuple[PlannedStep, ...]]:
         """Yield a session's steps, those that are due at the same moment together."""
-        planned = self.sessions[session]
+        planned = self.planned(session)
         sizes = self.together[planned.agent]
         due_ns = planned.first_due_ns
         nonce = self.marks.nonce
@@ -123,7 +135,7 @@ class Plan:
 
     def count(self, session: int) -> int:
         """Count a session's steps without making them."""
-        planned = self.sessions[session]
+        planned = self.planned(session)
         span_ns = planned.end_ns - planned.first_due_ns
         ticks = -(-span_ns // planned.pace_ns) if span_ns > 0 else 0
         sizes = self.together[planned.agent]
@@ -132,7 +144,7 @@ class Plan:
 
     def call(self, step: PlannedStep) -> int:
         """Give a step's index into `calls`."""
-        return self.positions[self.sessions[step.session].agent][step.position]
+        return self.positions[self.planned(step.session).agent][step.position]
 
     def nonce(self, session: int, index: int) -> str:
         """Give the nonce of one logical call."""
@@ -162,7 +174,8 @@ class Plan:
             "together": self.together,
         }
         sessions = (
-            {**asdict(each), "nonce": self.nonce(each.session, 0)} for each in self.sessions
+            {**asdict(each), "nonce": self.nonce(each.session, 0)}
+            for each in (*self.sessions, *self.witnesses)
         )
         lines = (run, *map(asdict, self.windows), *sessions)
         return b"".join(
@@ -180,10 +193,12 @@ def make(scenario: Scenario, *, seed: int | None = None) -> Plan:
     baseline_end_ns = baseline_start_ns + _ns(scenario.phases.baseline_s)
     windows = _windows(scenario, baseline_end_ns)
     end_ns = windows[-1].recovery_end_ns if windows else baseline_end_ns
+    sessions = _sessions(scenario, marks, end_ns)
     calls = tuple(dict.fromkeys(_label(step) for agent in scenario.agents for step in flat(agent)))
     return Plan(
         seed=seed,
-        sessions=_sessions(scenario, marks, end_ns),
+        sessions=sessions,
+        witnesses=_witnesses(sessions) if scenario.engine == "sdk" else (),
         windows=windows,
         ramp_end_ns=ramp_end_ns,
         baseline_start_ns=baseline_start_ns,
@@ -259,6 +274,28 @@ def _sessions(scenario: Scenario, marks: Marks, end_ns: int) -> tuple[PlannedSes
             )
         )
     return tuple(sessions)
+
+
+def _witnesses(sessions: tuple[PlannedSession, ...]) -> tuple[PlannedSession, ...]:
+    """Let a few more sessions do what ours do, in both arms, by the official client."""
+    witnesses: list[PlannedSession] = []
+    for arm in ("control", "treated"):
+        alike = [each for each in sessions if each.arm == arm]
+        by_agent = {each.agent: each for each in reversed(alike)}  # the first of each
+        kinds = [by_agent[agent] for agent in sorted(by_agent)]
+        for turn in range(WITNESSES_PER_ARM if kinds else 0):
+            pattern = kinds[turn % len(kinds)]
+            witnesses.append(
+                replace(
+                    pattern,
+                    session=len(sessions) + len(witnesses),
+                    open_ns=0,
+                    first_due_ns=pattern.pace_ns * (turn + 1) // (WITNESSES_PER_ARM + 1),
+                    pace_ns=max(pattern.pace_ns, WITNESS_PACE_NS_MIN),
+                    engine="sdk",
+                )
+            )
+    return tuple(witnesses)
 
 
 def _label(step: SingleStep) -> str:

@@ -121,6 +121,18 @@ class LatencyRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineRow:
+    """What one client saw in one phase: squall's own, or the official one beside it."""
+
+    engine: Literal["wire", "sdk"]
+    phase: str
+    calls: int
+    answered: int
+    p50_ms: float | None  # of the answered ones, from sent
+    outcomes: dict[str, int]  # by outcome name, those that occurred
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """0 to 100 with its interval, or None when the evidence does not support a number."""
 
@@ -167,3 +179,4 @@ class Judgement:
     notes: tuple[str, ...] = ()
     generator: GeneratorHealth | None = None  # None: no process of it said how it fared
     latency_answered: tuple[LatencyRow, ...] = ()  # the same over answered calls only
+    engines: tuple[EngineRow, ...] = ()  # empty where only our own client was there

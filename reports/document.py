@@ -40,6 +40,7 @@ def verdict(judgement: Judgement) -> str:
         "tokens": parts["tokens"],
         "soundness": parts["soundness"],
         "generator": parts["generator"],
+        "engines": parts["engines"],
         "notes": parts["notes"],
     }
     return json.dumps(_plain(ordered), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -131,6 +132,15 @@ def verdict_schema() -> Schema:
             unit=_TEXT,
         ),
         "generator": _maybe(_generator(), "null when no process of it said how it fared"),
+        "engines": _rows(
+            engine={"enum": ["wire", "sdk"]},
+            phase=_TEXT,
+            calls=_COUNT,
+            answered=_COUNT,
+            p50_ms=_maybe(_NUMBER, "of the answered calls, from sent"),
+            outcomes=_COUNTS,
+        )
+        | {"description": "empty unless the official client drove sessions beside squall's own"},
         "notes": _TEXTS,
     }
     return {

@@ -27,6 +27,8 @@ _SCREEN_FAILED: Final = 60
 # Sections that an empty line sets apart, the most deserving first.
 _SPACED: Final = ("arms", "next", "faults", "verdict", "losses", "limits", "score", "doubts")
 _LABEL: Final = 13
+ENGINES: Final = ("wire", "sdk")
+BASELINE: Final = "baseline"
 _TOLD: Final = ("opened", "survived")
 _ILL: Final = ("doubled", "orphaned", "unknown")
 _RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
@@ -47,7 +49,12 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
         "heading": _heading(report, width),
         "losses": list(_losses(report, width)),
         "limits": list(_limits(judgement.limits)),
-        "arms": [*_arms(report, width), *_generator(report, width), *_kept(report)],
+        "arms": [
+            *_arms(report, width),
+            *_generator(report, width),
+            *_kept(report),
+            *_engines(report),
+        ],
         "faults": [],
         "score": list(_score(report, width)),
         "doubts": list(_doubts(report, width)),
@@ -251,6 +258,18 @@ def _kept(report: Report) -> list[Text]:
     told += [f"{count:,} {name}" for name, count in sessions.items() if name not in _TOLD]
     told += [f"{effects[name]:,} effects {name}" for name in _ILL if effects.get(name)]
     return [_line(f"{'kept':<{_LABEL}}", ", ".join(told))]
+
+
+def _engines(report: Report) -> Iterator[Text]:
+    """Say what the official client was answered, beside ours, before anything was broken."""
+    calm = {row.engine: row for row in report.judgement.engines if row.phase == BASELINE}
+    if len(calm) == len(ENGINES):
+        theirs, ours = (
+            f"{share(calm[engine].answered / max(calm[engine].calls, 1))}, "
+            f"p50 {milliseconds(calm[engine].p50_ms)}"
+            for engine in reversed(ENGINES)
+        )
+        yield _line(f"{'baseline':<{_LABEL}}", f"official client {theirs} from sent; ours {ours}")
 
 
 def _faults(report: Report, shown: int) -> Iterator[Text]:

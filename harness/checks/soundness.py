@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.checks import agreement
 from harness.checks.bite import bite
+from harness.checks.engines import engines_agree
 from harness.generator import SLIP_P99_MAX_MS, Stretch, assess
 from harness.journal import HealthEntry, RunEntry, WorkerEntry
 from harness.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
@@ -283,4 +284,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     agreement.baseline_steady,
     fault_bit,
     histogram_range,
+    engines_agree,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import journal, phases, plan, wal
+from harness import journal, plan, wal, witnesses
 from harness.errors import Exit, JournalError
 from harness.judge import judge
 from harness.overrides import restore
@@ -71,4 +71,4 @@ def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
     overrides = restore(facts.get("overrides", {}), folder)
     loaded = overrides.load(text, str(facts.get("file", folder / SCENARIO)))
     scenario = loaded.scenario
-    return phases.evidence(scenario, plan.make(scenario), journal.read(folder)), facts
+    return witnesses.lay(scenario, plan.make(scenario), journal.read(folder)), facts

@@ -102,6 +102,12 @@ def _shared(command: F) -> F:
             help="Speak this protocol era, instead of what the scenario says; both runs twice.",
         ),
         click.option(
+            "--engine",
+            type=click.Choice(["wire", "sdk"]),
+            help="sdk: the official client drives a few sessions beside squall's own, and what the "
+            "two saw is compared.",
+        ),
+        click.option(
             "--reference",
             metavar="FLAW,...",
             help="Run against the bundled server: hardened, or flaws to switch on.",
@@ -183,6 +189,7 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
         launch=tuple(shlex.split(flags["launch"])) if flags["launch"] else None,
         reference=tuple(reference.split(",")) if reference else None,
         era=era,
+        engine=flags["engine"],
         seed=flags["seed"],
         tls=_tls(flags),
     )

@@ -264,6 +264,11 @@ class Scenario(Record):
     question: str = Field(min_length=8, description="in one sentence, ending with a question mark")
     seed: StrictInt = Field(1, ge=0, le=2**63 - 1)
     era: Literal["auto", "legacy", "modern"] = "auto"
+    engine: Literal["wire", "sdk"] = Field(
+        "wire",
+        description="sdk: the official client drives a few sessions beside squall's own, and what "
+        "the two saw is compared",
+    )
     target: Target = ReferenceTarget(reference="hardened")
     auth: Auth | None = None
     agents: tuple[Agent, ...] = Field(min_length=1)

@@ -35,3 +35,15 @@ def connector(
         )
 
     return connect
+
+
+def witness_connector(scenario: Scenario, doors: Doors, now_ns: Callable[[], int]) -> Connect:
+    """The same for the sessions that the official client drives."""
+    # Here, since whoever does without it need not wait a second for the package.
+    from harness.wire.sdk import SdkSpeaker  # noqa: PLC0415
+
+    def connect(arm: Literal["control", "treated"]) -> Speaker:
+        via = doors.control if arm == "control" else doors.treated
+        return SdkSpeaker(Endpoint.from_url(doors.url, via=via), era=scenario.era, now_ns=now_ns)
+
+    return connect

@@ -57,8 +57,10 @@ class Session:
         """Prepare what every step needs."""
         stage, planned = self.stage, self.planned
         self.client = stage.connect(planned)
-        self.treated = planned.arm == "treated"
-        self.who = Who(session=planned.session, treated=self.treated)
+        treated = planned.arm == "treated"
+        self.who = Who(session=planned.session, treated=treated)
+        # The official client does not misbehave on purpose.
+        self.conducted = treated and planned.engine == "wire"
         self.steps = stage.steps[planned.agent]
         self.values |= {
             "session": stage.plan.mark(planned.session),
@@ -168,7 +170,7 @@ class Session:
         values = self.values.copy()
         values["nonce"], values["index"] = planned.nonce, planned.index
         losing: Behaviour | None = None
-        if self.treated and self.stage.conduct.active:
+        if self.conducted and self.stage.conduct.active:
             losing = await self._misbehave(planned, step, values)
         params = step.params.render_json(values)
         name = step.name if step.named is None else step.named.render_text(values)

@@ -1,113 +1,22 @@
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
-import uvicorn
 from anyio import fail_after
-from mcp.server import MCPServer
-from mcp.server.mcpserver import Context
-from mcp.server.streamable_http import EventMessage, EventStore
 from pydantic_core import to_json
 
 from harness.outcome import Outcome, Reason
 from harness.wire.limits import Limits
 from harness.wire.listen import Listening
 from harness.wire.schemas import SchemaBook
-from tests.wire.scripted import WAIT_S, connected, until, within
+from tests.wire.official import Events, official
+from tests.wire.scripted import WAIT_S, connected, within
 
 pytestmark = pytest.mark.anyio
 
 Era = Literal["auto", "legacy", "modern"]
 _ERAS: tuple[Era, ...] = ("legacy", "modern", "auto")
-
-
-class _Events(EventStore):
-    """Keeps events in order, so that a stream can be resumed."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[str, Any]] = []
-
-    async def store_event(self, stream_id: str, message: Any) -> str:
-        self._events.append((stream_id, message))
-        return str(len(self._events))
-
-    async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
-        last = int(last_event_id)
-        stream_id = self._events[last - 1][0]
-        for number, (of_stream, message) in enumerate(self._events[last:], start=last + 1):
-            if of_stream == stream_id and message is not None:
-                await send_callback(EventMessage(message, str(number)))
-        return stream_id
-
-
-class Server:
-    """The official SDK's server with the tools these tests need."""
-
-    def __init__(self) -> None:
-        self.cancelled = asyncio.Event()
-        self.started = asyncio.Event()
-        self.url = ""
-        self.mcp = MCPServer("real", version="1")
-        self.mcp.tool()(self.echo)
-        self.mcp.tool()(self.fail)
-        self.mcp.tool()(self.slow)
-        self.mcp.tool()(self.progress)
-        self.mcp.tool()(self.leave)
-
-    async def echo(self, text: str) -> str:
-        """Say it back."""
-        return text
-
-    async def fail(self) -> str:
-        """Fail."""
-        raise ValueError("as asked")
-
-    async def slow(self) -> str:
-        """Never come back."""
-        self.started.set()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-        return "never"
-
-    async def progress(self, ctx: Context) -> str:
-        """Tell of progress first."""
-        for step in range(3):
-            await ctx.report_progress(step + 1, 3)
-        return "done"
-
-    async def leave(self, ctx: Context) -> str:
-        """Close the reply's stream before the reply."""
-        await ctx.close_sse_stream()
-        await asyncio.sleep(0.05)
-        return "back"
-
-
-@contextlib.asynccontextmanager
-async def _serving(**options: Any) -> AsyncIterator[Server]:
-    server = Server()
-    app = server.mcp.streamable_http_app(**options)
-    config = uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
-    runner = uvicorn.Server(config)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-        task = asyncio.ensure_future(runner._serve(sockets=[listener]))
-        try:
-            with fail_after(WAIT_S):
-                await until(lambda: runner.started or task.done())
-            yield server
-        finally:
-            runner.should_exit = True
-            with fail_after(WAIT_S):
-                await task
 
 
 def _params(tool: str, **arguments: Any) -> bytes:
@@ -120,7 +29,7 @@ async def test_the_official_server_is_spoken_to_in_every_era(era: Era, json_resp
     """Open, list, call, fail, unknown tool, unknown method, close."""
     schemas = SchemaBook()
     async with (
-        _serving(json_response=json_response) as server,
+        official(json_response=json_response) as server,
         connected(server.url, era=era, schemas=schemas) as client,
     ):
         with fail_after(WAIT_S):
@@ -161,7 +70,7 @@ async def test_the_official_server_is_spoken_to_in_every_era(era: Era, json_resp
 @pytest.mark.parametrize("era", _ERAS)
 async def test_progress_before_the_reply_is_passed_over(era: Era) -> None:
     """Notifications share the reply's stream in both eras."""
-    async with _serving() as server, connected(server.url, era=era) as client:
+    async with official() as server, connected(server.url, era=era) as client:
         with fail_after(WAIT_S):
             await client.open(deadline_ns=within(WAIT_S))
             params = b'{"name":"progress","arguments":{},"_meta":{"progressToken":1}}'
@@ -175,7 +84,7 @@ async def test_progress_before_the_reply_is_passed_over(era: Era) -> None:
 async def test_a_session_that_ended_is_404_and_opens_anew() -> None:
     """The server forgot it; the client does what the specification says it must."""
     async with (
-        _serving() as server,
+        official() as server,
         connected(server.url) as client,
         connected(server.url) as other,
     ):
@@ -196,7 +105,7 @@ async def test_a_session_that_ended_is_404_and_opens_anew() -> None:
 async def test_a_reply_stream_that_the_server_leaves_is_resumed() -> None:
     """The SDK's own polling: it ends the stream, and replays what came after."""
     async with (
-        _serving(event_store=_Events(), retry_interval=10) as server,
+        official(event_store=Events(), retry_interval=10) as server,
         connected(server.url) as client,
     ):
         with fail_after(WAIT_S):
@@ -211,7 +120,7 @@ async def test_a_reply_stream_that_the_server_leaves_is_resumed() -> None:
 
 async def test_a_standing_stream_is_opened_and_ended() -> None:
     """The server takes the GET; closing the session ends it."""
-    async with _serving() as server, connected(server.url, listen=True) as client:
+    async with official() as server, connected(server.url, listen=True) as client:
         with fail_after(WAIT_S):
             await client.open(deadline_ns=within(WAIT_S))
             assert client.stats.listening is Listening.OPEN
@@ -223,7 +132,7 @@ async def test_a_standing_stream_is_opened_and_ended() -> None:
 async def test_a_hang_is_cancelled_at_the_server(era: Era) -> None:
     """By message in the handshake era, by closing in the modern one: the handler stops."""
     limits = Limits(hang_grace_s=0.1)
-    async with _serving() as server, connected(server.url, era=era, limits=limits) as client:
+    async with official() as server, connected(server.url, era=era, limits=limits) as client:
         with fail_after(WAIT_S):
             await client.open(deadline_ns=within(WAIT_S))
             reply = await client.request(
@@ -236,7 +145,7 @@ async def test_a_hang_is_cancelled_at_the_server(era: Era) -> None:
 
 async def test_a_body_over_the_servers_limit_is_413() -> None:
     """5 MiB against the SDK's 4: refused by status, whatever happens to the connection."""
-    async with _serving() as server, connected(server.url, era="modern") as client:
+    async with official() as server, connected(server.url, era="modern") as client:
         with fail_after(WAIT_S):
             params = _params("echo", text="x" * 5 * 1024 * 1024)
             for _ in range(3):
