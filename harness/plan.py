@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from harness.scenario.marks import Marks
 from harness.scenario.records import (
@@ -174,7 +174,7 @@ class Plan:
             "together": self.together,
         }
         sessions = (
-            {**asdict(each), "nonce": self.nonce(each.session, 0)}
+            {**_fields(each), "nonce": self.nonce(each.session, 0)}
             for each in (*self.sessions, *self.witnesses)
         )
         lines = (run, *map(asdict, self.windows), *sessions)
@@ -296,6 +296,14 @@ def _witnesses(sessions: tuple[PlannedSession, ...]) -> tuple[PlannedSession, ..
                 )
             )
     return tuple(witnesses)
+
+
+def _fields(session: PlannedSession) -> dict[str, Any]:
+    """Give what `canonical` writes of a session: the engine only where it is not the usual one."""
+    fields = asdict(session)
+    if session.engine == "wire":
+        del fields["engine"]
+    return fields
 
 
 def _label(step: SingleStep) -> str:

@@ -155,3 +155,21 @@ def test_era_both_runs_a_scenario_once_in_each(tmp_path: Path) -> None:
     )
     assert refused.code == Exit.NOT_RUN
     assert "--json and --junit take one run" in refused.err
+
+
+def test_the_official_client_sees_the_same_server(tmp_path: Path) -> None:
+    """Two of its sessions an arm, beside ours: compared, counted apart, and part of nothing else."""
+    text = command.STORM.replace("seed: 7", "seed: 7\nengine: sdk")
+    loaded = Overrides().load(text, "beside.yaml")
+    order = Order(loaded=loaded, overrides=Overrides(), command=("squall",), out=tmp_path)
+    ran = anyio.run(partial(conduct, order, lambda _: None), backend_options={"use_uvloop": True})
+    judgement = conclude(ran.folder).judgement
+    told = {one.name: one for one in judgement.soundness}["engines-agree"]
+    assert told.ruling == "pass", told.why
+    calm = {row.engine: row for row in judgement.engines if row.phase == "baseline"}
+    assert calm["sdk"].answered == calm["sdk"].calls >= 20
+    assert judgement.sessions["opened"] == 6
+    evidence, _ = read(ran.folder)
+    assert {int(number) for number in np.unique(evidence.calls["session"])} == set(range(6))
+    assert evidence.witnessed is not None
+    assert ran.locust_totals[0] == int(np.count_nonzero(evidence.calls["sent_ns"] >= 0))

@@ -44,7 +44,7 @@ def _fill(made: Calls) -> None:
 
 def _witnessed(of: Scenario, by: Plan, alone: Plan, spoil: Spoil | None, took_ms: float) -> Journal:
     class Numbered(Plan):
-        planned = by.planned  # type: ignore[assignment]
+        planned = by.planned
 
     fields = {name: getattr(alone, name) for name in alone.__dataclass_fields__}
 

@@ -24,9 +24,11 @@ from harness.errors import leaves
 from harness.outcome import EndedBy, Outcome, Reason
 from harness.wire import modern
 from harness.wire.endpoint import Endpoint
+from harness.wire.inbox import Inbox
 from harness.wire.limits import Limits
 from harness.wire.listen import Listening
 from harness.wire.reply import Reply
+from harness.wire.sdk_answers import callbacks
 from harness.wire.sdk_door import Door
 from harness.wire.speaker import Era
 from harness.wire.stats import WireStats
@@ -55,6 +57,7 @@ class SdkSpeaker:
         """Nothing is connected before `open`."""
         self.era: Era = era
         self.protocol_version = ""
+        self.inbox = Inbox()
         self.births = 0  # how many clients it took; one that died took the session with it
         self._asked_era: Era = era
         self._endpoint = endpoint
@@ -87,6 +90,16 @@ class SdkSpeaker:
         self._door.authorization = value
 
     @property
+    def next_id(self) -> int:
+        """Nothing that anybody could know: the official client counts for itself."""
+        return 0
+
+    @property
+    def cancels_by_close(self) -> bool:
+        """It cancels by itself what is no longer waited for."""
+        return True
+
+    @property
     def stats(self) -> WireStats:
         """What can be said from outside: how many clients there were."""
         return WireStats(
@@ -102,9 +115,12 @@ class SdkSpeaker:
         self.forget_session()
         sent_ns = self._now_ns()
         loop = asyncio.get_running_loop()
+        # The client before may still be leaving through its own.
+        door, self._door = self._door, Door(self._endpoint)
+        self._door.authorization = door.authorization
         ready: asyncio.Future[None] = loop.create_future()
         self._leave = asyncio.Event()
-        life = self._life = loop.create_task(self._live(ready))
+        life = self._life = loop.create_task(self._live(ready, self._door))
         self.births += 1
         await self._wait({life, ready}, deadline_ns)
         if self._client is not None:
@@ -116,26 +132,28 @@ class SdkSpeaker:
             return self._stamped(Reply(Outcome.TIMEOUT, Reason.DEADLINE), sent_ns)
         return self._stamped(self._dead(), sent_ns)
 
-    async def _live(self, ready: asyncio.Future[None]) -> None:
+    async def _live(self, ready: asyncio.Future[None], door: Door) -> None:
         """Be the one task that enters and leaves the client, as its scopes demand."""
-        self._death, self._door.refusal_status = "", 0
-        timeout = httpx2.Timeout(30.0, read=READ_S)
+        self._death = ""
+        timeout, leave = httpx2.Timeout(30.0, read=READ_S), self._leave
         try:
             async with (
-                httpx2.AsyncClient(transport=self._door, timeout=timeout) as http,
+                httpx2.AsyncClient(transport=door, timeout=timeout) as http,
                 Client(
                     streamable_http_client(self._endpoint.url, http_client=http),
                     mode=_MODES[self._asked_era],
                     cache=None,
+                    **callbacks(self.inbox),
                 ) as client,
             ):
                 self._client = client
                 ready.set_result(None)
-                await self._leave.wait()
+                await leave.wait()
         except Exception as error:  # noqa: BLE001  whatever it dies of, its session has to say so
             self._death = ", ".join(dict.fromkeys(type(one).__name__ for one in leaves(error)))
         finally:
-            self._client = None
+            if self._door is door:
+                self._client = None
             if not ready.done():
                 ready.set_result(None)
 

@@ -1,4 +1,4 @@
-"""The HTTP transport that is put under the official client: through our door, under our token."""
+"""The HTTP transport that is put under one official client: through our door, under our token."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ class Door(httpx2.AsyncBaseTransport):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._inner: httpx2.AsyncHTTPTransport | None = None  # of the client that lives now
+        self._inner = httpx2.AsyncHTTPTransport(verify=False)  # plain HTTP: no context is made
         self.authorization = b""
         self.refusal_status = 0
         self.session_id = ""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request by way of the door."""
-        if self._inner is None:
-            self._inner = httpx2.AsyncHTTPTransport(verify=False)
         request.url = request.url.copy_with(
             host=self._endpoint.connect_host, port=self._endpoint.connect_port
         )
@@ -42,7 +40,5 @@ class Door(httpx2.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Close every connection; the next client has its own."""
-        inner, self._inner = self._inner, None
-        if inner is not None:
-            await inner.aclose()
+        """Close every connection."""
+        await self._inner.aclose()

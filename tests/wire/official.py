@@ -13,6 +13,8 @@ from anyio import fail_after
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.streamable_http import EventMessage, EventStore
+from mcp_types import SamplingMessage, TextContent
+from pydantic import BaseModel
 
 from tests.wire.scripted import WAIT_S, until
 
@@ -24,16 +26,24 @@ class Events(EventStore):
         self._events: list[tuple[str, Any]] = []
 
     async def store_event(self, stream_id: str, message: Any) -> str:
+        """Number it."""
         self._events.append((stream_id, message))
         return str(len(self._events))
 
     async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
+        """Give what came later on the same stream."""
         last = int(last_event_id)
         stream_id = self._events[last - 1][0]
         for number, (of_stream, message) in enumerate(self._events[last:], start=last + 1):
             if of_stream == stream_id and message is not None:
                 await send_callback(EventMessage(message, str(number)))
         return stream_id
+
+
+class Colour(BaseModel):
+    """A form."""
+
+    colour: str = "red"
 
 
 class Server:
@@ -49,6 +59,7 @@ class Server:
         self.mcp.tool()(self.slow)
         self.mcp.tool()(self.progress)
         self.mcp.tool()(self.leave)
+        self.mcp.tool()(self.ask)
 
     async def echo(self, text: str) -> str:
         """Say it back."""
@@ -73,6 +84,16 @@ class Server:
         for step in range(3):
             await ctx.report_progress(step + 1, 3)
         return "done"
+
+    async def ask(self, ctx: Context) -> str:
+        """Ask the client's user, and its model, before the answer."""
+        chosen = await ctx.elicit("Which colour?", Colour)
+        said = await ctx.session.create_message(
+            [SamplingMessage(role="user", content=TextContent(type="text", text="Name a tree"))],
+            max_tokens=9,
+        )
+        roots = await ctx.session.list_roots()
+        return f"{chosen.action} {said.content} {len(roots.roots)}"
 
     async def leave(self, ctx: Context) -> str:
         """Close the reply's stream before the reply."""

@@ -11,6 +11,8 @@ from anyio import create_task_group, fail_after
 from pydantic_core import to_json
 
 from harness.outcome import Outcome, Reason
+from harness.scenario.expressions import compile as template
+from harness.wire.answering import Rules, Sampled
 from harness.wire.endpoint import Endpoint
 from harness.wire.limits import Limits
 from harness.wire.sdk import SdkSpeaker
@@ -131,6 +133,28 @@ async def test_a_reply_that_never_comes_is_a_hang() -> None:
         reply = await client.request("tools/call", _call("slow"), deadline_ns=within(0.2))
         assert (reply.outcome, reply.reason) == (Outcome.HANG, Reason.HANG)
         await server.cancelled.wait()
+
+
+@pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+async def test_it_answers_by_the_same_rules_as_our_own_client() -> None:
+    """Elicitation, sampling and roots; it declares what there is a rule for, and no more."""
+    async with official() as server, _speaking(server.url) as client:
+        client.inbox.rules = Rules(
+            sampling=Sampled(text=template("an oak"), model="m"),
+            elicitation="accept",
+            roots=(template("file:///srv"),),
+        )
+        await client.open(deadline_ns=within(WAIT_S))
+        reply = await client.request("tools/call", _call("ask"), deadline_ns=within(WAIT_S))
+        assert reply.outcome is Outcome.OK, reply
+        said = reply.result["content"][0]["text"]
+        assert said.startswith("accept")
+        assert "an oak" in said
+        assert said.endswith(" 1")
+    async with official() as server, _speaking(server.url) as client:
+        await client.open(deadline_ns=within(WAIT_S))
+        reply = await client.request("tools/call", _call("ask"), deadline_ns=within(WAIT_S))
+        assert reply.outcome is Outcome.TOOL_ERROR, reply
 
 
 async def test_a_session_that_the_server_forgot_is_a_404() -> None:
