@@ -158,7 +158,7 @@ def test_era_both_runs_a_scenario_once_in_each(tmp_path: Path) -> None:
 
 
 def test_the_official_client_sees_the_same_server(tmp_path: Path) -> None:
-    """Two of its sessions an arm, beside ours: compared, counted apart, and part of nothing else."""
+    """Two of its sessions an arm, beside ours: compared, and part of nothing else."""
     text = command.STORM.replace("seed: 7", "seed: 7\nengine: sdk")
     loaded = Overrides().load(text, "beside.yaml")
     order = Order(loaded=loaded, overrides=Overrides(), command=("squall",), out=tmp_path)
