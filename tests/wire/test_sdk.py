@@ -154,7 +154,8 @@ async def test_it_answers_by_the_same_rules_as_our_own_client() -> None:
     async with official() as server, _speaking(server.url) as client:
         await client.open(deadline_ns=within(WAIT_S))
         reply = await client.request("tools/call", _call("ask"), deadline_ns=within(WAIT_S))
-        assert reply.outcome is Outcome.TOOL_ERROR, reply
+        assert reply.outcome is Outcome.PROTOCOL_ERROR, reply
+        assert "not supported" in reply.detail
 
 
 async def test_a_session_that_the_server_forgot_is_a_404() -> None:
