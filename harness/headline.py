@@ -30,14 +30,20 @@ def headline(
     calls: Mapping[str, int],
     effects: Mapping[str, int],
     losses: Mapping[str, int],
+    bare_arms: str = "",
 ) -> str:
-    """Give the ruling, then the score, then what to know first."""
+    """Give the ruling, then the score, then what to know first.
+
+    `bare_arms` is what an A/A run shows, when this is one.
+    """
     parts = [_WORDS[code]]
     if score is not None:
         parts.append(f"score {score.points:.0f} ({score.low:.0f}-{score.high:.0f})")
     match code:
         case Exit.PASS:
             told = _tally(faults, sessions, calls, effects, losses)
+            if bare_arms:
+                told = f"bare arms agree; no difference below {bare_arms} can be claimed here"
         case Exit.FAIL:
             told = _failure(findings, limits)
         case _:

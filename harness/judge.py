@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness import latencies, recovery, summaries, witnesses
+from harness import aa, latencies, recovery, summaries, witnesses
 from harness.checks import (
     answers,
     auth,
@@ -28,6 +28,7 @@ from harness.machine import busier
 from harness.phases import Evidence, Span, WindowSpan
 from harness.score import Scored, score
 from harness.verdict import (
+    BareArms,
     FaultVerdict,
     Finding,
     Judgement,
@@ -55,13 +56,19 @@ _BUSIER_TOLD: Final = 1.5
 _COMPARISONS: Final = frozenset({"arms-agree", "baseline-steady"})
 
 
-def judge(evidence: Evidence, *, name: str = "") -> Judgement:
-    """Judge a run, deterministically; `name` is the scenario's, for the headline."""
+def judge(evidence: Evidence, *, name: str = "", bare_arms: BareArms | None = None) -> Judgement:
+    """Judge a run, deterministically; `name` is the scenario's, for the headline.
+
+    `bare_arms` are what an A/A run showed: this one, which then has no score, or an earlier one.
+    """
     found, crashed = _run_checks(evidence)
     findings = families.link(found)
     sound = (*_run_soundness(evidence), *crashed)
     verdict = worst(one.ruling for one in sound)
-    scored = score(evidence, soundness=verdict, hard=_broken(evidence, findings))
+    own = bare_arms is not None and bare_arms.own
+    scored = score(
+        evidence, soundness="unknown" if own else verdict, hard=_broken(evidence, findings)
+    )
     faults = tuple(_fault(evidence, window, findings, scored) for window in evidence.phases.windows)
     wanted = limits.judge_limits(evidence, scored.overall)
     code = _exit_code(
@@ -88,6 +95,7 @@ def judge(evidence: Evidence, *, name: str = "") -> Judgement:
             calls=counted_calls,
             effects=counted_effects,
             losses=recovery.losses(evidence),
+            bare_arms=aa.sentence(bare_arms) if own and bare_arms else "",
         ),
         score=scored.overall,
         faults=faults,
@@ -101,6 +109,7 @@ def judge(evidence: Evidence, *, name: str = "") -> Judgement:
         tokens=summaries.tokens(evidence),
         soundness=sound,
         generator=soundness.generator_health(evidence),
+        bare_arms=bare_arms,
         notes=_notes(evidence),
         engines=witnesses.rows(evidence),
     )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import JournalError, UsageError
+from harness.scenario.bare import bare
 from harness.scenario.load import Loaded, load, load_text
 from harness.scenario.records import (
     FLAWS,
@@ -33,6 +34,7 @@ class Overrides:
     engine: str | None = None
     seed: int | None = None
     tls: dict[str, str] | None = None  # ca, certificate, key
+    aa: bool | None = None  # nothing is broken, and both arms are compared
 
     def target(self) -> Target | None:
         """Give the target that the flags ask for.
@@ -84,7 +86,8 @@ class Overrides:
                 raise UsageError("--ca and --client-certificate are for a target with an https URL")
             tls = target.tls.model_copy(update=self.tls)
             changes["target"] = target.model_copy(update={"tls": tls})
-        return replace(loaded, scenario=loaded.scenario.model_copy(update=changes))
+        scenario = loaded.scenario.model_copy(update=changes)
+        return replace(loaded, scenario=bare(scenario) if self.aa else scenario)
 
 
 _ADAPTER: TypeAdapter[Overrides] = TypeAdapter(Overrides)

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,13 +15,14 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from harness import assembly, facts, guard, leftovers, overrides, preflight
+from harness import assembly, facts, guard, leftovers, overrides, preflight, yardstick
 from harness import plan as plans
 from harness.errors import NotHealedError, SquallError, UsageError
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.redaction import redact
 from harness.rig.safety import kept_whole
+from harness.scenario.bare import stretch_s
 from harness.scenario.load import Loaded
 from harness.scenario.records import Auth
 from harness.status import Status
@@ -85,6 +86,7 @@ async def _conduct(
     )
     known |= {"run_id": run_id, "overrides": overrides.dump(order.overrides)}
     known |= {"file": order.loaded.lines.file, "workers": order.workers}
+    known |= _yardstick(order, known["machine"])
     ran: Ran | None = None
     try:
         async with (
@@ -125,6 +127,18 @@ async def _conduct(
         return replace(ran, not_healed=(*ran.not_healed, str(error)))
     assert ran is not None
     return ran
+
+
+def _yardstick(order: Order, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Say where A/A figures of this scenario are kept, and which: this run's, or those it found."""
+    asked = replace(order.overrides, aa=None).load(order.loaded.text, order.loaded.lines.file)
+    file = yardstick.place(
+        order.out, order.loaded.name, asked.scenario, workers=order.workers, machine=machine
+    )
+    if order.overrides.aa:
+        return {"yardstick": file.name, "stretch_s": stretch_s(asked.scenario)}
+    found = yardstick.recall(file)
+    return {"yardstick": file.name, "bare_arms": yardstick.dump(found) if found else None}
 
 
 def _folder(order: Order) -> Path:

@@ -85,6 +85,31 @@ class GeneratorHealth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Apart:
+    """How far two bare arms were apart in one measure; `difference` is treated - control."""
+
+    measure: str  # answered | p50 | p95 | p99
+    unit: Literal["share", "ms"]
+    control: float
+    treated: float
+    difference: float
+    low: float  # of its interval, by drawing sessions anew
+    high: float
+    smallest: float  # the smallest difference that may be claimed, in one stretch
+
+
+@dataclass(frozen=True, kw_only=True)
+class BareArms:
+    """What an A/A run of this scenario on this machine showed."""
+
+    run: str  # the id of the run that measured it
+    own: bool  # this very run
+    stretch_s: float  # how long the scenario's shortest fault is
+    stretches: int  # that were looked at
+    measures: tuple[Apart, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class FaultVerdict:
     """One fault window: that it was real, what it did, and what the target made of it."""
 
@@ -178,5 +203,6 @@ class Judgement:
     soundness: tuple[Soundness, ...]
     notes: tuple[str, ...] = ()
     generator: GeneratorHealth | None = None  # None: no process of it said how it fared
+    bare_arms: BareArms | None = None  # None: nobody has measured it here
     latency_answered: tuple[LatencyRow, ...] = ()  # the same over answered calls only
     engines: tuple[EngineRow, ...] = ()  # empty where only our own client was there

@@ -41,6 +41,7 @@ def verdict(judgement: Judgement) -> str:
         "soundness": parts["soundness"],
         "generator": parts["generator"],
         "engines": parts["engines"],
+        "bare_arms": parts["bare_arms"],
         "notes": parts["notes"],
     }
     return json.dumps(_plain(ordered), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -141,6 +142,7 @@ def verdict_schema() -> Schema:
             outcomes=_COUNTS,
         )
         | {"description": "empty unless the official client drove sessions beside squall's own"},
+        "bare_arms": _maybe(_bare_arms(), "null when no A/A run has measured them here"),
         "notes": _TEXTS,
     }
     return {
@@ -206,6 +208,25 @@ def _generator() -> Schema:
             gc_pause_max_ms=_NUMBER,
             open_files=_maybe(_COUNT),
             open_files_max=_maybe(_COUNT),
+        ),
+    )
+
+
+def _bare_arms() -> Schema:
+    return _record(
+        run=_TEXT | {"description": "the id of the A/A run that measured it"},
+        own=_YES_NO | {"description": "this very run"},
+        stretch_s=_NUMBER | {"description": "how long the scenario's shortest fault is"},
+        stretches=_COUNT,
+        measures=_rows(
+            measure={"enum": ["answered", "p50", "p95", "p99"]},
+            unit={"enum": ["share", "ms"]},
+            control=_NUMBER,
+            treated=_NUMBER,
+            difference=_NUMBER | {"description": "treated - control"},
+            low=_NUMBER,
+            high=_NUMBER,
+            smallest=_NUMBER | {"description": "no smaller difference can be claimed here"},
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
+from harness.aa import sentence
 from harness.verdict import FaultVerdict, Finding, Ruling
 from reports.evidence import ReportedFinding
 from reports.report import Report
@@ -57,6 +58,8 @@ def _properties(report: Report) -> Iterable[tuple[str, str]]:
     if judgement.generator is not None:
         yield "generator", f"{judgement.generator.verdict}: {judgement.generator.why}"
         yield "sent_late_p99_ms", f"{judgement.generator.sent_late_p99_ms:.3f}"
+    if judgement.bare_arms is not None:
+        yield "smallest_effect", sentence(judgement.bare_arms)
     if judgement.score is not None:
         yield "score", f"{judgement.score.points:.2f}"
         yield "score_low", f"{judgement.score.low:.2f}"

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from harness.aa import sentence
 from reports import words
 from reports.charts import charts
 from reports.report import Report
@@ -38,6 +39,7 @@ def page(report: Report) -> str:
             report=report,
             judgement=report.judgement,
             words=words,
+            sentence=sentence,
             phases=phases,
             shown_phase=_worst_phase(report, phases),
             policy=_policy(plotly, script),

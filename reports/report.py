@@ -109,7 +109,7 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         findings_left=len(judgement.findings) - len(findings),
         vitals=_vitals(evidence.journal.of(VitalsEntry)),
         notes=_notes(evidence, judgement),
-        facts=tuple(_flat(known)),
+        facts=tuple(_flat({key: value for key, value in known.items() if key != "bare_arms"})),
         command=_command(known),
     )
 

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from harness.verdict import Finding, Limit, Ruling
+from harness.aa import sentence
+from harness.verdict import BareArms, Finding, Limit, Ruling
 from reports.distribution import ROLES, ArmRow, Tail
 from reports.report import Band, Report
 from reports.words import clean, mark, measured, milliseconds, near_lag, recovery, share
@@ -299,7 +300,10 @@ def _fault_rank(band: Band) -> tuple[int, float]:
 
 
 def _score(report: Report, width: int) -> Iterator[Text]:
-    score = report.judgement.score
+    score, bare = report.judgement.score, report.judgement.bare_arms
+    if bare is not None and bare.own:
+        yield from _bare_arms(bare, width)
+        return
     if score is None:
         yield _line("score        withheld: the evidence does not support a number")
         return
@@ -307,6 +311,7 @@ def _score(report: Report, width: int) -> Iterator[Text]:
         "score        ",
         (f"{score.points:.1f}", "bold"),
         f" of 100, interval {score.low:.1f} to {score.high:.1f}",
+        "; A/A not measured (--aa)" if bare is None else "",
     )
     parts = [
         f"{name} {'n/a' if value is None else f'{value:.2f}'}"
@@ -315,6 +320,30 @@ def _score(report: Report, width: int) -> Iterator[Text]:
     yield from _wrapped(", ".join(parts), "", width, " " * _LABEL)
     for cap in score.caps:
         yield from _wrapped(cap, "", width, " " * _LABEL)
+    if bare is not None:
+        yield from _labelled(
+            "", f"no difference below {sentence(bare)} can be claimed here", "", width
+        )
+
+
+def _bare_arms(bare: BareArms, width: int) -> Iterator[Text]:
+    """Show what lies between two arms under which nothing was broken."""
+    heads = ("control", "treated", "apart, interval", "noise is below")
+    cells = (10, 10, 27, 17)
+    head = "".join(f"{text:>{cell}}" for text, cell in zip(heads, cells, strict=True))
+    yield _line((f"{'bare arms':<{_LABEL}}{head}", "bold"))
+    for one in bare.measures:
+        show, unit, scale = (
+            (share, "points", 100) if one.unit == "share" else (milliseconds, "ms", 1)
+        )
+        apart = f"{one.difference * scale:.2f} ({one.low * scale:.2f} to {one.high * scale:.2f})"
+        least = f"{one.smallest * scale:.2f} {unit}"
+        told = (show(one.control), show(one.treated), apart, least)
+        row = "".join(f"{text:>{cell}}" for text, cell in zip(told, cells, strict=True))
+        yield _line(f"{one.measure:<{_LABEL}}{row}")
+    stretches = f"{bare.stretches} stretches of {bare.stretch_s:g} s"
+    of = f"the worst of {stretches}, as long as the scenario's shortest fault"
+    yield from _labelled("", of, "dim", width)
 
 
 def _doubts(report: Report, width: int) -> Iterator[Text]:

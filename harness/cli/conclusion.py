@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import journal, plan, wal, witnesses
+from harness import aa, journal, plan, wal, witnesses, yardstick
 from harness.errors import Exit, JournalError
 from harness.judge import judge
 from harness.overrides import restore
@@ -25,6 +25,7 @@ class Conclusion:
     folder: Path
     judgement: Judgement
     report: Report
+    yardstick: Path | None  # where A/A figures of this scenario are kept
 
 
 def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
@@ -35,7 +36,7 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
         ScenarioError: when its copy of the scenario was damaged.
     """
     evidence, facts = read(folder)
-    judgement = judge(evidence, name=str(facts.get("scenario", "")))
+    judgement = judged(evidence, facts)
     if not_healed:
         judgement = replace(
             judgement,
@@ -45,7 +46,23 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
             headline=f"NOT HEALED  {not_healed[0]}",
         )
     report = write_all(folder, evidence, judgement, facts)
-    return Conclusion(folder=folder, judgement=judgement, report=report)
+    kept = facts.get("yardstick")
+    return Conclusion(
+        folder=folder,
+        judgement=judgement,
+        report=report,
+        yardstick=folder.parent / str(kept) if kept else None,
+    )
+
+
+def judged(evidence: Evidence, facts: dict[str, Any]) -> Judgement:
+    """Judge what was read, beside what bare arms showed: here, or before this run."""
+    stretch_s = facts.get("stretch_s")
+    if stretch_s is None:
+        bare_arms = yardstick.restore(facts.get("bare_arms"))
+    else:
+        bare_arms = aa.measure(evidence, stretch_s=stretch_s, run=str(facts.get("run_id", "")))
+    return judge(evidence, name=str(facts.get("scenario", "")), bare_arms=bare_arms)
 
 
 def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:

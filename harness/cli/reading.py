@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.conclusion import conclude, read
-from harness.judge import judge as judge_evidence
+from harness.cli.conclusion import conclude, judged, read
 from reports.document import verdict
 from reports.folder import PAGE
 from reports.terminal import summary, wants_color
@@ -24,7 +23,7 @@ RUN = click.Path(path_type=Path, file_okay=False)
 def judge(folder: Path, *, as_json: bool) -> int:
     """Judge a run again from its journal; the same journal gives the same bytes."""
     evidence, facts = read(folder)
-    judgement = judge_evidence(evidence, name=str(facts.get("scenario", "")))
+    judgement = judged(evidence, facts)
     if as_json:
         click.echo(verdict(judgement), nl=False)
     else:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import anyio
 import click
 
+from harness import yardstick
 from harness.cli.conclusion import Conclusion, conclude
 from harness.errors import Exit, SquallError, UsageError
 from harness.overrides import Overrides
@@ -35,7 +36,8 @@ DEMO = "first_storm"
 RECENT_S = 5
 # What `demo` has no flag for.
 _RUN_ONLY = dict.fromkeys(("target", "launch", "ca", "client_certificate", "client_key")) | {
-    "allow_target": ()
+    "aa": False,
+    "allow_target": (),
 }
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,6 +137,11 @@ def _shared(command: F) -> F:
     metavar="HOST",
     help="Permit a target that is not on this machine.",
 )
+@click.option(
+    "--aa",
+    is_flag=True,
+    help="Break nothing: measure the smallest effect that can be claimed here; later runs say it.",
+)
 @click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
 @click.option(
     "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
@@ -192,6 +199,7 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
         engine=flags["engine"],
         seed=flags["seed"],
         tls=_tls(flags),
+        aa=flags["aa"] or None,
     )
 
 
@@ -246,6 +254,7 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
             backend_options={"use_uvloop": True},
         )
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
+    _keep_yardstick(conclusion)
     _write_copies(conclusion, options)
     try:
         _tell(conclusion, options)
@@ -253,6 +262,17 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
         if error.errno != errno.EIO:  # the terminal has gone; the verdict is in the folder
             raise
     return Exit(conclusion.judgement.exit_code)
+
+
+def _keep_yardstick(conclusion: Conclusion) -> None:
+    """Keep beside the runs what an A/A run measured; drop it where bare arms do not agree."""
+    judgement, file = conclusion.judgement, conclusion.yardstick
+    if file is None or judgement.bare_arms is None or not judgement.bare_arms.own:
+        return
+    if judgement.exit_code == Exit.PASS:
+        yardstick.remember(file, judgement.bare_arms)
+    elif any(one.name == "arms-agree" and one.ruling == "fail" for one in judgement.soundness):
+        yardstick.forget(file)
 
 
 def _tell(conclusion: Conclusion, options: Options) -> None:
