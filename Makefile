@@ -46,7 +46,8 @@ bench: setup ## measure the wire engine and the proxy beside others of their kin
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
 	@$(BIN)/python -m tests.faults.toxiproxy.soak
 
-fuzz: setup ## ask the Toxiproxy server for 100,000 things, most of them wrong
+fuzz: setup ## play a million hostile replies on the wire engine, and ask Toxiproxy 100,000 things
+	@$(BIN)/python -m tests.wire.hostile.fuzz --cases 1000000
 	@$(BIN)/python -m tests.faults.toxiproxy.fuzz --requests 100000
 
 crash: setup ## kill a hundred faulted runs at random moments and see what is left

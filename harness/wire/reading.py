@@ -106,7 +106,7 @@ def _read_body(reply: Reply, head: Head, arrival: Arrival) -> Any:
         _break(reply, Reason.MALFORMED_JSON, str(error))
         return None
     if type(message) is list and len(message) == 1:
-        return message[0]  # a batch of one, which 2025-03-26 allows
+        message = message[0]  # a batch of one, which 2025-03-26 allows
     if message is None:
         _break(reply, Reason.NOT_JSONRPC, "the reply is null")
     return message
