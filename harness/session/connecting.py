@@ -19,10 +19,7 @@ def connector(
     scenario: Scenario, doors: Doors, schemas: SchemaBook, now_ns: Callable[[], int]
 ) -> Connect:
     """What makes one client for each session of an arm; nothing is connected by it."""
-    ends = {
-        "control": Endpoint.from_url(doors.url, via=doors.control, trust=doors.trust),
-        "treated": Endpoint.from_url(doors.url, via=doors.treated, trust=doors.trust),
-    }
+    ends = _ends(doors)
 
     def connect(arm: Literal["control", "treated"]) -> Speaker:
         return WireClient(
@@ -42,8 +39,16 @@ def witness_connector(scenario: Scenario, doors: Doors, now_ns: Callable[[], int
     # Here, since whoever does without it need not wait a second for the package.
     from harness.wire.sdk import SdkSpeaker  # noqa: PLC0415
 
+    ends = _ends(doors)
+
     def connect(arm: Literal["control", "treated"]) -> Speaker:
-        via = doors.control if arm == "control" else doors.treated
-        return SdkSpeaker(Endpoint.from_url(doors.url, via=via), era=scenario.era, now_ns=now_ns)
+        return SdkSpeaker(ends[arm], era=scenario.era, now_ns=now_ns)
 
     return connect
+
+
+def _ends(doors: Doors) -> dict[Literal["control", "treated"], Endpoint]:
+    return {
+        "control": Endpoint.from_url(doors.url, via=doors.control, trust=doors.trust),
+        "treated": Endpoint.from_url(doors.url, via=doors.treated, trust=doors.trust),
+    }

@@ -14,14 +14,16 @@ REFUSAL_STATUS: Final = 400
 class Door(httpx2.AsyncBaseTransport):
     """Sends the client's requests to where the endpoint says the bytes shall go.
 
-    The URL's own host stays in the `Host` header, because servers refuse foreign ones. What the
+    The URL's own host stays in the `Host` header, because servers refuse foreign ones, and is the
+    name that TLS asks for. What the
     official client keeps to itself is remembered here: the last status that refused something, and
     the session's id.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._inner = httpx2.AsyncHTTPTransport(verify=False)  # plain HTTP: no context is made
+        # Without a context plain HTTP is spoken, and none is made.
+        self._inner = httpx2.AsyncHTTPTransport(verify=endpoint.context or False)
         self.authorization = b""
         self.refusal_status = 0
         self.session_id = ""
@@ -31,6 +33,8 @@ class Door(httpx2.AsyncBaseTransport):
         request.url = request.url.copy_with(
             host=self._endpoint.connect_host, port=self._endpoint.connect_port
         )
+        if self._endpoint.server_name is not None:
+            request.extensions["sni_hostname"] = self._endpoint.server_name
         if self.authorization:
             request.headers["Authorization"] = self.authorization.decode("latin-1")
         response = await self._inner.handle_async_request(request)

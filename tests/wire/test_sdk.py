@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -12,10 +13,12 @@ from pydantic_core import to_json
 
 from harness.outcome import Outcome, Reason
 from harness.scenario.expressions import compile as template
+from harness.trust import Trust
 from harness.wire.answering import Rules, Sampled
 from harness.wire.endpoint import Endpoint
 from harness.wire.limits import Limits
 from harness.wire.sdk import SdkSpeaker
+from tests.echo_server import Papers, server, standing
 from tests.wire.official import official
 from tests.wire.scripted import CLOCK, WAIT_S, Peer, connected, serving, within
 
@@ -85,6 +88,22 @@ async def test_it_goes_through_the_door_under_its_token() -> None:
         asked = scripted.requests[0]
         assert asked.headers["authorization"] == "Bearer secret-token"
         assert asked.headers["host"] == f"127.0.0.1:{scripted.port}"
+
+
+async def test_it_verifies_the_targets_name_behind_another_door(tmp_path: Path) -> None:
+    """By the same trust as our own client; without it, it does not come up."""
+    papers = Papers(tmp_path)
+    async with standing(server().streamable_http_app(), **papers.options()) as place:
+        port = int(place.rpartition(":")[2])
+        for trust, fine in ((Trust(ca=papers.ca), True), (Trust(), False)):
+            endpoint = Endpoint.from_url(
+                f"https://localhost:{port}/mcp", via=("127.0.0.1", port), trust=trust
+            )
+            client = SdkSpeaker(endpoint, era="legacy", now_ns=CLOCK.now_ns, limits=_GRACE)
+            with fail_after(WAIT_S):
+                opened = await client.open(deadline_ns=within(WAIT_S))
+                assert (opened.outcome is Outcome.OK) is fine, opened
+                await client.close(deadline_ns=within(WAIT_S))
 
 
 async def test_a_broken_connection_ends_it_whole_and_the_next_request_begins_another() -> None:
