@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from harness.clock import NS_PER_S, RunClock
 from harness.health import HealthMeter
-from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry
+from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry, SaidEntry
 from harness.plan import Plan, PlannedSession, flat
 from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors
@@ -28,6 +28,7 @@ from harness.session.life import Session
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
+from harness.session.talker import compile_rules
 from harness.session.tokens import StaticBearer, TokenSource
 from harness.wire.limits import Limits
 from harness.wire.schemas import SchemaBook
@@ -43,7 +44,7 @@ LAST_WORDS_S = 3.0  # how long a cancelled session may take to account for its s
 def longest_deadline_s(scenario: Scenario) -> float:
     """Give the longest time, in seconds, that any step of the scenario may wait for its reply."""
     own_s = [
-        step.deadline_s or 0.0
+        max(step.deadline_s or 0.0, getattr(step, "patience_s", None) or 0.0)
         for agent in scenario.agents
         for step in flat(agent)
         if not isinstance(step, ListStep)
@@ -102,6 +103,7 @@ class Host:
             ),
             connect=lambda planned: connect[planned.engine](planned.arm),
             credential=self._creditor(access),
+            rules=compile_rules(scenario),
         )
 
     async def __aenter__(self) -> Self:
@@ -187,6 +189,12 @@ class Host:
         health = self._meter.entry(batch, sessions=self.living)
         self.lag_ms = health.lag_p99_ms
         self._writer.append(health)
+        said = self._stage.said
+        if said:
+            counts = dict(sorted(said.items()))
+            worker = self._writer.worker
+            self._writer.append(SaidEntry(at_ns=health.at_ns, worker=worker, counts=counts))
+            said.clear()
         self._writer.flush()
         if self._plan.witnesses:  # what the official client did is no part of the load
             batch = batch[batch["session"] < len(self._plan.sessions)]

@@ -64,6 +64,7 @@ CALL_DTYPE: Final = np.dtype(
         ("worker", "u1"),
     ]
 )
+BreachKind = Literal["progress:backwards", "progress:late"]
 CALL_STRUCT: Final = Struct("<qqqqIIIIiHH12B")
 Calls = NDArray[np.void]
 
@@ -199,6 +200,31 @@ class SampleEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SaidEntry:
+    """What servers asked and said unasked in about one second of one process, in counters.
+
+    Their names: `asked:KIND:HOW`, `heard:WHAT`, `rounds`, `tasks:WHAT`, `cancelled:HOW`,
+    `listen:WHAT`, `answers:us` (the time that answers took, in microseconds).
+    """
+
+    at_ns: int
+    worker: int
+    counts: dict[str, int]
+    type: Literal["said"] = "said"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreachEntry:
+    """A server broke a rule that shows only between messages; a bounded number is written down."""
+
+    at_ns: int
+    session: int
+    index: int  # of the call that it belongs to
+    kind: BreachKind
+    type: Literal["breach"] = "breach"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoteEntry:
     """Something the reader of the report should know."""
 
@@ -217,11 +243,13 @@ Entry = Annotated[
     | HealthEntry
     | WorkerEntry
     | SampleEntry
+    | SaidEntry
+    | BreachEntry
     | NoteEntry,
     Field(discriminator="type"),
 ]
 EntryT = TypeVar("EntryT")
-_WORDLESS: Final = (HealthEntry, VitalsEntry, EffectEntry)  # nothing in them quotes anybody
+_WORDLESS: Final = (HealthEntry, VitalsEntry, EffectEntry, SaidEntry, BreachEntry)  # nothing in them quotes anybody
 _ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
 
 

@@ -74,6 +74,16 @@ class Reason(IntEnum):
     # ended by the client's own misbehaviour
     VANISHED = 70
     REPLY_LOST = 71  # the reply arrived and was thrown away before the agent could see it
+    # the call did not end with its first reply
+    RESULT_TYPE = 80  # a result that is not the last word; a session goes on from it
+    UNDECLARED = 81  # the server used what this client had not declared
+    INPUT_ENDLESS = 82  # it asked for input again and again, and never finished
+    INPUT_MALFORMED = 83  # it asked for input in no way that can be answered
+    INPUT_REFUSED = 84  # the client's rule is to refuse; the call ends by that
+    TASK_FAILED = 85
+    TASK_CANCELLED = 86  # by the server
+    TASK_LOST = 87  # the server no longer knows a task that it had accepted
+    CANCELLED = 88  # by the client, on purpose
     # TLS came to nothing
     TLS_UNTRUSTED = 90  # nobody we trust has signed the server's certificate
     TLS_WRONG_NAME = 91  # it is for another name

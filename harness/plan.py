@@ -22,6 +22,7 @@ from harness.scenario.records import (
     ReadStep,
     Scenario,
     SingleStep,
+    SubscribeStep,
 )
 from harness.scenario.shares import apportion, is_treated
 
@@ -314,6 +315,8 @@ def _label(step: SingleStep) -> str:
             return f"read:{step.read}"
         case PromptStep():
             return f"prompt:{step.prompt}"
+        case SubscribeStep():
+            return f"{step.method.removeprefix('resources/')}:{step.uri}"
         case ListStep():
             return step.method
 

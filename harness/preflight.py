@@ -17,6 +17,7 @@ from harness.redaction import redact
 from harness.scenario.records import CallStep, ParallelStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.connecting import connector
+from harness.session.talker import compile_rules
 from harness.session.tokens import StaticBearer, TokenSource
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
@@ -36,12 +37,14 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
     """
     clock = RunClock()
     pages: tuple[dict[str, Any], ...] = ()
+    rules = compile_rules(scenario)  # a server may offer more to a client that offers more
     connect = connector(scenario, doors, SchemaBook(), clock.now_ns)
     for arm in ARMS:
         verify = doors.trust.context()
         async with httpx.AsyncClient(trust_env=False, timeout=10.0, verify=verify) as http:
             token = await _token(access, arm, http, clock)
         client = connect(arm)
+        client.inbox.rules = rules
         if token:
             client.authorization = b"Bearer " + token.encode()
         try:

@@ -24,6 +24,7 @@ from harness.scenario.records import (
     ReferenceTarget,
     Scenario,
     SingleStep,
+    SubscribeStep,
     Target,
     UrlTarget,
     Window,
@@ -37,12 +38,16 @@ LISTINGS: Final = {
     "list_prompts": "prompts/list",
     "ping": "ping",
 }
+SUBSCRIPTIONS: Final = {
+    "subscribe": "resources/subscribe",
+    "unsubscribe": "resources/unsubscribe",
+}
 _STEPS: Final[Mapping[str, type[CallStep | ReadStep | PromptStep]]] = {
     "call": CallStep,
     "read": ReadStep,
     "prompt": PromptStep,
 }
-_STEP_WORDS: Final = (*LISTINGS, *_STEPS, "parallel")
+_STEP_WORDS: Final = (*LISTINGS, *SUBSCRIPTIONS, *_STEPS, "parallel")
 _WINDOW_KEYS: Final = ("for", "at")
 # Stands in for what could not be read, so that the rest of the file is still looked at.
 _PING: Final = ListStep(method="ping")
@@ -196,14 +201,7 @@ def _single(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
     if isinstance(value, str) and value in LISTINGS:
         return ListStep.model_validate({"method": LISTINGS[value]})
     if not isinstance(value, dict):
-        came = shown(value)
-        mend = nearest(value, _STEP_WORDS, what="steps")
-        if isinstance(value, str) and value in _STEPS:
-            mend = f"say what to {value}, as in {value}: NAME"
-        elif isinstance(value, str) and not mend.startswith("did"):
-            mend = f"write call: {value}, or one of {', '.join(LISTINGS)}"
-        mistakes.add(trail, "a step", came, mend)
-        return _PING
+        return _no_step(value, trail, mistakes)
     kinds = [key for key in value if key in _STEP_WORDS]
     if len(kinds) != 1:
         _refuse_step(value, kinds, trail, mistakes)
@@ -214,6 +212,24 @@ def _single(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
         return _PING
     if kind in _STEPS:
         return _build(_STEPS[kind], value, trail, mistakes) or _PING
+    read = _subscription if kind in SUBSCRIPTIONS else _listing
+    return read(kind, value, trail, mistakes)
+
+
+def _no_step(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
+    came = shown(value)
+    mend = nearest(value, _STEP_WORDS, what="steps")
+    if isinstance(value, str) and value in (*_STEPS, *SUBSCRIPTIONS):
+        mend = f"say what to {value}, as in {value}: NAME"
+    elif isinstance(value, str) and not mend.startswith("did"):
+        mend = f"write call: {value}, or one of {', '.join(LISTINGS)}"
+    mistakes.add(trail, "a step", came, mend)
+    return _PING
+
+
+def _listing(
+    kind: str, value: dict[str, object], trail: Trail, mistakes: Mistakes
+) -> SingleStep:
     if value[kind] is not None:
         mistakes.add(
             (*trail, kind), "nothing behind it", shown(value[kind]), "write expect: beside it"
@@ -223,6 +239,24 @@ def _single(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
         mistakes.add((*trail, "method"), "expect: beside it", "method", "remove it", spot)
     rest = {key: member for key, member in value.items() if key != kind}
     return _build(ListStep, {**rest, "method": LISTINGS[kind]}, trail, mistakes) or _PING
+
+
+def _subscription(
+    kind: str, value: dict[str, object], trail: Trail, mistakes: Mistakes
+) -> SingleStep:
+    uri = value[kind]
+    if not isinstance(uri, str) or not uri or "${" in uri:
+        place = (*trail, kind)
+        mend = f"write for example {kind}: squall://notes"
+        mistakes.add(place, "a URI that is the same in every call", shown(uri), mend)
+        uri = "unknown:"
+    rest = {key: member for key, member in value.items() if key != kind}
+    for key in [key for key in rest if key not in {"expect", "deadline"}]:
+        place, mend = (*trail, key), "remove it"
+        mistakes.add(place, "expect: or deadline: beside it", key, mend, mistakes.key_spot(place))
+        del rest[key]
+    data = {**rest, "method": SUBSCRIPTIONS[kind], "uri": uri}
+    return _build(SubscribeStep, data, trail, mistakes) or _PING
 
 
 def _refuse_step(

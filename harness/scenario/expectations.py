@@ -22,6 +22,7 @@ Values = Mapping[str, object]
 Check = Callable[[Result, Values], Reason | None]
 Keeper = Callable[[Result], dict[str, object]]
 
+PROGRESS_COUNT: Final = "progress count"  # among a call's values; no template can name it
 RUN_DIGITS: Final = 3  # of a nonce, after its `n`
 _DIGITS: Final = re.compile(r"[0-9a-f]{13}")
 
@@ -110,10 +111,18 @@ def _parts(expect: Expect) -> tuple[Check, ...]:
     if expect.rows is not None:
         count = parse_rows(expect.rows)
         parts.append(lambda result, _: None if count.holds(rows(result)) else Reason.ROWS)
+    if expect.progress is not None:
+        heard = parse_rows(expect.progress)
+        parts.append(lambda _, values: None if heard.holds(_heard(values)) else Reason.EXPECTATION)
     if expect.contains is not None:
         parts.append(_contains(expect.contains))
     parts.extend(_equals(text, value) for text, value in expect.equals.items())
     return tuple(parts)
+
+
+def _heard(values: Values) -> int:
+    count = values.get(PROGRESS_COUNT, 0)
+    return count if isinstance(count, int) else 0
 
 
 def _carries_session(result: Result, values: Values) -> Reason | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic_core import PydanticCustomError
 
 from faults.catalogue import AnyFault
 from faults.quantities import Duration, Pace, Share
@@ -125,6 +126,9 @@ class Expect(Record):
         default_factory=dict, description="path in the result -> value, ${...} allowed"
     )
     error: StrictBool = Field(False, description="true when a tool error is the right answer")
+    progress: str | None = Field(
+        None, description="how many progress notifications, as in '>= 1'", examples=[">= 1"]
+    )
 
 
 class ListStep(Record):
@@ -147,6 +151,17 @@ class CallStep(Record):
         None, description="once: the ledger must show exactly one execution"
     )
     deadline_s: Duration | None = Field(None, alias="deadline")
+    progress: StrictBool = Field(False, description="ask for progress notifications")
+    patience_s: Duration | None = Field(
+        None,
+        alias="patience",
+        gt=0,
+        description="progress puts the deadline off, up to so long after the start",
+    )
+    cancel_after_s: Duration | None = Field(
+        None, alias="cancel_after", gt=0, description="call it off when it takes longer"
+    )
+    task: StrictBool = Field(False, description="let it run as a task, and poll for its result")
 
 
 class ReadStep(Record):
@@ -167,15 +182,24 @@ class PromptStep(Record):
     deadline_s: Duration | None = Field(None, alias="deadline")
 
 
+class SubscribeStep(Record):
+    """Subscribe to the updates of a resource, or end that again."""
+
+    method: Literal["resources/subscribe", "resources/unsubscribe"]
+    uri: str = Field(min_length=1, description="the resource's URI, the same in every call")
+    expect: Expect = Expect()
+    deadline_s: Duration | None = Field(None, alias="deadline")
+
+
+SingleStep = CallStep | ReadStep | PromptStep | ListStep | SubscribeStep
+
+
 class ParallelStep(Record):
     """Several steps that are due at the same moment, in flight together."""
 
-    parallel: tuple[CallStep | ReadStep | PromptStep | ListStep, ...] = Field(
-        min_length=2, max_length=16
-    )
+    parallel: tuple[SingleStep, ...] = Field(min_length=2, max_length=16)
 
 
-SingleStep = CallStep | ReadStep | PromptStep | ListStep
 AnyStep = SingleStep | ParallelStep
 
 
@@ -200,6 +224,53 @@ class Retry(Record):
     backoff_s: Duration = Field(0.2, alias="backoff", description="doubled after every attempt")
 
 
+def _as_action(value: object) -> object:
+    """Take `decline` for `{action: decline}`."""
+    return {"action": value} if isinstance(value, str) else value
+
+
+def _as_refusal(value: object) -> object:
+    """Take `refuse` for `{refuse: true}`."""
+    if isinstance(value, str) and value != "refuse":
+        raise PydanticCustomError(
+            "quantity",
+            "expected refuse",
+            {"expected": "refuse, or a mapping with text", "mend": 'write {text: "…"}'},
+        )
+    return {"refuse": True} if value == "refuse" else value
+
+
+class Sampling(Record):
+    """What the agent's model says when the server asks it. In the file also: `refuse`."""
+
+    text: str = Field("${asked}", description="${asked} is what the server asks with")
+    model: str = "squall"
+    refuse: StrictBool = False
+
+
+class Elicitation(Record):
+    """What the agent's user does with a form. In the file also: `accept`, `decline`, `cancel`."""
+
+    action: Literal["accept", "decline", "cancel"] = "accept"
+    content: dict[str, Any] = Field(
+        default_factory=dict,
+        description="values for the form's fields; its defaults, and the least that fits, else",
+    )
+
+
+class Answers(Record):
+    """What the sessions answer when the server asks; what is left out is not offered to it."""
+
+    sampling: Annotated[Sampling | None, BeforeValidator(_as_refusal)] = None
+    elicitation: Annotated[Elicitation | None, BeforeValidator(_as_action)] = None
+    roots: tuple[str, ...] | None = Field(
+        None, description="URIs, ${session} and ${agent} allowed", examples=[["file:///srv"]]
+    )
+    after_s: Duration = Field(
+        0.0, alias="after", le=60, description="how long a person or a model takes to answer"
+    )
+
+
 class Client(Record):
     """The client policy: what the sessions do on their own when something goes wrong."""
 
@@ -210,7 +281,14 @@ class Client(Record):
             ("404",), description="404 is the specification's MUST; 400 is what some servers need"
         )
     )
-    listen: StrictBool = Field(False, description="open the GET stream in the legacy era")
+    listen: StrictBool = Field(
+        False,
+        description="hear what the server says unasked: a GET stream, or subscriptions/listen",
+    )
+    follow_changes: StrictBool = Field(
+        False, description="list the tools again after the server said that they changed"
+    )
+    answers: Answers = Answers()
     resume: StrictBool = Field(True, description="resume a broken stream with Last-Event-ID")
 
 

@@ -16,7 +16,7 @@ from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from faults.quantities import Bandwidth, Duration, Pace, Share, Size
 from harness.scenario import units
-from harness.scenario.decode import LISTINGS
+from harness.scenario.decode import LISTINGS, SUBSCRIPTIONS
 from harness.scenario.records import FLAWS, HARDENED, ListStep, Scenario
 
 Schema = dict[str, Any]
@@ -45,6 +45,7 @@ def json_schema() -> Schema:
     defs: Schema = _written(schema["$defs"])
     defs["Window"] = _window(defs["Window"])
     singles = [_bare_step(), *_refs("CallStep", "ReadStep", "PromptStep"), _listing(defs)]
+    singles.append(_subscription(defs))
     defs["SingleStep"] = {"anyOf": singles}
     defs["Step"] = {"anyOf": [*singles, _ref("ParallelStep")]}
     defs["ParallelStep"]["properties"]["parallel"]["items"] = _ref("SingleStep")
@@ -55,6 +56,11 @@ def json_schema() -> Schema:
         "enum": [*statuses["enum"], *map(int, statuses["enum"])]
     }
     del defs["ListStep"]
+    del defs["SubscribeStep"]
+    answers = defs["Answers"]["properties"]
+    answers["sampling"]["anyOf"].insert(0, {"const": "refuse"})
+    actions = defs["Elicitation"]["properties"]["action"]["enum"]
+    answers["elicitation"]["anyOf"].insert(0, {"enum": actions})
     scenario = defs.pop("Scenario")
     scenario["properties"]["target"] = {
         "anyOf": _refs("ReferenceTarget", "UrlTarget", "LaunchTarget"),
@@ -118,6 +124,20 @@ def _listing(defs: Schema) -> Schema:
         "properties": {**{word: {"type": "null"} for word in LISTINGS}, "expect": expect},
         "additionalProperties": False,
         "oneOf": [{"required": [word]} for word in LISTINGS],
+    }
+
+
+def _subscription(defs: Schema) -> Schema:
+    """Describe a subscription: the word with the URI behind it, and what stands beside it."""
+    record = defs["SubscribeStep"]
+    beside = {key: record["properties"][key] for key in ("expect", "deadline")}
+    uri = record["properties"]["uri"]
+    return {
+        "type": "object",
+        "description": record["description"],
+        "properties": {**dict.fromkeys(SUBSCRIPTIONS, uri), **beside},
+        "additionalProperties": False,
+        "oneOf": [{"required": [word]} for word in SUBSCRIPTIONS],
     }
 
 

@@ -22,6 +22,7 @@ from harness.scenario.records import (
     ReferenceTarget,
     Scenario,
     SingleStep,
+    SubscribeStep,
     UrlTarget,
 )
 from harness.scenario.shares import apportion, treated_count
@@ -55,6 +56,8 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_identity, (("target",), ("auth",), ("faults",))),
         (_payloads, (("target",), ("faults",), ("agents",))),
         (_tools, (("target",),)),
+        (_listening, (("agents",), ("client",))),
+        (_calling_off, (("agents",), ("client",))),
     )
     for check, stands_on in checks:
         if not mistakes.touch(*stands_on):
@@ -281,6 +284,57 @@ def _payloads(scenario: Scenario) -> Iterator[Objection]:
                 expected="a tool of the target whose result can be made large",
                 came="none",
                 mend="add tool: NAME and argument: NAME",
+            )
+
+
+def _listening(scenario: Scenario) -> Iterator[Objection]:
+    if scenario.client.listen:
+        return
+    if scenario.client.follow_changes:
+        yield Objection(
+            trail=("client", "follow_changes"),
+            expected="listen: true beside it, or no change is heard of",
+            came="listen: false",
+            mend="add listen: true",
+        )
+    if scenario.era == "modern":  # where to subscribe is to listen
+        return
+    for trail, step in steps_of(scenario):
+        if isinstance(step, SubscribeStep) and step.method == "resources/subscribe":
+            yield Objection(
+                trail=(*trail, "subscribe"),
+                expected="client.listen: true, or the updates go unheard",
+                came="listen: false",
+                mend="add client: {listen: true}",
+            )
+
+
+def _calling_off(scenario: Scenario) -> Iterator[Objection]:
+    """Look at the times of calls that may end otherwise than by their deadline."""
+    for trail, step in steps_of(scenario):
+        if not isinstance(step, CallStep):
+            continue
+        deadline_s = step.deadline_s or scenario.client.deadline_s
+        if step.cancel_after_s is not None and step.cancel_after_s >= deadline_s:
+            yield Objection(
+                trail=(*trail, "cancel_after"),
+                expected=f"less than the deadline of {duration(deadline_s)}",
+                came=duration(step.cancel_after_s),
+                mend="shorten it, or lengthen the deadline",
+            )
+        if step.patience_s is not None and step.patience_s <= deadline_s:
+            yield Objection(
+                trail=(*trail, "patience"),
+                expected=f"more than the deadline of {duration(deadline_s)}, which it puts off",
+                came=duration(step.patience_s),
+                mend="lengthen it, or leave it out",
+            )
+        if step.cancel_after_s is not None and step.patience_s is not None:
+            yield Objection(
+                trail=(*trail, "patience"),
+                expected="either cancel_after or patience",
+                came="both",
+                mend="remove one of them",
             )
 
 

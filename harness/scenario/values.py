@@ -11,6 +11,7 @@ from harness.scenario.expressions import BUILTINS, ExpressionError
 from harness.scenario.mistakes import Mistakes, Trail, nearest, shown
 from harness.scenario.records import (
     Agent,
+    Answers,
     AnyStep,
     CallStep,
     Expect,
@@ -20,9 +21,11 @@ from harness.scenario.records import (
     ReadStep,
     Scenario,
     SingleStep,
+    SubscribeStep,
 )
 from harness.scenario.results import parse_path
 
+ANSWERS: Final = ("session", "agent")  # what a client knows of itself when it is asked
 _PATH_MEND: Final = "write for example result[0].id"
 
 
@@ -30,6 +33,22 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
     """Note every value that cannot be there when it is needed."""
     for number, agent in enumerate(scenario.agents):
         _agent(agent, ("agents", number), mistakes)
+    _answers(scenario.client.answers, mistakes)
+
+
+def _answers(answers: Answers, mistakes: Mistakes) -> None:
+    trail: Trail = ("client", "answers")
+    own = _Known(set(ANSWERS), set(), complete=True)
+    asked = _Known({*ANSWERS, "asked"}, set(), complete=True)
+    if answers.sampling is not None:
+        _text(answers.sampling.text, (*trail, "sampling", "text"), asked, mistakes)
+    if answers.elicitation is not None:
+        _arguments(answers.elicitation.content, (*trail, "elicitation", "content"), asked, mistakes)
+    for number, root in enumerate(answers.roots or ()):
+        place: Trail = (*trail, "roots", number)
+        _text(root, place, own, mistakes)
+        if not root.startswith("file://"):
+            mistakes.add(place, "a URI that begins with file://", shown(root), "name a folder")
 
 
 def _agent(agent: Agent, trail: Trail, mistakes: Mistakes) -> None:
@@ -117,7 +136,7 @@ def _step(step: SingleStep, trail: Trail, known: _Known, mistakes: Mistakes) -> 
             _label(step.prompt, (*trail, "prompt"), mistakes)
         case ReadStep():
             _text(step.read, (*trail, "read"), known, mistakes)
-        case ListStep():
+        case ListStep() | SubscribeStep():
             pass
     _expect(step.expect, (*trail, "expect"), known, mistakes)
 
@@ -176,6 +195,8 @@ def _text(text: str, trail: Trail, known: _Known, mistakes: Mistakes) -> None:
 def _expect(expect: Expect, trail: Trail, known: _Known, mistakes: Mistakes) -> None:
     if expect.rows is not None:
         _check(parse_rows, expect.rows, (*trail, "rows"), mistakes)
+    if expect.progress is not None:
+        _check(parse_rows, expect.progress, (*trail, "progress"), mistakes)
     if expect.contains is not None:
         _text(expect.contains, (*trail, "contains"), known, mistakes)
     for path, value in expect.equals.items():

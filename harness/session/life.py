@@ -32,12 +32,14 @@ from harness.session.policy import (
 from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step, measure
+from harness.session.talker import Talker
 from harness.wire.reply import Reply
 
 OPEN_AGAIN_NS: Final = NS_PER_S // 2  # a session that could not open waits this long
 CLOSE_S: Final = 2.0  # how long a polite goodbye may take
 # Bound once: looking a member up on its class costs more than comparing it.
 _OK, _SETTLE, _NO_EFFECT = Outcome.OK, Next.SETTLE, Effect.NONE
+_UNFINISHED = Reason.RESULT_TYPE
 
 
 @dataclass(eq=False)
@@ -66,6 +68,7 @@ class Session:
             "session": stage.plan.mark(planned.session),
             "agent": stage.scenario.agents[planned.agent].name,
         }
+        self.talker = Talker(stage, self.who, self.client, self.values)
         self.identity = Identity(
             credential=stage.credential(planned),
             planned=planned,
@@ -141,6 +144,8 @@ class Session:
             return Reason.SESSION_DEAD
         self._open = True
         self._entry("reopened" if self._was_open else "opened", took_ns=took_ns)
+        if self._was_open:
+            await self.talker.renew(self._deadline(deadline_s))
         self._was_open = True
         return Reason.NONE
 
@@ -162,6 +167,8 @@ class Session:
             if reason is not Reason.NONE:
                 self._unsent(planned, reason)
                 return
+        if self.talker.changed:
+            await self.talker.follow_changes()
         if step.kept_needs and not step.kept_needs <= self.values.keys():
             self._unsent(planned, Reason.VALUE_MISSING)
             return
@@ -178,13 +185,19 @@ class Session:
         under = (identity.serial if identity.needed else 0, self.client.session_id)
         sent_ns = self.stage.clock.now_ns()
         try:
-            reply = await self.client.request(
-                step.method,
-                params,
-                name=name,
-                deadline_ns=sent_ns + step.deadline_ns,
-                lose_reply=losing is not None,
-            )
+            if step.talk is not None:
+                reply = await self.talker.ask(step, values, lose_reply=losing is not None)
+            else:
+                reply = await self.client.request(
+                    step.method,
+                    params,
+                    name=name,
+                    deadline_ns=sent_ns + step.deadline_ns,
+                    lose_reply=losing is not None,
+                )
+                if reply.reason is _UNFINISHED:
+                    limit_ns = sent_ns + step.deadline_ns
+                    reply = await self.talker.finish(reply, step, params, name, limit_ns)
         except anyio.get_cancelled_exc_class():
             self._cut_off(planned, step, attempt=1, sent_ns=sent_ns)
             raise
@@ -204,7 +217,7 @@ class Session:
         self,
         planned: PlannedStep,
         step: Step,
-        values: Mapping[str, Any],
+        values: dict[str, Any],
         asked: Asked,
         mend: Mend,
     ) -> None:
@@ -241,7 +254,7 @@ class Session:
             mend.serial, mend.session_id = identity.serial, self.client.session_id
             sent_ns = self.stage.clock.now_ns()
             try:
-                asked = await self._ask_again(step, values)
+                asked = await self._ask_again(step, values, attempt)
             except anyio.get_cancelled_exc_class():
                 self._cut_off(planned, step, attempt=attempt, sent_ns=sent_ns)
                 raise
@@ -263,14 +276,9 @@ class Session:
         )
         self._settled.add(planned.index)
 
-    async def _ask_again(self, step: Step, values: Mapping[str, Any]) -> Asked:
+    async def _ask_again(self, step: Step, values: dict[str, Any], attempt: int) -> Asked:
         standing = self.identity.standing()
-        reply = await self.client.request(
-            step.method,
-            step.params.render_json(values),
-            name=step.name if step.named is None else step.named.render_text(values),
-            deadline_ns=self.stage.clock.now_ns() + step.deadline_ns,
-        )
+        reply = await self.talker.ask(step, values, attempt=attempt)
         rows = self._look_into(reply, step, values)
         return Asked(reply=reply, rows=rows, standing=standing, losing=None)
 

@@ -9,6 +9,8 @@ from harness.journal import (
     CALL_STRUCT,
     NEVER_NS,
     ROWS_UNKNOWN,
+    BreachEntry,
+    BreachKind,
     JournalWriter,
     SampleEntry,
 )
@@ -19,6 +21,7 @@ from harness.wire.reply import Reply
 SAMPLES_MAX = 400  # per process; evidence, not a log
 SAMPLES_PER_CAUSE_MAX = 12
 SAMPLE_TEXT_MAX = 300
+BREACHES_MAX = 400  # written down per process; what comes after is counted
 # What the columns hold; only a server that means harm sends more or breaks a stream more often.
 SIZE_MAX_BYTES = 2**32 - 1
 RESUMED_MAX = 255
@@ -46,6 +49,7 @@ class Recorder:
         self._worker = writer.worker
         self._samples: dict[tuple[int, int, int, int], int] = {}
         self._sampled = 0
+        self._breaches = 0
 
     def attempt(
         self,
@@ -126,6 +130,14 @@ class Recorder:
             last=True,
             effect=effect,
         )
+
+    def breach(self, who: Who, call: int, kind: BreachKind, at_ns: int) -> None:
+        """Write down that the server broke a rule in the course of a call; a bounded number."""
+        if self._breaches < BREACHES_MAX:
+            self._breaches += 1
+            self._writer.append(
+                BreachEntry(at_ns=at_ns, session=who.session, index=call, kind=kind)
+            )
 
     def _sample(
         self, who: Who, *, index: int, attempt: int, reply: Reply, auth: Auth, call: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.clock import Clock
 from harness.journal import JournalWriter
@@ -13,6 +14,7 @@ from harness.session.conduct import Conduct
 from harness.session.credential import Credential
 from harness.session.record import Recorder
 from harness.session.steps import Step
+from harness.wire.answering import NO_RULES, Rules
 from harness.wire.speaker import Speaker
 
 
@@ -29,3 +31,5 @@ class Stage:
     steps: tuple[tuple[Step, ...], ...]  # per agent
     connect: Callable[[PlannedSession], Speaker]
     credential: Callable[[PlannedSession], Credential | None]
+    rules: Rules = NO_RULES  # what the sessions answer when the server asks
+    said: Counter[str] = field(default_factory=Counter)  # by servers unasked, since the last look

@@ -22,7 +22,9 @@ from harness.scenario.records import (
     ReadStep,
     Scenario,
     SingleStep,
+    SubscribeStep,
 )
+from harness.session.talking import Talk
 from harness.wire.reply import Reply
 
 PADDING = b"x"
@@ -46,6 +48,7 @@ class Step:
     deadline_ns: int
     counts_rows: bool
     expects_error: bool
+    talk: Talk | None = None  # what it asks for beyond its reply; None for nothing
 
 
 def compile_agent(scenario: Scenario, plan: Plan, number: int) -> tuple[Step, ...]:
@@ -81,8 +84,14 @@ def _compile(step: SingleStep, *, call: int, scenario: Scenario) -> Step:
             method, name = "prompts/get", step.prompt
             params = {"name": step.prompt, "arguments": step.arguments}
             deadline_s = step.deadline_s
+        case SubscribeStep():
+            method, name, params = step.method, step.uri, {"uri": step.uri}
+            deadline_s = step.deadline_s
         case ListStep():
             method, params = step.method, {}
+    talk = _talk(step)
+    if talk is not None and talk.progress:
+        params["_meta"] = {"progressToken": "${nonce}"}
     template = expressions.compile(params)
     return Step(
         call=call,
@@ -97,8 +106,27 @@ def _compile(step: SingleStep, *, call: int, scenario: Scenario) -> Step:
         effect=effect,
         deadline_ns=round((deadline_s or scenario.client.deadline_s) * NS_PER_S),
         expects_error=step.expect.error,
+        talk=talk,
         counts_rows=method in {"tools/call", "tools/list", "resources/list", "prompts/list"},
     )
+
+
+def _talk(step: SingleStep) -> Talk | None:
+    """What a step asks for beyond its reply; None for nothing, which is the common case."""
+    if isinstance(step, SubscribeStep):
+        ends = step.method == "resources/unsubscribe"
+        return Talk(subscription="unsubscribe" if ends else "subscribe")
+    if not isinstance(step, CallStep):
+        return None
+    talk = Talk(
+        progress=step.progress or step.expect.progress is not None or step.patience_s is not None,
+        patience_ns=round((step.patience_s or 0) * NS_PER_S),
+        cancel_after_ns=None
+        if step.cancel_after_s is None
+        else round(step.cancel_after_s * NS_PER_S),
+        task=step.task,
+    )
+    return None if talk == Talk() else talk
 
 
 def measure(reply: Reply, step: Step, values: Mapping[str, Any]) -> int:

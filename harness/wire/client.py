@@ -19,12 +19,12 @@ from harness.wire.heads import modern_headers, render_head
 from harness.wire.inbox import Inbox
 from harness.wire.jsonrpc import decode, encode_notification, encode_request
 from harness.wire.limits import Limits
-from harness.wire.listen import Listener, Listening
+from harness.wire.listen import NO_CALL, Listener, Listening
 from harness.wire.pool import Pool, Unconnected
 from harness.wire.reading import Call, read_reply
-from harness.wire.receipts import read_receipt, read_unconnected, read_withheld
+from harness.wire.receipts import read_listening, read_receipt, read_unconnected, read_withheld
 from harness.wire.reply import Reply
-from harness.wire.resume import can_resume, resume_stream
+from harness.wire.resume import can_resume, resume_stream, with_last_event_id
 from harness.wire.schemas import SchemaBook
 from harness.wire.speaker import Era
 from harness.wire.stats import WireStats
@@ -42,7 +42,7 @@ class WireClient:
 
     __slots__ = (
         "_answers", "_authorization", "_grace_ns", "_head", "_listen",
-        "_listener", "_meta", "_next_id", "_pool", "_resume", "agent",
+        "_listener", "_meta", "_next_id", "_pool", "_resume", "_uris", "agent",
         "endpoint", "era", "inbox", "now_ns", "protocol_version", "schemas", "session_id",
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class WireClient:
         self._listen = listen
         self._resume = resume
         self._listener: Listener | None = None
+        self._uris: frozenset[str] = frozenset()
         self._answers: set[asyncio.Task[None]] | None = None
         self._authorization = b""
         self._meta = b""
@@ -118,15 +119,10 @@ class WireClient:
             self.forget_session()
         elif self.era == "legacy" and self._listen:
             if self._listener is None:
-                self._listener = Listener(
-                    self.endpoint,
-                    self._pool,
-                    resume=self._resume,
-                    get_head=self._render_get,
-                    on_server_request=self._answer,
-                    on_notification=self._hear,
-                )
+                self._listener = self._make_listener(self._make_get)
             await self._listener.start()
+        elif self.era == "modern" and (self._listen or self._uris):
+            await self.listen(self._uris, deadline_ns=deadline_ns)
         return reply
 
     async def close(self, *, deadline_ns: int) -> Reply | None:
@@ -225,6 +221,23 @@ class WireClient:
         body = encode_notification(method, params)
         return await self._post(body, headers, deadline_ns, deadline_ns + self._grace_ns)
 
+    async def listen(self, uris: frozenset[str], *, deadline_ns: int) -> Reply:
+        """Hear of changed lists and of updates at `uris` from now on, in the modern era.
+
+        OK once the server has acknowledged it; the stream before it ends only then.
+        """
+        before, self._uris = self._listener, uris
+        self._listener = listener = self._make_listener(self._make_listen)
+        if before is not None:
+            listener.take_over(before)
+        sent_ns = self.now_ns()
+        acknowledged = await listener.listen()
+        left_s = max(0, deadline_ns - self.now_ns()) / NS_PER_S
+        await asyncio.wait({acknowledged}, timeout=left_s)
+        if before is not None:
+            before.stop()
+        return read_listening(acknowledged, modern.LISTEN, sent_ns, self.now_ns(), self.schemas)
+
     @property
     def stats(self) -> WireStats:
         """The counters as they stand."""
@@ -316,6 +329,28 @@ class WireClient:
 
     def _hear(self, notification: dict[str, Any]) -> None:
         self.inbox.hear(notification)
+
+    def _make_listener(self, make_request: Callable[[bytes], tuple[int, bytes]]) -> Listener:
+        return Listener(
+            self.endpoint,
+            self._pool,
+            resume=self._resume,
+            make_request=make_request,
+            on_server_request=self._answer,
+            on_notification=self._hear,
+            counts=self.inbox.counts,
+        )
+
+    def _make_get(self, last_id: bytes) -> tuple[int, bytes]:
+        return NO_CALL, with_last_event_id(self._render_get(), last_id)
+
+    def _make_listen(self, _: bytes) -> tuple[int, bytes]:
+        call_id = self._next_id
+        self._next_id = call_id + 1
+        params, headers = self._dress(modern.LISTEN, modern.listen_params(self._uris), "", b"")
+        body = encode_request(call_id, modern.LISTEN, params)
+        head = b"%b%bContent-Length: %d\r\n\r\n" % (self._head, headers, len(body))
+        return call_id, head + body
 
     def _render(self) -> None:
         self._head = self._render_for("POST", self._authorization)

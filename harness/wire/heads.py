@@ -7,7 +7,9 @@ from functools import lru_cache
 from harness.wire.endpoint import Endpoint
 from harness.wire.schemas import header_value
 
-NAMED_METHODS = frozenset({"tools/call", "prompts/get", "resources/read"})
+NAMED_METHODS = frozenset({
+    "tools/call", "prompts/get", "resources/read", "tasks/get", "tasks/update", "tasks/cancel",
+})  # fmt: skip
 
 
 def render_head(

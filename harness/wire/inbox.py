@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from harness.wire.answering import NO_RULES, Answer, Rules, answer, fulfil
 
+Breach = Literal["progress:backwards", "progress:late"]
 PROGRESS: Final = "notifications/progress"
+ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 UPDATED: Final = "notifications/resources/updated"
 LIST_CHANGED: Final = {
     f"notifications/{what}/list_changed": what for what in ("tools", "prompts", "resources")
@@ -22,12 +24,13 @@ NO_PROGRESS: Final = float("-inf")
 class Progress:
     """What one call's progress notifications have said so far."""
 
+    call: int  # the planned call, for whoever has to name it
     seen: int = 0
     last: float = NO_PROGRESS
+    last_ns: int = 0
     ended: bool = False  # the call has had its reply: none may follow
     backwards: int = 0
     late: int = 0
-    on_progress: Callable[[], None] | None = None
 
 
 @dataclass(eq=False)
@@ -42,9 +45,9 @@ class Inbox:
     counts: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     notifications: int = 0
-    lists_changed: set[str] = field(default_factory=set)  # since whoever follows has looked
     on_list_changed: Callable[[str], None] | None = None
-    on_late_progress: Callable[[int | str], None] | None = None
+    on_breach: Callable[[Breach, int], None] | None = None  # told once for each kind and call
+    now_ns: Callable[[], int] | None = None
     _watched: dict[int | str, Progress] = field(default_factory=dict)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,10 +56,10 @@ class Inbox:
         answered = self._counted(answer(request, self.rules, self.values))
         return answered.response(request.get("id"))
 
-    def fulfil(self, request: Mapping[str, Any], values: Mapping[str, object]) -> Answer:
-        """The answer to one member of `inputRequests` of the call that `values` belong to."""
+    def fulfil(self, request: Mapping[str, Any]) -> Answer:
+        """The answer to one member of `inputRequests`."""
         self.requests += 1
-        return self._counted(fulfil(request, self.rules, values))
+        return self._counted(fulfil(request, self.rules, self.values))
 
     def drop_request(self) -> None:
         """Count a request that is left unanswered because too many are under way."""
@@ -82,18 +85,19 @@ class Inbox:
             self._progress(params if isinstance(params, dict) else {})
         elif method == UPDATED:
             self.counts["heard:resources/updated"] += 1
+        elif method == ACKNOWLEDGED:
+            self.counts["listen:acknowledged"] += 1
         elif isinstance(method, str) and method in LIST_CHANGED:
             what = LIST_CHANGED[method]
             self.counts[f"heard:{what}/list_changed"] += 1
-            self.lists_changed.add(what)
             if self.on_list_changed is not None:
                 self.on_list_changed(what)
 
-    def watch_progress(self, token: int | str) -> Progress:
+    def watch_progress(self, token: int | str, call: int) -> Progress:
         """Count the progress of the call with this token from now on."""
         while len(self._watched) >= WATCHED_MAX:
             del self._watched[next(iter(self._watched))]  # the oldest; a dict keeps its order
-        progress = self._watched[token] = Progress()
+        progress = self._watched[token] = Progress(call=call)
         return progress
 
     def _progress(self, params: dict[str, Any]) -> None:
@@ -103,16 +107,18 @@ class Inbox:
         if progress is None or isinstance(value, bool) or not isinstance(value, int | float):
             self.counts["heard:progress:stray"] += 1
             return
-        assert token is not None
         progress.seen += 1
         if progress.ended:
             progress.late += 1
-            self.counts["heard:progress:late"] += 1
-            if self.on_late_progress is not None:
-                self.on_late_progress(token)
+            self._breach("progress:late", progress.call, first=progress.late == 1)
         if value <= progress.last:
             progress.backwards += 1
-            self.counts["heard:progress:backwards"] += 1
+            self._breach("progress:backwards", progress.call, first=progress.backwards == 1)
         progress.last = value
-        if progress.on_progress is not None and not progress.ended:
-            progress.on_progress()
+        if self.now_ns is not None:
+            progress.last_ns = self.now_ns()
+
+    def _breach(self, kind: Breach, call: int, *, first: bool) -> None:
+        self.counts[f"heard:{kind}"] += 1
+        if first and self.on_breach is not None:
+            self.on_breach(kind, call)

@@ -1,8 +1,13 @@
-"""A session's standing GET stream: what the server says unasked, without a task of its own."""
+"""A session's standing stream: what the server says unasked, without a task of its own.
+
+In the handshake era it is a GET; in the modern one the reply of `subscriptions/listen`, which
+begins with an acknowledgement and is asked for anew, under another id, whenever it ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
@@ -14,10 +19,11 @@ from harness.wire.connection import Connection
 from harness.wire.deadlines import NEVER_NS, Sweep
 from harness.wire.endpoint import Endpoint
 from harness.wire.http import BrokenReplyError
+from harness.wire.inbox import ACKNOWLEDGED
 from harness.wire.jsonrpc import Sort, decode, sort_message
 from harness.wire.limits import Limits
 from harness.wire.pool import Pool, Unconnected, dial
-from harness.wire.resume import ATTEMPTS_IN_VAIN_MAX, RETRY_MS_DEFAULT, with_last_event_id
+from harness.wire.resume import ATTEMPTS_IN_VAIN_MAX, RETRY_MS_DEFAULT
 
 NO_CALL: Final = -1
 _OK = 200
@@ -37,7 +43,8 @@ class Listener:
     """Keeps one GET stream open until `stop`; reconnects with `Last-Event-ID` when told to."""
 
     __slots__ = (
-        "_connection", "_endpoint", "_failures", "_get_head", "_last_id", "_on_notification",
+        "_acknowledged", "_connection", "_endpoint", "_ended_well", "_failures", "_last_id",
+        "_make_request", "_on_notification",
         "_on_server_request", "_pool", "_resume", "_retry", "_retry_ms", "_task", "bytes_in",
         "bytes_out", "limits", "messages", "now_ns", "reconnects", "state", "status", "sweep",
     )  # fmt: skip
@@ -48,14 +55,18 @@ class Listener:
         pool: Pool,
         *,
         resume: bool,
-        get_head: Callable[[], bytes],
+        make_request: Callable[[bytes], tuple[int, bytes]],
         on_server_request: Callable[[dict[str, Any]], None],
         on_notification: Callable[[dict[str, Any]], None],
+        counts: Counter[str] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._pool = pool
         self._resume = resume
-        self._get_head = get_head
+        self._make_request = make_request
+        self._acknowledged: asyncio.Future[Arrival | None] | None = None
+        self._ended_well = False
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._on_server_request = on_server_request
         self._on_notification = on_notification
         self._connection: Connection | None = None
@@ -81,6 +92,19 @@ class Listener:
         self._failures = 0
         await self._ask()
 
+    def take_over(self, before: Listener) -> None:
+        """Count on from the stream that this one takes the place of."""
+        self.bytes_in, self.bytes_out = before.bytes_in, before.bytes_out
+        self.messages, self.reconnects = before.messages, before.reconnects
+
+    async def listen(self) -> asyncio.Future[Arrival | None]:
+        """Ask for the modern era's stream; resolves when it is acknowledged, or has ended."""
+        self._acknowledged = asyncio.get_running_loop().create_future()
+        await self.start()
+        if self.state is Listening.BROKEN:  # not even a connection
+            self._acknowledged.set_result(Arrival(0))
+        return self._acknowledged
+
     async def _ask(self) -> None:
         connection = Connection(self, asyncio.get_running_loop())
         limit_ns = self.now_ns() + int(self.limits.connect_s * NS_PER_S)
@@ -90,8 +114,10 @@ class Listener:
             return
         self._connection = connection
         self.state = Listening.OPEN
-        request = with_last_event_id(self._get_head(), self._last_id)
-        done = connection.send(NO_CALL, request, NEVER_NS)
+        call_id, request = self._make_request(self._last_id)
+        self._ended_well = False
+        self.counts["listen:asked"] += 1
+        done = connection.send(call_id, request, NEVER_NS)
         done.add_done_callback(self._end)
 
     def drop(self, *, reset: bool) -> None:
@@ -129,11 +155,17 @@ class Listener:
             message = decode(data)
         except ValueError as error:
             raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
-        sort = sort_message(message, NO_CALL)
+        sort = sort_message(message, arrival.call_id)
         if sort is Sort.REQUEST:
             self._on_server_request(message)
         elif sort is Sort.NOTIFICATION:
+            if self._acknowledged is not None and not self._acknowledged.done():
+                if message["method"] != ACKNOWLEDGED:
+                    self.counts["listen:unacknowledged"] += 1
+                self._acknowledged.set_result(None)
             self._on_notification(message)
+        elif sort is Sort.RESULT:
+            self._ended_well = True
 
     def take_freed(self, connection: Connection) -> None:
         """A standing stream is never freed: it has no reply."""
@@ -153,15 +185,20 @@ class Listener:
             if arrival.sse.retry_ms >= 0:
                 self._retry_ms = arrival.sse.retry_ms
         connection.abort()
+        if self._acknowledged is not None and not self._acknowledged.done():
+            self._acknowledged.set_result(arrival)
         if arrival.head is not None and arrival.sse is None:
             self.state = Listening.REFUSED
+            self.counts["listen:refused"] += 1
         else:
+            self.counts["listen:ended" if self._ended_well else "listen:dropped"] += 1
             self._fall_back()
 
     def _fall_back(self) -> None:
         self._failures += 1
         if not self._resume or self._failures > ATTEMPTS_IN_VAIN_MAX:
             self.state = Listening.LOST
+            self.counts["listen:lost"] += 1
             return
         self.state = Listening.BROKEN
         loop = asyncio.get_running_loop()

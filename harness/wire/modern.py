@@ -11,6 +11,7 @@ from harness.wire.jsonrpc import decode
 VERSION: Final = "2026-07-28"
 VERSIONS: Final = (VERSION,)
 DISCOVER: Final = "server/discover"
+LISTEN: Final = "subscriptions/listen"
 _PREFIX = "io.modelcontextprotocol/"
 
 
@@ -21,6 +22,16 @@ def request_meta(agent: str, version: str, capabilities: dict[str, Any]) -> dict
         f"{_PREFIX}clientCapabilities": capabilities,
         f"{_PREFIX}clientInfo": {"name": agent, "version": "0"},
     }
+
+
+def listen_params(uris: frozenset[str]) -> bytes:
+    """What `subscriptions/listen` asks to hear of: every list, and the resources at `uris`."""
+    wanted: dict[str, Any] = dict.fromkeys(
+        ("toolsListChanged", "promptsListChanged", "resourcesListChanged"), True
+    )
+    if uris:
+        wanted["resourceSubscriptions"] = sorted(uris)
+    return to_json({"notifications": wanted})
 
 
 def add_meta(params: bytes, meta: bytes) -> bytes:

@@ -13,7 +13,7 @@ from harness.wire.http import Head, Kind
 from harness.wire.jsonrpc import Sort, decode, describe_error, sort_message
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
-from harness.wire.shapes import is_plain_call, misshape
+from harness.wire.shapes import is_plain_call, is_unfinished, misshape
 
 # RFC 9110 says what these mean whatever the body says: the credential decided, not the call.
 CREDENTIAL_STATUSES: Final = frozenset({401, 403})
@@ -131,6 +131,8 @@ def _read_result(reply: Reply, result: Any, call: Call, schemas: SchemaBook) -> 
     wrong = misshape(method, result)
     if wrong is not None:
         reply.outcome, reply.reason, reply.detail = Outcome.WRONG, Reason.RESULT_SHAPE, wrong
+        if isinstance(result, dict) and is_unfinished(result):
+            reply.reason = Reason.RESULT_TYPE
     elif method == "tools/call":
         _check_tool_result(reply, result, call.name, schemas)
     elif method == "tools/list":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from harness.outcome import EndedBy, Outcome, Reason
 from harness.wire.arrival import REFUSAL_STATUS, Arrival
 from harness.wire.pool import Unconnected
-from harness.wire.reading import Call, read_failure, read_refusal
+from harness.wire.reading import Call, read_failure, read_refusal, read_reply
 from harness.wire.reply import Reply
+from harness.wire.schemas import SchemaBook
 
 
 def read_receipt(arrival: Arrival, call: Call, *, also_fine: tuple[int, ...] = ()) -> Reply:
@@ -28,6 +31,29 @@ def read_receipt(arrival: Arrival, call: Call, *, also_fine: tuple[int, ...] = (
     if reply.done_ns > call.deadline_ns:
         reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.LATE_REPLY
     return reply
+
+
+def read_listening(
+    acknowledged: asyncio.Future[Arrival | None],
+    method: str,
+    sent_ns: int,
+    now_ns: int,
+    schemas: SchemaBook,
+) -> Reply:
+    """What came of asking to listen: OK when acknowledged, else as the stream ended or began."""
+    if not acknowledged.done():
+        return Reply(Outcome.HANG, Reason.HANG, sent_ns=sent_ns, ended_by=EndedBy.DEADLINE)
+    arrival = acknowledged.result()
+    if arrival is None:
+        return Reply(
+            outcome=Outcome.OK, status=200, sent_ns=sent_ns, first_ns=now_ns, done_ns=now_ns
+        )
+    if arrival.head is None and not arrival.reason:
+        arrival.reason = Reason.CONNECT_FAILED
+    if arrival.head is not None and arrival.sse is not None and not arrival.reason:
+        arrival.reason = Reason.STREAM_ENDED  # before anything was acknowledged
+    arrival.sent_ns = sent_ns
+    return read_reply(arrival, Call(arrival.call_id, method, "", now_ns, 0), schemas)
 
 
 def read_unconnected(failure: Unconnected) -> Reply:

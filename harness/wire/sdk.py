@@ -220,6 +220,11 @@ class SdkSpeaker:
         del method, params, deadline_ns
         return Reply(Outcome.OK)
 
+    async def listen(self, uris: frozenset[str], *, deadline_ns: int) -> Reply:
+        """Not through this client: the sessions beside it listen."""
+        del uris, deadline_ns
+        return Reply(Outcome.ABANDONED, Reason.CANCELLED, ended_by=EndedBy.CLIENT)
+
     async def _read(self, asking: asyncio.Task[dict[str, Any]], life: asyncio.Task[None]) -> Reply:
         if not asking.done() or asking.cancelled():
             with contextlib.suppress(asyncio.CancelledError, Exception):

@@ -46,6 +46,13 @@ def is_plain_call(result: object) -> bool:
     )
 
 
+def is_unfinished(result: dict[str, Any]) -> bool:
+    """Whether a result says that it is not the last word: more is asked for, or a task is made."""
+    if "resultType" in result:
+        return result["resultType"] in ("input_required", "task")
+    return isinstance(result.get("task"), dict)
+
+
 def misshape(method: str, result: object) -> str | None:
     """What is missing from `result`, in a few words; None when its shape is right."""
     if not isinstance(result, dict):

@@ -68,6 +68,13 @@ class Speaker(Protocol):
         """Send one notification; OK when the server took it."""
         ...
 
+    async def listen(self, uris: frozenset[str], *, deadline_ns: int) -> Reply:
+        """Modern era: hear of changed lists and of updates at `uris` from now on, and no others.
+
+        OK once the server has acknowledged it; asked for anew by itself whenever it ends.
+        """
+        ...
+
     def forget_session(self) -> None:
         """Know no session any more: the next `open` begins a new one without the old id."""
         ...

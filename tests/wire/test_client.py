@@ -188,7 +188,7 @@ async def test_calls_in_flight_together_use_connections_of_their_own() -> None:
         (
             http(response(1, {"content": [], "resultType": "input_required"})),
             Outcome.WRONG,
-            Reason.RESULT_SHAPE,
+            Reason.RESULT_TYPE,
             200,
         ),
         (
