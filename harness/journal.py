@@ -249,7 +249,13 @@ Entry = Annotated[
     Field(discriminator="type"),
 ]
 EntryT = TypeVar("EntryT")
-_WORDLESS: Final = (HealthEntry, VitalsEntry, EffectEntry, SaidEntry, BreachEntry)  # nothing in them quotes anybody
+_WORDLESS: Final = (
+    HealthEntry,
+    VitalsEntry,
+    EffectEntry,
+    SaidEntry,
+    BreachEntry,
+)  # nothing in them quotes anybody
 _ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
 
 

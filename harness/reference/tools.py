@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import anyio
 from mcp.server import MCPServer
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from harness.reference.asking import Asking, add_asking, add_board
+from harness.reference.callers import Caller, caller_of
 from harness.reference.documents import ROWS_MAX, DatabaseError, Document, Documents, Row
 from harness.reference.flaws import Flaw, Flaws
+from harness.reference.jobs import Jobs
 from harness.reference.notes import Note, Notes
 
 SLOW_MAX_S = 120.0
@@ -62,15 +63,6 @@ class Bulk(TypedDict):
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Whose call this is."""
-
-    client: str
-    subject: str
-    holder: str
-
-
 class Contexts:
     """What `remember` keeps: in memory, per caller and handle, bounded."""
 
@@ -98,11 +90,14 @@ def build(*, documents: Documents, notes: Notes, flaws: Flaws) -> MCPServer:
         version="1.0",
         instructions="A bundled server to practise on.",
         log_level="WARNING",
+        extensions=(Asking(), Jobs()),
     )
     _add_reading(server, documents, flaws)
     _add_writing(server, notes)
     _add_memory(server, Contexts())
     _add_load(server, flaws)
+    add_asking(server)
+    add_board(server)
     return server
 
 
@@ -194,11 +189,4 @@ def _add_load(server: MCPServer, flaws: Flaws) -> None:
 
 
 def _caller(ctx: Context[Any, Any]) -> Caller:
-    """Who calls, by the token that came with this very request."""
-    request = ctx.request_context.request
-    user = request.scope.get("user") if request is not None else None
-    if not isinstance(user, AuthenticatedUser):
-        return Caller(client="anonymous", subject="anonymous", holder="anonymous")
-    token = user.access_token
-    client = str((token.claims or {}).get("client_id", token.client_id))
-    return Caller(client=client, subject=token.subject or "", holder=token.client_id)
+    return caller_of(ctx.request_context.request)

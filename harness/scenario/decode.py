@@ -227,9 +227,7 @@ def _no_step(value: object, trail: Trail, mistakes: Mistakes) -> SingleStep:
     return _PING
 
 
-def _listing(
-    kind: str, value: dict[str, object], trail: Trail, mistakes: Mistakes
-) -> SingleStep:
+def _listing(kind: str, value: dict[str, object], trail: Trail, mistakes: Mistakes) -> SingleStep:
     if value[kind] is not None:
         mistakes.add(
             (*trail, kind), "nothing behind it", shown(value[kind]), "write expect: beside it"

@@ -14,7 +14,10 @@ from faults.catalogue import AnyFault
 from faults.quantities import Duration, Pace, Share
 
 # The bundled server's tools and its flaws, which a scenario may name; a test holds them to it.
-REFERENCE_TOOLS: Final = ("search", "fetch", "append_note", "remember", "recall", "slow", "big")
+REFERENCE_TOOLS: Final = (
+    "search", "fetch", "append_note", "remember", "recall", "slow", "big",
+    "summarize", "confirm", "roots", "touch", "job",
+)  # fmt: skip
 FLAWS: Final = (
     "empty-on-error",
     "auth-at-init-only",

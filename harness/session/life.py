@@ -38,8 +38,7 @@ from harness.wire.reply import Reply
 OPEN_AGAIN_NS: Final = NS_PER_S // 2  # a session that could not open waits this long
 CLOSE_S: Final = 2.0  # how long a polite goodbye may take
 # Bound once: looking a member up on its class costs more than comparing it.
-_OK, _SETTLE, _NO_EFFECT = Outcome.OK, Next.SETTLE, Effect.NONE
-_UNFINISHED = Reason.RESULT_TYPE
+_OK, _SETTLE, _NO_EFFECT, _MORE = Outcome.OK, Next.SETTLE, Effect.NONE, Reason.RESULT_TYPE
 
 
 @dataclass(eq=False)
@@ -94,6 +93,8 @@ class Session:
                 self._group = group
                 if group[0].due_ns > clock.now_ns():  # a late session has no time to yield
                     await clock.sleep_until(group[0].due_ns)
+                if self.talker.changed:
+                    await self.talker.follow_changes()
                 if len(group) == 1:
                     await self._perform(group[0])
                 else:
@@ -144,8 +145,7 @@ class Session:
             return Reason.SESSION_DEAD
         self._open = True
         self._entry("reopened" if self._was_open else "opened", took_ns=took_ns)
-        if self._was_open:
-            await self.talker.renew(self._deadline(deadline_s))
+        await self.talker.renew(self._deadline(deadline_s))
         self._was_open = True
         return Reason.NONE
 
@@ -167,8 +167,6 @@ class Session:
             if reason is not Reason.NONE:
                 self._unsent(planned, reason)
                 return
-        if self.talker.changed:
-            await self.talker.follow_changes()
         if step.kept_needs and not step.kept_needs <= self.values.keys():
             self._unsent(planned, Reason.VALUE_MISSING)
             return
@@ -195,9 +193,8 @@ class Session:
                     deadline_ns=sent_ns + step.deadline_ns,
                     lose_reply=losing is not None,
                 )
-                if reply.reason is _UNFINISHED:
-                    limit_ns = sent_ns + step.deadline_ns
-                    reply = await self.talker.finish(reply, step, params, name, limit_ns)
+                if reply.reason is _MORE:
+                    reply = await self.talker.finish(reply, step, params, name)
         except anyio.get_cancelled_exc_class():
             self._cut_off(planned, step, attempt=1, sent_ns=sent_ns)
             raise

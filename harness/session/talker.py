@@ -21,6 +21,7 @@ from harness.wire.inbox import Breach
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
 
+
 class Talker:
     """Prepares a client's inbox, and holds the calls that are more than question and answer."""
 
@@ -75,9 +76,7 @@ class Talker:
                 progress.ended = True
                 values[PROGRESS_COUNT] = progress.seen
 
-    async def finish(
-        self, first: Reply, step: Step, params: bytes, name: str, deadline_ns: int
-    ) -> Reply:
+    async def finish(self, first: Reply, step: Step, params: bytes, name: str) -> Reply:
         """Go on from the reply to a plain step that is not the last word."""
         conversation = Conversation(
             client=self._client,
@@ -85,7 +84,7 @@ class Talker:
             method=step.method,
             params=params,
             name=name,
-            deadline_ns=deadline_ns,
+            deadline_ns=first.sent_ns + step.deadline_ns,
         )
         return await conversation.finish(first)
 

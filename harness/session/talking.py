@@ -80,7 +80,8 @@ class Conversation:
                 )
                 reply = await self._task.follow(reply, reply.result)
                 break
-            if reply.result.get("resultType") != "input_required":
+            late = reply.outcome is Outcome.TIMEOUT
+            if late or reply.result.get("resultType") != "input_required":
                 break
             rounds += 1
             answered = await self._answer(reply, reply.result, rounds)

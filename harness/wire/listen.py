@@ -43,10 +43,10 @@ class Listener:
     """Keeps one GET stream open until `stop`; reconnects with `Last-Event-ID` when told to."""
 
     __slots__ = (
-        "_acknowledged", "_connection", "_endpoint", "_ended_well", "_failures", "_last_id",
-        "_make_request", "_on_notification",
-        "_on_server_request", "_pool", "_resume", "_retry", "_retry_ms", "_task", "bytes_in",
-        "bytes_out", "limits", "messages", "now_ns", "reconnects", "state", "status", "sweep",
+        "_acknowledged", "_connection", "_ended_well", "_endpoint", "_failures", "_last_id",
+        "_make_request", "_on_notification", "_on_server_request", "_pool", "_resume", "_retry",
+        "_retry_ms", "_task", "bytes_in", "bytes_out", "counts", "limits", "messages", "now_ns",
+        "reconnects", "state", "status", "sweep",
     )  # fmt: skip
 
     def __init__(

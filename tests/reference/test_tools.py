@@ -29,10 +29,12 @@ async def test_the_official_client_gets_on_with_it(hardened: Bench, era: Era) ->
         found = await client.call_tool("search", {"query": "tea", "limit": 4})
     assert set(tools) == {
         *("search", "fetch", "append_note", "remember", "recall", "slow", "big"),
+        *("summarize", "confirm", "roots", "touch", "job"),
     }
     assert all(tool.output_schema and tool.annotations for tool in tools.values())
     reading = {name for name, tool in tools.items() if _only_reads(tool.annotations)}
-    assert reading == {"search", "fetch", "recall", "slow", "big"}
+    asking = {"summarize", "confirm", "roots", "job"}
+    assert reading == {"search", "fetch", "recall", "slow", "big"} | asking
     assert found.structured_content is not None
     assert 3 <= len(found.structured_content["result"]) <= 4
 
