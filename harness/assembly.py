@@ -14,12 +14,13 @@ import httpx
 
 from faults import levers
 from faults.levers import FaultError
-from faults.toxiproxy.addresses import format_address
+from faults.toxiproxy.addresses import UNIX, format_address
 from harness.errors import RigError, TargetError, UsageError
 from harness.guard import check_target
 from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
+from harness.rig.reaching import http_client
 from harness.rig.standing import standing
 from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.serving import serve
@@ -149,15 +150,16 @@ async def build(
     trust = _trust(scenario.target)
     async with AsyncExitStack() as stack:
         # The issuer and the proxy come up side by side; the target has to know the issuer.
-        wanted = serve(url=toxiproxy_url, log_dir=logs)
+        unix_socket = _unix_socket(scenario.target)
+        wanted = serve(url=toxiproxy_url, prefer_binary=not unix_socket, log_dir=logs)
         proxying = await stack.enter_async_context(standing(wanted))
         issuer = await _issuer(stack, scenario, logs)
         ledger = folder / "ledger.sqlite" if isinstance(scenario.target, ReferenceTarget) else None
         target = await _target(stack, scenario, issuer, ledger=ledger, logs=logs)
-        check_target(target.url, allowed)
+        check_target(target.url, allowed, unix_socket=unix_socket)
         bearer = _bearer(scenario.auth)
-        await server.probe(target.url, headers=bearer, trust=trust)
-        upstream = format_address(*address_of(target.url))
+        await server.probe(target.url, headers=bearer, trust=trust, unix_socket=unix_socket)
+        upstream = UNIX + unix_socket if unix_socket else format_address(*address_of(target.url))
         proxies = await proxying.ready()
         doors = [
             await proxies.create_proxy(f"squall-{run_id}-{arm}", upstream=upstream) for arm in ARMS
@@ -169,8 +171,14 @@ async def build(
                 control=(control.host, control.port),
                 treated=(treated.host, treated.port),
                 trust=trust,
+                unix_socket=unix_socket,
             ),
-            access=await _access(scenario.auth, target.url, issuer, trust),
+            access=await _access(
+                scenario.auth,
+                target.url,
+                issuer,
+                http_client(target.url, trust=trust, unix_socket=unix_socket),
+            ),
             pid=target.pid,
             network=Network(treated),
             identity=Identity(issuer, ttl_s=_ttl_s(scenario.auth)) if issuer else None,
@@ -217,6 +225,7 @@ async def _target(
                     [fill(word) for word in wanted.launch],
                     url=fill(wanted.url),
                     trust=_trust(wanted),
+                    unix_socket=_unix_socket(wanted),
                     env={name: fill(value) for name, value in wanted.environment.items()},
                     log=logs / "target.log",
                     ready_s=wanted.ready_s,
@@ -254,6 +263,12 @@ def _trust(target: Target) -> Trust:
     return trust
 
 
+def _unix_socket(target: Target) -> str:
+    if not isinstance(target, UrlTarget | LaunchTarget) or not target.unix_socket:
+        return ""
+    return str(Path(target.unix_socket).absolute())
+
+
 def _bearer(auth: Auth | None) -> dict[str, str]:
     if auth is None or auth.grant != "bearer":
         return {}
@@ -271,14 +286,15 @@ def _ttl_s(auth: Auth | None) -> float:
     return auth.ttl_s
 
 
-async def _access(auth: Auth | None, url: str, issuer: Issuer | None, trust: Trust) -> Access:
+async def _access(
+    auth: Auth | None, url: str, issuer: Issuer | None, client: httpx.AsyncClient
+) -> Access:
     """Find out how tokens are had: by the target's own metadata, as any client would."""
     if auth is None:
         return Access()
     if auth.grant == "bearer":
         return Access(bearer_variable=auth.token_variable)
-    verify = trust.context()
-    async with httpx.AsyncClient(trust_env=False, timeout=10.0, verify=verify) as http:
+    async with client as http:
         status, challenge = await _challenge(http, url)
         if status != httpx.codes.UNAUTHORIZED:
             return Access()  # it serves anybody; `no-token` has nothing to withhold there

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Self
 
 import anyio
-import httpx
 import numpy as np
 from anyio.abc import TaskGroup
 
@@ -19,6 +18,7 @@ from harness.clock import NS_PER_S, RunClock
 from harness.health import HealthMeter
 from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry, SaidEntry
 from harness.plan import Plan, PlannedSession, flat
+from harness.rig.reaching import http_client
 from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.conduct import Conduct
@@ -75,12 +75,7 @@ class Host:
         self._on_batch = on_batch
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._deadline_s = longest_deadline_s(scenario)
-        self._http = httpx.AsyncClient(
-            trust_env=False,
-            timeout=10.0,
-            limits=httpx.Limits(max_connections=64),
-            verify=doors.trust.context(),
-        )
+        self._http = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
         self._meter = HealthMeter(worker=writer.worker, clock=clock)
         self._credentials: dict[int, Credential] = {}
         self._client_secrets = tuple(secret for _, _, secret in access.clients)

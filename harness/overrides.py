@@ -35,6 +35,7 @@ class Overrides:
     seed: int | None = None
     tls: dict[str, str] | None = None  # ca, certificate, key
     aa: bool | None = None  # nothing is broken, and both arms are compared
+    unix_socket: str | None = None
 
     def target(self) -> Target | None:
         """Give the target that the flags ask for.
@@ -81,11 +82,15 @@ class Overrides:
         if self.seed is not None:
             changes["seed"] = self.seed
         target = loaded.scenario.target
-        if self.tls is not None:
+        if self.tls is not None or self.unix_socket is not None:
             if not isinstance(target, UrlTarget | LaunchTarget):
-                raise UsageError("--ca and --client-certificate are for a target with an https URL")
+                raise UsageError(
+                    "--ca, --client-certificate and --socket are for a target with a URL; "
+                    "name one with --target"
+                )
             tls = target.tls.model_copy(update=self.tls)
-            changes["target"] = target.model_copy(update={"tls": tls})
+            unix_socket = self.unix_socket or target.unix_socket
+            changes["target"] = target.model_copy(update={"tls": tls, "unix_socket": unix_socket})
         scenario = loaded.scenario.model_copy(update=changes)
         return replace(loaded, scenario=bare(scenario) if self.aa else scenario)
 

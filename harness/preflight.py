@@ -14,6 +14,7 @@ from harness.clock import NS_PER_S, RunClock
 from harness.errors import TargetError
 from harness.outcome import Outcome
 from harness.redaction import redact
+from harness.rig.reaching import http_client
 from harness.scenario.records import CallStep, ParallelStep, Scenario
 from harness.session.access import Access, Doors
 from harness.session.connecting import connector
@@ -40,8 +41,8 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
     rules = compile_rules(scenario)  # a server may offer more to a client that offers more
     connect = connector(scenario, doors, SchemaBook(), clock.now_ns)
     for arm in ARMS:
-        verify = doors.trust.context()
-        async with httpx.AsyncClient(trust_env=False, timeout=10.0, verify=verify) as http:
+        way = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
+        async with way as http:
             token = await _token(access, arm, http, clock)
         client = connect(arm)
         client.inbox.rules = rules

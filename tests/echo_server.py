@@ -18,6 +18,7 @@ import trustme
 import uvicorn
 from anyio import fail_after
 from mcp.server import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
 
 START_S = 15
 
@@ -104,7 +105,14 @@ def main() -> None:
     parser.add_argument("--sse", action="store_true")
     asked = parser.parse_args()
     mcp = server()
-    app = mcp.sse_app() if asked.sse else mcp.streamable_http_app()
+    # A socket's clients say `Host: localhost`, without the port that the SDK's guard wants there.
+    lax = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    guard = lax if asked.socket else None
+    app = (
+        mcp.sse_app(transport_security=guard)
+        if asked.sse
+        else mcp.streamable_http_app(transport_security=guard)
+    )
     where = {"uds": asked.socket} if asked.socket else {"host": asked.host, "port": asked.port}
     papers = {"ssl_certfile": asked.certificate, "ssl_keyfile": asked.key}
     uvicorn.Server(config(app, **where, **papers)).run()

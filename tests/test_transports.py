@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,11 @@ client: {retry: {attempts: 3}}
 load: {sessions: 8, ramp: 500ms, treated: 50%}
 phases: {warmup: 500ms, baseline: 3s, recovery: 2s}
 faults:
-  - tcp-latency: {delay: 60ms, jitter: 5ms}
-    for: 2s
   - tcp-reset: {after: 100ms}
+    for: 2s
+"""
+LATENCY = """\
+  - tcp-latency: {delay: 60ms, jitter: 5ms}
     for: 2s
 """
 
@@ -39,6 +43,19 @@ def launched(*words: str) -> str:
     return " ".join((sys.executable, "-m", "tests.echo_server", *words))
 
 
+def passes(folder: Path, *words: str) -> Path:
+    """Run a scenario that has to pass, with resets that struck; its folder."""
+    done = command.squall("run", *words, cwd=folder)
+    assert done.code in {0, 3}, done.all
+    run = command.folder_of(folder / "runs")
+    verdict = command.verdict_of(run)
+    command.assert_passed(done.code, verdict)
+    assert verdict["calls"]["ok"] > 100
+    reset = next(one for one in verdict["faults"] if one["kind"] == "tcp-reset")
+    assert not reset["exposure"].startswith("0 "), reset
+    return run
+
+
 def test_a_storm_over_tls_passes_and_its_faults_bite(tmp_path: Path) -> None:
     """The faults are byte level: below TLS, on the embedded proxy; two workers get the paths."""
     papers = Papers(tmp_path)
@@ -46,12 +63,31 @@ def test_a_storm_over_tls_passes_and_its_faults_bite(tmp_path: Path) -> None:
     target = {"url": f"https://localhost:{port}/mcp", "tls": {"ca": papers.ca}}
     papers_words = ("--certificate", papers.certificate, "--key", papers.key)
     target |= {"launch": launched("--port", str(port), *papers_words).split()}
-    text = STORM + f"target: {json.dumps(target)}\n"
+    text = STORM + LATENCY + f"target: {json.dumps(target)}\n"
     (tmp_path / "tls.yaml").write_text(text, encoding="utf-8")
-    done = command.squall("run", "tls.yaml", "--workers", "2", cwd=tmp_path)
-    folder = command.folder_of(tmp_path / "runs")
-    verdict = command.verdict_of(folder)
-    command.assert_passed(done.code, verdict)
-    assert verdict["calls"]["ok"] > 100
-    reset = next(one for one in verdict["faults"] if one["kind"] == "tcp-reset")
-    assert not reset["exposure"].startswith("0 "), reset
+    passes(tmp_path, "tls.yaml", "--workers", "2")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_storm_on_ipv6_passes(tmp_path: Path) -> None:
+    """Brackets in the URL and the Host, none in the address; launched there, too."""
+    (tmp_path / "six.yaml").write_text(STORM, encoding="utf-8")
+    launch = launched("--host", "::1", "--port", "${port}")
+    url = "http://[::1]:${port}/mcp"
+    run = passes(tmp_path, "six.yaml", "--target", url, "--launch", launch)
+    facts = json.loads((run / "facts.json").read_text(encoding="utf-8"))
+    assert facts["target"].startswith("http://[::1]:")
+
+
+def test_a_storm_on_a_unix_socket_passes(tmp_path: Path) -> None:
+    """The proxy of squall dials it, so that the network's faults strike there as well."""
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has room for 100 characters
+        path = f"{short}/mcp.sock"
+        (tmp_path / "unix.yaml").write_text(STORM, encoding="utf-8")
+        words = ("--target", "http://localhost/mcp", "--socket", path)
+        passes(tmp_path, "unix.yaml", *words, "--launch", launched("--socket", path))
+        (tmp_path / "again").mkdir()
+        (tmp_path / "again" / "unix.yaml").write_text(STORM, encoding="utf-8")
+        done = command.squall("run", "unix.yaml", *words, cwd=tmp_path / "again")
+    assert done.code == 2
+    assert path in done.err

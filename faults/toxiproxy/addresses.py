@@ -8,6 +8,7 @@ import socket
 from faults.toxiproxy.lookups import Lookups
 
 BACKLOG = 4096
+UNIX = "unix:"  # begins an upstream that is a Unix socket, which the original does not know
 PORT_MAX = 65535
 PORT_DIGITS_MAX = 9  # more than any port has, and few enough to be read as a number
 

@@ -9,7 +9,13 @@ import socket
 import time
 from dataclasses import dataclass
 
-from faults.toxiproxy.addresses import ListenError, format_address, open_listener, split_address
+from faults.toxiproxy.addresses import (
+    UNIX,
+    ListenError,
+    format_address,
+    open_listener,
+    split_address,
+)
 from faults.toxiproxy.ledger import Ledger
 from faults.toxiproxy.lookups import Lookups
 from faults.toxiproxy.path.alarm import Alarm
@@ -219,7 +225,11 @@ class Proxy:
             self.traffic.failed_dials += connection.server.transport is None
 
     async def _dial(self, connection: Connection) -> None:
-        """Connect to the first of the upstream's addresses that answers."""
+        """Connect to the first of the upstream's addresses that answers, or to its Unix socket."""
+        if self.upstream.startswith(UNIX):
+            path = self.upstream.removeprefix(UNIX)
+            await self.loop.create_unix_connection(lambda: connection.server, path)
+            return
         host, port = split_address(self.upstream)
         *others, last = await self._lookups.hosts(host or "localhost", int(port))
         for candidate in others:

@@ -35,7 +35,8 @@ from scenarios import shipped
 DEMO = "first_storm"
 RECENT_S = 5
 # What `demo` has no flag for.
-_RUN_ONLY = dict.fromkeys(("target", "launch", "ca", "client_certificate", "client_key")) | {
+_RUN_ONLY = {
+    **dict.fromkeys(("target", "launch", "socket", "ca", "client_certificate", "client_key")),
     "aa": False,
     "allow_target": (),
 }
@@ -142,6 +143,7 @@ def _shared(command: F) -> F:
     is_flag=True,
     help="Break nothing: measure the smallest effect that can be claimed here; later runs say it.",
 )
+@click.option("--socket", metavar="PATH", help="The Unix socket on which the target listens.")
 @click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
 @click.option(
     "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
@@ -200,6 +202,7 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
         seed=flags["seed"],
         tls=_tls(flags),
         aa=flags["aa"] or None,
+        unix_socket=flags["socket"],
     )
 
 

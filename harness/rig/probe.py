@@ -13,6 +13,7 @@ import httpx
 from pydantic_core import from_json
 
 from harness.errors import TargetError
+from harness.rig.reaching import http_client
 from harness.trust import SYSTEM, Trust, mended, tls_failure
 
 PROBE_S = 10.0
@@ -23,7 +24,11 @@ CLIENT = {"name": "squall", "version": "0.1"}
 
 
 async def probe(
-    url: str, *, headers: Mapping[str, str] | None = None, trust: Trust = SYSTEM
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    trust: Trust = SYSTEM,
+    unix_socket: str = "",
 ) -> None:
     """Return when an MCP server answers at `url`; one that asks for a token counts as one.
 
@@ -40,8 +45,8 @@ async def probe(
         )
     try:
         with anyio.fail_after(PROBE_S):
-            verify = trust.context()
-            async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S, verify=verify) as http:
+            client = http_client(url, trust=trust, unix_socket=unix_socket, timeout_s=PROBE_S)
+            async with client as http:
                 await _probe(http, url, headers or {})
     except (TimeoutError, httpx.TimeoutException):
         raise TargetError(
@@ -54,6 +59,11 @@ async def probe(
             reason, words = failure
             raise TargetError(f"no TLS with {url}: {words}; {mended(reason)}") from error
         if isinstance(error, httpx.ConnectError):
+            if unix_socket:
+                raise TargetError(
+                    f"expected a server at the socket {unix_socket}, but none answers there: "
+                    f"{error or type(error).__name__}; start it, or correct the path"
+                ) from error
             raise TargetError(_unreachable(url, error)) from error
         raise TargetError(
             f"expected HTTP from {url}, got something else ({type(error).__name__}); "

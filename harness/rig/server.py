@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 import psutil
+from anyio.abc import ByteStream
 
 from harness.errors import RigError
 from harness.rig.probe import probe
 from harness.rig.process import Child, child, leashed
+from harness.rig.reaching import http_client
 from harness.trust import SYSTEM, Trust, tls_failure
 
 __all__ = ["Target", "launch", "probe", "reference"]
@@ -45,6 +47,7 @@ async def launch(
     log: Path | None = None,
     ready_s: float = READY_S,
     trust: Trust = SYSTEM,
+    unix_socket: str = "",
 ) -> AsyncIterator[Target]:
     """A server started by `argv` for as long as the block lasts, ready to answer HTTP.
 
@@ -68,9 +71,10 @@ async def launch(
             group.append(process.pid)
             yield Target(url=process.ready_line.removeprefix(READY).strip(), pid=process.pid)
         return
-    if await _accepts(url):
+    where = unix_socket or url
+    if await _accepts(url, unix_socket):
         raise RigError(
-            f"expected nothing at {url} before the target is launched, but something listens "
+            f"expected nothing at {where} before the target is launched, but something listens "
             "there; end it, or give the target another port"
         )
     async with (
@@ -78,7 +82,8 @@ async def launch(
         child(held, env=merged, ready=None, log=log) as process,
     ):
         group.append(process.pid)
-        await _await_http(url, process, argv=argv, log=log, ready_s=ready_s, trust=trust)
+        client = http_client(url, trust=trust, unix_socket=unix_socket, timeout_s=ready_s)
+        await _await_http(url, process, client, argv=argv, log=log, ready_s=ready_s)
         yield Target(url=url, pid=process.pid)
 
 
@@ -137,13 +142,17 @@ async def reference(
         yield Target(url=process.ready_line.removeprefix(READY), pid=process.pid)
 
 
-async def _accepts(url: str) -> bool:
+async def _accepts(url: str, unix_socket: str) -> bool:
     """Whether something accepts connections where the target will be."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         with anyio.fail_after(1):
-            stream = await anyio.connect_tcp(parts.hostname or "", port)
+            stream: ByteStream
+            if unix_socket:
+                stream = await anyio.connect_unix(unix_socket)
+            else:
+                stream = await anyio.connect_tcp(parts.hostname or "", port)
     except (OSError, TimeoutError):
         return False
     await stream.aclose()
@@ -151,15 +160,20 @@ async def _accepts(url: str) -> bool:
 
 
 async def _await_http(
-    url: str, process: Child, *, argv: Sequence[str], log: Path | None, ready_s: float, trust: Trust
+    url: str,
+    process: Child,
+    client: httpx.AsyncClient,
+    *,
+    argv: Sequence[str],
+    log: Path | None,
+    ready_s: float,
 ) -> None:
     """Return once anything answers HTTP at `url`."""
     name = Path(argv[0]).name
     where = f"; what it wrote is in {log}" if log is not None else ""
     try:
         with anyio.fail_after(ready_s):
-            verify = trust.context()
-            async with httpx.AsyncClient(trust_env=False, timeout=ready_s, verify=verify) as http:
+            async with client as http:
                 while not await _answers(http, url):
                     if process.returncode is not None:
                         raise RigError(

@@ -68,11 +68,15 @@ class Tls(Record):
     key: str = Field("", description="PEM file of its key; left out when it is in the same file")
 
 
+_SOCKET: Final = "path of the Unix socket the server listens on; the URL gives Host and path"
+
+
 class UrlTarget(Record):
     """A server that runs already."""
 
     url: str = Field(description="the MCP endpoint, for example http://127.0.0.1:8001/mcp")
     tls: Tls = Tls()
+    unix_socket: str = Field("", alias="socket", description=_SOCKET)
 
 
 class LaunchTarget(Record):
@@ -81,6 +85,7 @@ class LaunchTarget(Record):
     launch: tuple[str, ...] = Field(min_length=1, description="the command and its arguments")
     url: str = Field(description="where it will answer; ${port} becomes a free port")
     tls: Tls = Tls()
+    unix_socket: str = Field("", alias="socket", description=_SOCKET)
     environment: dict[str, str] = Field(default_factory=dict)
     ready_s: Duration = Field(20.0, alias="ready", description="how long it may take to answer")
 

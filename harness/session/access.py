@@ -33,3 +33,4 @@ class Doors:
     control: tuple[str, int]
     treated: tuple[str, int]
     trust: Trust = SYSTEM  # paths, and nothing that is secret
+    unix_socket: str = ""  # of the target, for what does not go through the doors

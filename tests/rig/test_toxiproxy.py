@@ -50,7 +50,7 @@ async def serving(which: str, log_dir: Path | None = None) -> AsyncIterator[Toxi
 
 
 @asynccontextmanager
-async def echo() -> AsyncIterator[str]:
+async def echo(host: str = "127.0.0.1") -> AsyncIterator[str]:
     """An upstream that sends back what it gets; gives its address."""
 
     async def answer(stream: SocketStream) -> None:
@@ -61,11 +61,11 @@ async def echo() -> AsyncIterator[str]:
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return
 
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    listener = await anyio.create_tcp_listener(local_host=host)
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - sockets, not a database
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, answer)
-        yield f"127.0.0.1:{port}"
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         group.cancel_scope.cancel()
 
 
@@ -103,6 +103,45 @@ async def test_the_server_says_what_it_is(which: str, tmp_path: Path) -> None:
                 assert server.server.version == expected[which][1]
             assert server.server.version
     assert (tmp_path / "toxiproxy.log").exists()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+async def test_an_upstream_may_be_an_ipv6_address(which: str) -> None:
+    """In brackets, on both servers."""
+    with anyio.fail_after(WAIT_S):
+        async with echo("::1") as upstream, serving(which) as server:
+            proxy = await server.create_proxy("six", upstream=upstream)
+            async with await connect(proxy) as stream:
+                await stream.send(b"six")
+                assert await stream.receive() == b"six"
+
+
+async def test_an_upstream_may_be_a_unix_socket_on_our_server_alone(
+    which: str, tmp_path: Path
+) -> None:
+    """The original would cut each connection: it is refused before there is one."""
+    path = tmp_path / "s"
+
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(await stream.receive())
+
+    with anyio.fail_after(WAIT_S):
+        listener = await anyio.create_unix_listener(path)
+        async with listener, anyio.create_task_group() as group, serving(which) as server:
+            group.start_soon(listener.serve, answer)
+            if which == "original":
+                with pytest.raises(RigError, match="cannot reach a Unix socket"):
+                    await server.create_proxy("local", upstream=f"unix:{path}")
+            else:
+                proxy = await server.create_proxy("local", upstream=f"unix:{path}")
+                await proxy.add_toxic(
+                    "slow", type="latency", stream="downstream", attributes={"latency": 5}
+                )
+                async with await connect(proxy) as stream:
+                    await stream.send(b"local")
+                    assert await stream.receive() == b"local"
+            group.cancel_scope.cancel()
 
 
 async def test_the_process_ends_with_the_block(which: str) -> None:

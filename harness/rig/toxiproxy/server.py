@@ -17,6 +17,7 @@ import httpx
 import requests
 from anyio.to_thread import run_sync
 
+from faults.toxiproxy.addresses import UNIX
 from harness.errors import NotHealedError, RigError
 from harness.rig.process import Origin, is_running
 from harness.rig.promises import Promises
@@ -79,7 +80,7 @@ class Toxiproxy:
         self._lost_words = ""
 
     async def create_proxy(self, name: str, *, upstream: str) -> Proxy:
-        """A new proxy before `upstream` (host:port), listening on a free port.
+        """A new proxy before `upstream` (host:port or unix:PATH), listening on a free port.
 
         It listens on loopback, unless the server is on another machine, which `upstream` must then
         be reachable from; there it has to listen on every interface for us to reach it.
@@ -88,6 +89,11 @@ class Toxiproxy:
             RigError: the name is taken by a leftover, or the server refuses.
         """
         check_name(name)
+        if upstream.startswith(UNIX) and not self.ours:
+            raise RigError(
+                f"Toxiproxy at {self.server.url} cannot reach a Unix socket, only squall's own "
+                "server can; leave --toxiproxy out, or give the target's TCP address"
+            )
         existing = await self.proxies()
         if name in existing:
             raise RigError(
