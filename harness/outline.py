@@ -50,12 +50,18 @@ def _target(scenario: Scenario, seed: int) -> str:
             where = f"{target.launch[0]}, started by squall, at {target.url}"
         case _:
             assert_never(target)
-    lines = [_field("target", where), _field("era", scenario.era)]
+    lines = [_field("target", where), _field("era", _era(scenario))]
     if scenario.auth is not None:
         auth = scenario.auth
         tokens = f"{auth.grant}, issuer {auth.issuer}, refresh {auth.refresh}"
         lines.append(_field("tokens", tokens))
     return "\n".join([*lines, _field("seed", str(seed))])
+
+
+def _era(scenario: Scenario) -> str:
+    if scenario.revision is None:
+        return scenario.era
+    return f"{scenario.spoken_era}, revision {scenario.revision} and no other"
 
 
 def _field(name: str, text: str) -> str:

@@ -18,6 +18,7 @@ from harness.scenario.records import (
     ReferenceTarget,
     Target,
     UrlTarget,
+    era_of,
 )
 
 
@@ -32,6 +33,7 @@ class Overrides:
     reference: tuple[str, ...] | None = None
     era: str | None = None
     engine: str | None = None
+    revision: str | None = None
     seed: int | None = None
     tls: dict[str, str] | None = None  # ca, certificate, key
     aa: bool | None = None  # nothing is broken, and both arms are compared
@@ -79,8 +81,18 @@ class Overrides:
             changes["era"] = self.era
         if self.engine is not None:
             changes["engine"] = self.engine
+        if self.revision is not None:
+            changes["revision"] = self.revision
         if self.seed is not None:
             changes["seed"] = self.seed
+        era, revision = (
+            changes.get(name, getattr(loaded.scenario, name)) for name in ("era", "revision")
+        )
+        if revision is not None and era not in {"auto", era_of(revision)}:
+            raise UsageError(
+                f"revision {revision} is of the {era_of(revision)} era, not of the {era} one; "
+                "leave --era out, or name another --revision"
+            )
         target = loaded.scenario.target
         if self.tls is not None or self.unix_socket is not None:
             if not isinstance(target, UrlTarget | LaunchTarget):

@@ -311,7 +311,7 @@ class Evidence:
     def era(self) -> str:
         """The protocol era that the sessions spoke: legacy, modern, or both."""
         eras = {entry.era for entry in self.journal.of(SessionEntry) if entry.era}
-        return "both" if len(eras) > 1 else eras.pop() if eras else self.scenario.era
+        return "both" if len(eras) > 1 else eras.pop() if eras else self.scenario.spoken_era
 
 
 def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:

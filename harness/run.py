@@ -82,7 +82,7 @@ async def _conduct(
     run_id = folder.name.rpartition("-")[2]
     plan = plans.make(scenario)
     known = facts.gather(
-        command=order.command, seed=scenario.seed, era=scenario.era, name=order.loaded.name
+        command=order.command, seed=scenario.seed, era=scenario.spoken_era, name=order.loaded.name
     )
     known |= {"run_id": run_id, "overrides": overrides.dump(order.overrides)}
     known |= {"file": order.loaded.lines.file, "workers": order.workers}

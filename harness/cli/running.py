@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import anyio
 import click
@@ -24,6 +24,7 @@ from harness.overrides import Overrides
 from harness.redaction import redact
 from harness.run import Order, conduct
 from harness.scenario.load import Loaded
+from harness.scenario.records import Revision
 from harness.status import Status
 from harness.storm import Ran
 from reports.document import verdict
@@ -97,6 +98,11 @@ def _shared(command: F) -> F:
             type=click.IntRange(1, 65535),
             metavar="PORT",
             help="Show Locust's own page on 127.0.0.1:PORT while the storm lasts.",
+        ),
+        click.option(
+            "--revision",
+            type=click.Choice(get_args(Revision)),
+            help="Speak this revision of the protocol and no other.",
         ),
         click.option("--seed", type=click.IntRange(0), help="Instead of the scenario's own."),
         click.option(
@@ -199,6 +205,7 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
         reference=tuple(reference.split(",")) if reference else None,
         era=era,
         engine=flags["engine"],
+        revision=flags["revision"],
         seed=flags["seed"],
         tls=_tls(flags),
         aa=flags["aa"] or None,

@@ -344,6 +344,15 @@ class Abort(Record):
     control_errors: str | None = Field(None, examples=["> 20% for 5s"])
 
 
+Revision = Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"]
+MODERN_REVISION: Final = "2026-07-28"
+
+
+def era_of(revision: str) -> Literal["legacy", "modern"]:
+    """The era that a revision of the protocol belongs to."""
+    return "modern" if revision >= MODERN_REVISION else "legacy"
+
+
 class Scenario(Record):
     """One question, and everything needed to answer it."""
 
@@ -355,6 +364,9 @@ class Scenario(Record):
         description="sdk: the official client drives a few sessions beside squall's own, and what "
         "the two saw is compared",
     )
+    revision: Revision | None = Field(
+        None, description="speak this one and no other; left out, both sides settle on one"
+    )
     target: Target = ReferenceTarget(reference="hardened")
     auth: Auth | None = None
     agents: tuple[Agent, ...] = Field(min_length=1)
@@ -364,3 +376,10 @@ class Scenario(Record):
     faults: tuple[Window, ...] = Field((), max_length=255)  # a journal counts them in one byte
     limits: Limits = Limits()
     abort: Abort = Abort()
+
+    @property
+    def spoken_era(self) -> Literal["auto", "legacy", "modern"]:
+        """The era, as a pinned revision settles it where it is left open."""
+        if self.revision is None or self.era != "auto":
+            return self.era
+        return era_of(self.revision)

@@ -24,6 +24,7 @@ from harness.scenario.records import (
     SingleStep,
     SubscribeStep,
     UrlTarget,
+    era_of,
 )
 from harness.scenario.shares import apportion, treated_count
 from harness.scenario.units import duration
@@ -58,6 +59,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_tools, (("target",),)),
         (_listening, (("agents",), ("client",))),
         (_calling_off, (("agents",), ("client",))),
+        (_revision, (("era",), ("revision",))),
     )
     for check, stands_on in checks:
         if not mistakes.touch(*stands_on):
@@ -112,6 +114,19 @@ def _shares(scenario: Scenario) -> Iterator[Objection]:
                 came=f"none out of {sessions}",
                 mend="raise the share or load.sessions",
             )
+
+
+def _revision(scenario: Scenario) -> Iterator[Objection]:
+    if scenario.revision is None or scenario.era == "auto":
+        return
+    its_era = era_of(scenario.revision)
+    if scenario.era != its_era:
+        yield Objection(
+            trail=("revision",),
+            expected=f"a revision of the {scenario.era} era, as era: says",
+            came=f"{scenario.revision}, of the {its_era} one",
+            mend="remove era:, which the revision settles",
+        )
 
 
 def _arms(scenario: Scenario) -> Iterator[Objection]:

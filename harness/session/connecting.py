@@ -24,7 +24,8 @@ def connector(
     def connect(arm: Literal["control", "treated"]) -> Speaker:
         return WireClient(
             ends[arm],
-            era=scenario.era,
+            era=scenario.spoken_era,
+            revision=scenario.revision or "",
             now_ns=now_ns,
             schemas=schemas,
             listen=scenario.client.listen,
@@ -42,7 +43,7 @@ def witness_connector(scenario: Scenario, doors: Doors, now_ns: Callable[[], int
     ends = _ends(doors)
 
     def connect(arm: Literal["control", "treated"]) -> Speaker:
-        return SdkSpeaker(ends[arm], era=scenario.era, now_ns=now_ns)
+        return SdkSpeaker(ends[arm], era=scenario.spoken_era, now_ns=now_ns)
 
     return connect
 

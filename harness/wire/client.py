@@ -43,7 +43,8 @@ class WireClient:
     __slots__ = (
         "_answers", "_authorization", "_grace_ns", "_head", "_listen",
         "_listener", "_meta", "_next_id", "_pool", "_resume", "_uris", "agent",
-        "endpoint", "era", "inbox", "now_ns", "protocol_version", "schemas", "session_id",
+        "endpoint", "era", "inbox", "now_ns", "protocol_version", "revision", "schemas",
+        "session_id",
     )  # fmt: skip
 
     def __init__(
@@ -56,12 +57,14 @@ class WireClient:
         schemas: SchemaBook,
         listen: bool = False,
         resume: bool = True,
+        revision: str = "",
         agent: str = "squall",
     ) -> None:
         self.endpoint = endpoint
         self.era: Era = era
         self.now_ns = now_ns
         self.schemas = schemas
+        self.revision = revision  # the one to speak; empty lets both sides settle on one
         self.agent = agent
         self.protocol_version = ""
         self.session_id = ""
@@ -187,8 +190,8 @@ class WireClient:
             params, headers = self._dress(method, params, name, headers)
         body = encode_request(call_id, method, params)
         head = b"%b%bContent-Length: %d\r\n\r\n" % (head, headers, len(body))
-        call = Call(call_id, method, name, deadline_ns, len(head) + len(body))
         expires_ns, pool = deadline_ns + self._grace_ns, self._pool
+        call = Call(call_id, method, name, deadline_ns, len(head) + len(body), pool.batches)
         connection = pool.take() or await pool.connect(deadline_ns)
         if isinstance(connection, Unconnected):
             return read_unconnected(connection)
@@ -359,10 +362,11 @@ class WireClient:
         return self._render_for("GET", self._authorization)
 
     def _render_for(self, method: str, authorization: bytes) -> bytes:
+        version = self.protocol_version
         return render_head(
             method,
             self.endpoint,
             authorization=authorization,
             session_id=self.session_id,
-            protocol_version=self.protocol_version,
+            protocol_version=version if version >= legacy.HEADER_SINCE else "",
         )

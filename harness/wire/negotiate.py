@@ -26,18 +26,28 @@ _NO_SAYING = frozenset(
 async def open_legacy(client: WireClient, deadline_ns: int) -> Reply:
     """Shake hands; the reply is the one to `initialize`, or to whatever failed after it."""
     client.adopt("legacy", version="")
-    offered = legacy.initialize_params(client.agent, client.inbox.rules.declare("legacy"))
+    declared = client.inbox.rules.declare("legacy")
+    offered = legacy.initialize_params(client.agent, declared, client.revision)
     reply = await client.request(legacy.INITIALIZE, to_json(offered), deadline_ns=deadline_ns)
     if reply.outcome is not Outcome.OK:
         return reply
     version = reply.result["protocolVersion"]
-    if version not in legacy.VERSIONS:
-        reply.outcome, reply.reason = Outcome.WRONG, Reason.RESULT_SHAPE
-        reply.detail = f"the server wants version {version[:40]!r}, which this client cannot speak"
+    if version != (client.revision or version) or version not in legacy.VERSIONS:
+        refuse_version(reply, version, client.revision)
         return reply
     client.adopt("legacy", version=version, session_id=reply.session_id)
     receipt = await client.notify(legacy.INITIALIZED, b"", deadline_ns=deadline_ns)
     return reply if receipt.outcome is Outcome.OK else receipt
+
+
+def refuse_version(reply: Reply, version: str, pinned: str) -> None:
+    """Make the reply to a handshake one that failed on the version."""
+    reply.outcome, reply.reason = Outcome.WRONG, Reason.RESULT_SHAPE
+    reply.detail = (
+        f"the server answers with version {version[:40]!r}, where {pinned} was asked for"
+        if pinned
+        else f"the server wants version {version[:40]!r}, which this client cannot speak"
+    )
 
 
 async def open_modern(client: WireClient, deadline_ns: int) -> Reply:

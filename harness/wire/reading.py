@@ -29,6 +29,7 @@ _FOR_REASON = {
 # Names for the hot path: a member of an enumeration costs three look-ups each time.
 _OK, _NONE = Outcome.OK, Reason.NONE
 _JSON, _SSE = Kind.JSON, Kind.SSE
+BATCH_MAX: Final = 1000
 _RESPONSE_MEMBERS = 3  # jsonrpc, id, result
 
 
@@ -41,6 +42,7 @@ class Call:
     name: str  # the tool, prompt or resource
     deadline_ns: int
     request_bytes: int
+    batches: bool = False  # whether the reply may come in a batch
 
 
 def read_reply(arrival: Arrival, call: Call, schemas: SchemaBook) -> Reply:
@@ -65,7 +67,7 @@ def read_reply(arrival: Arrival, call: Call, schemas: SchemaBook) -> Reply:
         if head.status >= REFUSAL_STATUS:
             read_refusal(reply, head, arrival, call)
         else:
-            message = _read_body(reply, head, arrival)
+            message = _read_body(reply, head, arrival, call)
     if message is not None:
         if _is_plain_success(message, call, schemas):
             reply.result = message["result"]
@@ -92,7 +94,7 @@ def _is_plain_success(message: Any, call: Call, schemas: SchemaBook) -> bool:
     )
 
 
-def _read_body(reply: Reply, head: Head, arrival: Arrival) -> Any:
+def _read_body(reply: Reply, head: Head, arrival: Arrival, call: Call) -> Any:
     body = arrival.body
     if not body:
         _break(reply, Reason.NO_REPLY, f"HTTP {head.status} without a body")
@@ -105,8 +107,9 @@ def _read_body(reply: Reply, head: Head, arrival: Arrival) -> Any:
     except ValueError as error:
         _break(reply, Reason.MALFORMED_JSON, str(error))
         return None
-    if type(message) is list and len(message) == 1:
-        message = message[0]  # a batch of one, which 2025-03-26 allows
+    if type(message) is list and call.batches and 0 < len(message) <= BATCH_MAX:
+        replies = (Sort.RESULT, Sort.ERROR)
+        message = next((m for m in message if sort_message(m, call.call_id) in replies), message[0])
     if message is None:
         _break(reply, Reason.NOT_JSONRPC, "the reply is null")
     return message

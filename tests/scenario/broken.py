@@ -98,6 +98,12 @@ BROKEN: Final = (
         "      §call: append_note\n",
         ("a list", "dash"),
     ),
+    Broken(
+        "revision of another era",
+        "seed: 7",
+        'seed: 7\nera: modern\nrevision: §"2025-06-18"',
+        ("of the modern era", "2025-06-18", "remove era:"),
+    ),
     Broken("unknown choice", "seed: 7", "seed: 7\nera: §legcay", ("auto, legacy", "mean legacy?")),
     Broken("short question", "Does it hold when things break?", "§Why?", ("at least 8", "Why?")),
     Broken("name with capitals", "name: writer", "name: §Writer Two", ("small letters", "Writer")),

@@ -54,24 +54,6 @@ async def test_the_handshake_opens_a_session_that_every_call_names() -> None:
     assert delete.method == "DELETE"
 
 
-@pytest.mark.parametrize("version", ["2025-03-26", "2025-06-18", "2025-11-25"])
-async def test_older_versions_are_spoken(version: str) -> None:
-    """The server chooses; the client names its choice from then on."""
-
-    def made(request: Request) -> bytes:
-        if request.message["method"] == "initialize":
-            result = {**INITIALIZE_RESULT, "protocolVersion": version}
-            return http(response(request.message["id"], result))
-        return http(status="202 Accepted")
-
-    async with serving(answering(made)) as server, connected(server.url) as client:
-        with fail_after(WAIT_S):
-            assert (await client.open(deadline_ns=within(WAIT_S))).outcome is Outcome.OK
-            assert client.protocol_version == version
-            assert await client.close(deadline_ns=within(WAIT_S)) is None  # no session was given
-    assert server.requests[1].headers["mcp-protocol-version"] == version
-
-
 async def test_a_version_nobody_speaks_is_refused() -> None:
     """A server that insists on another version cannot be used, and the reply says why."""
 
