@@ -29,6 +29,7 @@ from harness.scenario.records import (
 from harness.scenario.shares import apportion, treated_count
 from harness.scenario.units import duration
 
+SDK_REVISIONS: Final = ("2025-11-25", "2026-07-28")  # the newest of either era
 BASELINE_MIN_S: Final = 3.0
 RECOVERY_MIN_S: Final = 1.0
 SHARE_SLACK: Final = 0.001  # three times 33.3% is meant to be all
@@ -117,7 +118,16 @@ def _shares(scenario: Scenario) -> Iterator[Objection]:
 
 
 def _revision(scenario: Scenario) -> Iterator[Objection]:
-    if scenario.revision is None or scenario.era == "auto":
+    if scenario.revision is None:
+        return
+    if scenario.engine == "sdk" and scenario.revision not in SDK_REVISIONS:
+        yield Objection(
+            trail=("revision",),
+            expected=f"one that the official client can be held to: {', '.join(SDK_REVISIONS)}",
+            came=scenario.revision,
+            mend="remove engine: sdk, or the revision",
+        )
+    if scenario.era == "auto":
         return
     its_era = era_of(scenario.revision)
     if scenario.era != its_era:

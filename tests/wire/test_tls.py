@@ -19,6 +19,7 @@ from harness.wire.endpoint import Endpoint
 from harness.wire.limits import Limits
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
+from harness.wire.sdk import SdkSpeaker
 from tests.echo_server import Papers, server, standing
 from tests.wire.scripted import (
     CLOCK,
@@ -261,3 +262,23 @@ async def test_a_refusal_while_a_large_body_is_sent_never_reads_as_broken_http(
         reply.outcome is Outcome.TRANSPORT_ERROR
         and reply.reason in {Reason.SEND_FAILED, Reason.RESET, Reason.CLOSED_EARLY}
     ), reply
+
+
+async def test_the_official_client_verifies_the_targets_name_too(papers: Papers) -> None:
+    """Through the door as well: what is trusted is the URL's host, not the proxy's."""
+    app = server().streamable_http_app()
+    async with standing(app, **papers.options()) as place:
+        port = int(place.rpartition(":")[2])
+        for name, trust, outcome in (
+            ("localhost", Trust(ca=papers.ca), Outcome.OK),
+            ("localhost", Trust(), Outcome.TRANSPORT_ERROR),
+            ("other.test", Trust(ca=papers.ca), Outcome.TRANSPORT_ERROR),
+        ):
+            endpoint = Endpoint.from_url(
+                f"https://{name}:{port}/mcp", via=("127.0.0.1", port), trust=trust
+            )
+            speaker = SdkSpeaker(endpoint, era="legacy", now_ns=CLOCK.now_ns)
+            with fail_after(WAIT_S):
+                opened = await speaker.open(deadline_ns=within(WAIT_S))
+                assert opened.outcome is outcome, (name, opened)
+                await speaker.close(deadline_ns=within(WAIT_S))
