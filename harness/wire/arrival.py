@@ -97,31 +97,34 @@ class Arrival:
         self.first_ns = now_ns
         if not data.startswith(known.raw) and not known.learn(data):
             return False
-        head, start = known.head, len(known.raw)
-        if head.whole:
-            if head.length != len(data) - start:
-                return False
-            self.body = data[start:]
-        elif head.kind is _SSE and head.chunked and data.endswith(_LAST_CHUNK):
-            event = _only_event(data, start)
-            if event is None or head.encoded:
+        if len(data) == known.reply_bytes:
+            self.body = data[known.size_bytes :]
+        elif known.streams and data.endswith(_LAST_CHUNK):
+            event = _only_event(data, known.size_bytes)
+            if event is None:
                 return False
             self.body = event
         else:
             return False
-        self.head = head
+        self.head = known.head
         self.reply_bytes = len(data)
         self.done_ns = now_ns
         return True
 
 
 class KnownHead:
-    """The last head of a connection: servers repeat theirs, and comparing is cheap."""
+    """The last head of a connection: servers repeat theirs, and comparing is cheap.
 
-    __slots__ = ("head", "raw")
+    `reply_bytes` is how long a plain reply under this head is, -1 where it does not say.
+    """
+
+    __slots__ = ("head", "raw", "reply_bytes", "size_bytes", "streams")
 
     def __init__(self) -> None:
         self.raw = b"\0"  # begins no reply
+        self.size_bytes = 1
+        self.reply_bytes = -1
+        self.streams = False
         self.head = Head()
 
     def learn(self, data: bytes) -> bool:
@@ -135,8 +138,11 @@ class KnownHead:
         end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_BYTES)
         if end < 0:
             return False
-        self.head = parse_small_head(data[:end])
+        self.head = head = parse_small_head(data[:end])
         self.raw = data[: end + 4]
+        self.size_bytes = end + 4
+        self.reply_bytes = self.size_bytes + head.length if head.whole else -1
+        self.streams = head.kind is _SSE and head.chunked and not head.encoded
         return True
 
 

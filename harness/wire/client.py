@@ -189,19 +189,22 @@ class WireClient:
         if self.era == "modern":
             params, headers = self._dress(method, params, name, headers)
         body = encode_request(call_id, method, params)
-        head = b"%b%bContent-Length: %d\r\n\r\n" % (head, headers, len(body))
+        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, len(body), body)
         expires_ns, pool = deadline_ns + self._grace_ns, self._pool
-        call = Call(call_id, method, name, deadline_ns, len(head) + len(body), pool.batches)
-        connection = pool.take() or await pool.connect(deadline_ns)
-        if isinstance(connection, Unconnected):
-            return read_unconnected(connection)
+        call = Call(call_id, method, name, deadline_ns, len(request), pool.batches)
+        connection = pool.take()
+        if connection is None:
+            fresh = await pool.connect(deadline_ns)
+            if isinstance(fresh, Unconnected):
+                return read_unconnected(fresh)
+            connection = fresh
         try:
             if vanish_after_ns is not None:
                 connection.vanish_later(vanish_after_ns)
-            if len(body) <= LARGE_BYTES:
-                arrival = await connection.send(call_id, head + body, expires_ns)
+            if len(request) <= LARGE_BYTES:
+                arrival = await connection.send(call_id, request, expires_ns)
             else:
-                arrival = await (await connection.send_large(call_id, head, body, expires_ns))
+                arrival = await (await connection.send_large(call_id, request, expires_ns))
         except BaseException:
             # The agent gave up. In the modern era the close is the cancel.
             connection.abort()

@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         return done
 
     async def send_large(
-        self, call_id: int, head: bytes, body: bytes, expires_ns: int
+        self, call_id: int, request: bytes, expires_ns: int
     ) -> asyncio.Future[Arrival]:
         """Write a large request in slices, as fast as the peer takes them and no faster.
 
@@ -115,16 +115,20 @@ class Connection(asyncio.Protocol):
         if transport.get_extra_info("ssl_object") is None:  # what is left under TLS is a riddle
             self._salvage = Salvage(transport.get_extra_info("socket").fileno())
         self._sending = True
-        done = self.send(call_id, head, expires_ns)
-        for start in range(0, len(body), SLICE_BYTES):
-            if self.stage is not _BUSY or transport.is_closing():
-                return done
-            piece = body[start : start + SLICE_BYTES]
-            self._owner.bytes_out += len(piece)
-            transport.write(piece)
+        done = self.send(call_id, request[:SLICE_BYTES], expires_ns)
+        sent_bytes = SLICE_BYTES
+        while True:
             if self._paused:
                 self._drain = self._loop.create_future()
                 await self._drain
+            if sent_bytes >= len(request):
+                break
+            if self.stage is not _BUSY or transport.is_closing():
+                return done
+            piece = request[sent_bytes : sent_bytes + SLICE_BYTES]
+            self._owner.bytes_out += len(piece)
+            transport.write(piece)
+            sent_bytes += SLICE_BYTES
         self._sending = False
         return done
 
@@ -191,12 +195,12 @@ class Connection(asyncio.Protocol):
         arrival = self.arrival
         try:
             if self.stage is _BUSY and arrival.first_ns < 0:
-                if arrival.take_whole(data, now_ns, self._known_head):
-                    head = arrival.head
-                    if self._timers is None and not self._sending and head and head.keep_alive:
+                known = self._known_head
+                if arrival.take_whole(data, now_ns, known):
+                    done = self._done
+                    if self._timers is None and known.head.keep_alive and not self._sending:
                         # The hot path: what `_finish` does, for the plainest of calls.
                         self.stage = _IDLE
-                        done = self._done
                         if done is not None and not done.done():
                             done.set_result(arrival)
                         return

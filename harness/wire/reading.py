@@ -85,12 +85,14 @@ def _is_plain_success(message: Any, call: Call, schemas: SchemaBook) -> bool:
     return (
         type(message) is dict
         and len(message) == _RESPONSE_MEMBERS
-        and message.get("jsonrpc") == "2.0"
-        and message.get("id") == call.call_id
+        and "result" in message
+        and "id" in message
+        and message["id"] == call.call_id
         and type(message["id"]) is int
+        and message.get("jsonrpc") == "2.0"
         and call.method == "tools/call"
-        and is_plain_call(message.get("result"))
         and call.name not in schemas.validators
+        and is_plain_call(message["result"])
     )
 
 

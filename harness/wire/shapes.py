@@ -28,21 +28,26 @@ _NAMED = {
 }
 
 
-_PLAIN_MEMBERS = frozenset({"content", "isError", "resultType"})
-
-
 def is_plain_call(result: object) -> bool:
     """Whether this is the commonest success: one piece of content and nothing to look into."""
-    if type(result) is not dict or not _PLAIN_MEMBERS.issuperset(result):
+    if type(result) is not dict or "content" not in result:
         return False
-    content = result.get("content")
+    others = len(result) - 1
+    if "isError" in result:
+        if result["isError"] is not False:
+            return False
+        others -= 1
+    if "resultType" in result:
+        if result["resultType"] != "complete":
+            return False
+        others -= 1
+    content = result["content"]
     return (
-        type(content) is list
+        others == 0
+        and type(content) is list
         and len(content) == 1
         and type(content[0]) is dict
         and "type" in content[0]
-        and result.get("isError", False) is False
-        and result.get("resultType", "complete") == "complete"
     )
 
 
