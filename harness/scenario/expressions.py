@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 BUILTINS: Final = frozenset({"nonce", "session", "agent", "index"})
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -81,13 +81,10 @@ class Template:
         Raises:
             KeyError: naming a value that is missing.
         """
-        if not self._tail:
-            return self._head
-        pieces = [self._head]
+        rendered = self._head
         for name, write, after in self._tail:
-            pieces.append(write(values[name]))
-            pieces.append(after)
-        return b"".join(pieces)
+            rendered += write(values[name]) + after
+        return rendered
 
     def render(self, values: Mapping[str, object]) -> object:
         """Give the filled value itself.
@@ -137,12 +134,15 @@ def as_text(value: object) -> str:
 def _flatten(value: object, out: list[bytes | tuple[str, Callable[[object], bytes]]]) -> None:
     if isinstance(value, str):
         parts = split(value)
-        if len(parts) == 1 and isinstance(parts[0], Hole):
+        if len(parts) == 1 and isinstance(parts[0], Hole) and parts[0].name not in _PLAIN:
             out.append((parts[0].name, _whole))
             return
         out.append(b'"')
         out.extend(
-            (part.name, _inside) if isinstance(part, Hole) else _dump(part)[1:-1] for part in parts
+            (part.name, _PLAIN.get(part.name, _inside))
+            if isinstance(part, Hole)
+            else _dump(part)[1:-1]
+            for part in parts
         )
         out.append(b'"')
     elif isinstance(value, Mapping):
@@ -165,10 +165,14 @@ def _dump(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+# A nonce, the commonest of all, is letters and digits by its making: nothing in it to escape.
+_PLAIN: Final = {"nonce": cast("Callable[[object], bytes]", str.encode)}
+
+
 # What a server sent may hold half a surrogate pair, which UTF-8 cannot; escapes always can.
 def _whole(value: object) -> bytes:
     if isinstance(value, str):
-        if value.isalnum() and value.isascii():  # nonces, most often: nothing in it to escape
+        if value.isalnum() and value.isascii():  # quicker than to look for what needs escaping
             return b'"%b"' % value.encode()
         return encode_basestring_ascii(value).encode()
     return json.dumps(value, separators=(",", ":")).encode()

@@ -121,7 +121,7 @@ def _first_text_as_json(result: Mapping[str, object]) -> object:
     content = result.get("content")
     first = content[0] if isinstance(content, list) and content else None
     text = first.get("text") if isinstance(first, dict) else None
-    if not isinstance(text, str) or not text or text.lstrip()[:1] not in "{[":
+    if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
         return MISSING
     try:
         parsed: object = from_json(text)

@@ -89,14 +89,16 @@ class Session:
         try:
             await clock.sleep_until(self.planned.open_ns)
             await self._ensure_open()
+            now_ns, perform = clock.now_ns, self._perform
             for group in self._groups:
                 self._group = group
-                if group[0].due_ns > clock.now_ns():  # a late session has no time to yield
-                    await clock.sleep_until(group[0].due_ns)
+                first = group[0]
+                if first.due_ns > now_ns():  # a late session has no time to yield
+                    await clock.sleep_until(first.due_ns)
                 if self.talker.changed:
                     await self.talker.follow_changes()
                 if len(group) == 1:
-                    await self._perform(group[0])
+                    await perform(first)
                 else:
                     async with anyio.create_task_group() as together:
                         for planned in group:
@@ -161,7 +163,7 @@ class Session:
 
     async def _perform(self, planned: PlannedStep) -> None:
         """Perform one step: its preludes, its attempts, and exactly one last entry."""
-        step, identity = self.steps[planned.position], self.identity
+        stage, step, identity = self.stage, self.steps[planned.position], self.identity
         if not self._open:
             reason = await self._ensure_open()
             if reason is not Reason.NONE:
@@ -175,18 +177,19 @@ class Session:
         values = self.values.copy()
         values["nonce"], values["index"] = planned.nonce, planned.index
         losing: Behaviour | None = None
-        if self.conducted and self.stage.conduct.active:
+        if self.conducted and stage.conduct.active:
             losing = await self._misbehave(planned, step, values)
         params = step.params.render_json(values)
         name = step.name if step.named is None else step.named.render_text(values)
+        client = self.client
         standing = identity.standing() if identity.needed else OPEN_TARGET
-        under = (identity.serial if identity.needed else 0, self.client.session_id)
-        sent_ns = self.stage.clock.now_ns()
+        serial, session_id = identity.serial if identity.needed else 0, client.session_id
+        sent_ns = stage.clock.now_ns()
         try:
             if step.talk is not None:
                 reply = await self.talker.ask(step, values, lose_reply=losing is not None)
             else:
-                reply = await self.client.request(
+                reply = await client.request(
                     step.method,
                     params,
                     name=name,
@@ -202,13 +205,11 @@ class Session:
         # An answer under a token that nobody may trust is recorded with what is behind it.
         if reply.outcome is _OK and (standing is OPEN_TARGET or standing is GOOD):
             effect = Effect.HAPPENED if step.effect else _NO_EFFECT
-            self.stage.recorder.success(
-                self.who, planned, step.call, reply, rows, effect, standing.auth
-            )
+            stage.recorder.success(self.who, planned, step.call, reply, rows, effect, standing.auth)
             self._settled.add(planned.index)
             return
         first = Asked(reply=reply, rows=rows, standing=standing, losing=losing)
-        await self._go_on(planned, step, values, first, Mend(*under))
+        await self._go_on(planned, step, values, first, Mend(serial, session_id))
 
     async def _go_on(
         self,

@@ -20,7 +20,7 @@ from harness.wire.http import (
 )
 from harness.wire.limits import Limits
 from harness.wire.reply import NO_TIME
-from harness.wire.sse import SseParser
+from harness.wire.sse import SseParser, plain_event
 
 FINAL_STATUS: Final = 200
 REFUSAL_STATUS: Final = 300
@@ -28,8 +28,6 @@ INTERIM_HEADS_MAX: Final = 16
 _SWITCHING = 101
 _OK_LINE = b"HTTP/1.1 200"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
-_EVENT_LINE = b"event: message"
-_DATA_START = b"data: "
 # Names for the hot path: a member of an enumeration costs three look-ups each time.
 _NONE = Reason.NONE
 _SSE = Kind.SSE
@@ -157,16 +155,9 @@ def _only_event(data: bytes, start: int) -> bytes | None:
     lines = data[begin : -len(_LAST_CHUNK)].splitlines()
     if len(lines) == 4 and lines[0].startswith(b"id:"):  # noqa: PLR2004 - with an id before it
         del lines[0]
-    if (
-        len(lines) == 3  # noqa: PLR2004 - type, data, blank
-        and lines[0] == _EVENT_LINE
-        and lines[1].startswith(_DATA_START)
-        and not lines[2]
-        # A notification or a server's request is not the reply: the stream must be read as one.
-        and b'"method"' not in lines[1]
-    ):
-        return lines[1][len(_DATA_START) :]
-    return None
+    event = plain_event(lines)
+    # A notification or a server's request is not the reply: the stream must be read as one.
+    return None if event is None or b'"method"' in event else event
 
 
 class Pieces:
@@ -193,6 +184,14 @@ class Pieces:
     def until_close(self) -> bool:
         """Whether the peer's close is the end of the body, not a break."""
         return isinstance(self._framer, OpenBody)
+
+    def begin(self, data: bytes, now_ns: int, known: KnownHead) -> bool:
+        """`feed` the first segment, whose head need not be read again when it is a known one."""
+        head_bytes = known.size_bytes
+        if data.startswith(known.raw) and head_bytes <= self._limits.header_bytes:
+            self._begin_body(known.head)
+            data = data[head_bytes:]
+        return self.feed(data, now_ns)
 
     def feed(self, data: bytes, now_ns: int) -> bool:
         """Read one segment; True when the body has ended with it.

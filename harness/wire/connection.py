@@ -68,13 +68,13 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_done", "_drain", "_known_head", "_loop", "_owner", "_paused", "_salvage", "_sending",
-        "_timers", "_transport", "arrival", "expires_ns", "stage",
+        "_timers", "arrival", "expires_ns", "stage", "transport",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._done: asyncio.Future[Arrival] | None = None
         self._drain: asyncio.Future[None] | None = None
         self._timers: list[asyncio.TimerHandle] | None = None
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, call_id: int, request: bytes, expires_ns: int) -> asyncio.Future[Arrival]:
         """Write a request whole and give the future of its reply; stamped right before."""
-        transport, owner = self._transport, self._owner
+        transport, owner = self.transport, self._owner
         assert transport is not None
         self.arrival = arrival = Arrival(call_id)
         self.stage = _BUSY
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
 
         Stops early when the peer has answered or gone.
         """
-        transport = self._transport
+        transport = self.transport
         assert transport is not None
         if transport.get_extra_info("ssl_object") is None:  # what is left under TLS is a riddle
             self._salvage = Salvage(transport.get_extra_info("socket").fileno())
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self, *, reset: bool = False) -> None:
         """Close at once; with `reset` the peer gets an RST instead of an orderly end."""
-        transport = self._transport
+        transport = self.transport
         if self._salvage is not None:
             self._salvage.close()
             self._salvage = None
@@ -176,14 +176,14 @@ class Connection(asyncio.Protocol):
 
     def usable(self) -> bool:
         """Whether the connection may take another exchange."""
-        transport = self._transport
+        transport = self.transport
         return self.stage is _IDLE and transport is not None and not transport.is_closing()
 
     # --- the loop's side ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is up."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self.stage = Stage.IDLE
         self._owner.sweep.watch(self)
 
@@ -207,6 +207,8 @@ class Connection(asyncio.Protocol):
                     self._finish(arrival)
                     return
                 arrival.pieces = Pieces(arrival, owner.limits, owner)
+                self._read_piece(arrival, data, now_ns, known)
+                return
             self._read_piece(arrival, data, now_ns)
         except BrokenReplyError as error:
             self._break(error)
@@ -221,7 +223,7 @@ class Connection(asyncio.Protocol):
             self._salvage.read(self.data_received)
         self._read_end(exc)
         self._owner.sweep.forget(self)
-        self._transport = None
+        self.transport = None
         self._owner.take_lost(self)
 
     def pause_writing(self) -> None:
@@ -242,7 +244,9 @@ class Connection(asyncio.Protocol):
             self._timers = []
         self._timers.append(handle)
 
-    def _read_piece(self, arrival: Arrival, data: bytes, now_ns: int) -> None:
+    def _read_piece(
+        self, arrival: Arrival, data: bytes, now_ns: int, first: KnownHead | None = None
+    ) -> None:
         pieces = arrival.pieces
         stage = self.stage
         if pieces is None or stage is _IDLE or stage is _CLOSED:
@@ -250,7 +254,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         arrival.reply_bytes += len(data)
-        if pieces.feed(data, now_ns):
+        if pieces.feed(data, now_ns) if first is None else pieces.begin(data, now_ns, first):
             self._finish(arrival, reusable=not pieces.behind)
         elif arrival.done_ns == now_ns:
             # The reply is here and its stream still open; most end within the millisecond.

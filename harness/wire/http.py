@@ -18,6 +18,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 CHUNK_START: Final = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _CHUNK_LINE_BYTES = 4096
+_LAST_CHUNK = b"0\r\n\r\n"
 _NO_BODY_STATUSES = frozenset({204, 304})
 
 
@@ -234,6 +235,9 @@ class ChunkedBody:
         """
         if not (self._missing or self._line or self._after_data or self._trailers):
             # The hot path: segments that hold exactly one chunk, or exactly the last one.
+            if received == _LAST_CHUNK:
+                self.done = True
+                return b""
             start = CHUNK_START.match(received)
             if start is not None:
                 begin, end = start.end(), start.end() + int(start[1], 16)

@@ -21,7 +21,9 @@ from harness.wire.jsonrpc import Sort, decode, sort_message
 from harness.wire.limits import Limits
 
 CONNECT_S_MIN: Final = 0.05
-_IDLE: Final = Stage.IDLE  # a name for the hot path: looking a member up costs more
+# Names for the hot path: a member of an enumeration costs three look-ups each time.
+_IDLE: Final = Stage.IDLE
+_RESULT, _BROKEN = Sort.RESULT, Sort.BROKEN
 DRAINING_MAX: Final = 4  # streams left open by the server after their reply, per client
 
 
@@ -75,7 +77,9 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.usable():
+            # What `usable` asks, without a call of its own: this is asked before every request.
+            transport = connection.transport
+            if connection.stage is _IDLE and transport is not None and not transport.is_closing():
                 return connection
         return None
 
@@ -128,10 +132,10 @@ class Pool:
 
     def _take_message(self, arrival: Arrival, message: object, now_ns: int) -> None:
         sort = sort_message(message, arrival.call_id)
-        if sort is Sort.BROKEN:
+        if sort is _BROKEN:
             raise BrokenReplyError(Reason.NOT_JSONRPC, "an event that is no JSON-RPC 2.0 message")
         assert isinstance(message, dict)
-        if sort in (Sort.RESULT, Sort.ERROR, Sort.NAMELESS_ERROR):
+        if sort is _RESULT or sort in (Sort.ERROR, Sort.NAMELESS_ERROR):
             if arrival.message is None:
                 arrival.message = message
                 arrival.done_ns = now_ns

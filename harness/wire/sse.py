@@ -10,6 +10,20 @@ from harness.wire.http import BrokenReplyError
 RETRY_MS_MAX: Final = 600_000
 _RETRY_DIGITS: Final = 9
 _BOM: Final = b"\xef\xbb\xbf"
+_EVENT_LINE: Final = b"event: message"
+_DATA_START: Final = b"data: "
+
+
+def plain_event(lines: list[bytes]) -> bytes | None:
+    """The data of the one event in `lines` when it has a type, one data line, and nothing else."""
+    if (
+        len(lines) == 3  # noqa: PLR2004 - type, data, blank
+        and lines[0] == _EVENT_LINE
+        and lines[1].startswith(_DATA_START)
+        and not lines[2]
+    ):
+        return lines[1][len(_DATA_START) :]
+    return None
 
 
 class SseParser:
@@ -73,6 +87,15 @@ class SseParser:
         if self._tail is not None and lines:
             lines[0] = bytes(self._tail) + lines[0]
             self._tail = None
+        if not (self._event_bytes or self._tail or open_line or self._data):
+            # The hot path: nothing is open, and this is one whole event of the commonest form.
+            event = plain_event(lines)
+            if event and len(received) <= self._event_bytes_max:
+                self._begun = True
+                return [event]
+        return self._read_lines(lines, open_line)
+
+    def _read_lines(self, lines: list[bytes], open_line: bytes) -> list[bytes]:
         events: list[bytes] = []
         for line in lines:
             if line:
