@@ -18,10 +18,10 @@ PYTEST_FLAGS :=
 # A target's prerequisites are what it needs installed; parallel runs would only fight over two cores.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak fuzz crash wheel lock clean place
+.PHONY: help setup demo test lint bench soak fuzz crash conformance wheel lock clean place
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 # A second make, since the first has looked at the stamps before `place` may remove them.
 setup: place ## make .venv with everything in it, and .venv/bin/squall
@@ -52,6 +52,10 @@ fuzz: setup ## play a million hostile replies on the wire engine, and ask Toxipr
 
 crash: setup ## kill a hundred faulted runs at random moments and see what is left
 	@$(BIN)/python -m tests.crashes
+
+conformance: setup ## drive squall's client with the official conformance suite, both versions
+	@$(BIN)/python -m tests.conformance.parts .cache/conformance
+	@SQUALL_CONFORMANCE=$(CURDIR)/.cache/conformance $(BIN)/python -m tests.conformance
 
 wheel: setup ## build dist/mcp_squall-*.whl
 	@rm -rf build dist

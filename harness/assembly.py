@@ -6,16 +6,14 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import httpx
+from typing import Literal
 
 from faults import levers
 from faults.levers import FaultError
 from faults.toxiproxy.addresses import UNIX, format_address
-from harness.errors import RigError, TargetError, UsageError
+from harness.errors import RigError, UsageError
 from harness.guard import check_target
 from harness.rig import server
 from harness.rig.issuer import control as issuers
@@ -33,12 +31,9 @@ from harness.scenario.records import (
     UrlTarget,
 )
 from harness.session.access import Access, Doors
-from harness.session.authority import Authority, discover
-from harness.session.tokens import TokenPolicy
+from harness.session.admission import ARMS, admit
 from harness.trust import SYSTEM, Trust, check_files
 from harness.wire.endpoint import address_of
-
-ARMS = ("control", "treated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +168,7 @@ async def build(
                 trust=trust,
                 unix_socket=unix_socket,
             ),
-            access=await _access(
+            access=await admit(
                 scenario.auth,
                 target.url,
                 issuer,
@@ -284,72 +279,3 @@ def _bearer(auth: Auth | None) -> dict[str, str]:
 def _ttl_s(auth: Auth | None) -> float:
     assert auth is not None
     return auth.ttl_s
-
-
-async def _access(
-    auth: Auth | None, url: str, issuer: Issuer | None, client: httpx.AsyncClient
-) -> Access:
-    """Find out how tokens are had: by the target's own metadata, as any client would."""
-    if auth is None:
-        return Access()
-    if auth.grant == "bearer":
-        return Access(bearer_variable=auth.token_variable)
-    async with client as http:
-        status, challenge = await _challenge(http, url)
-        if status != httpx.codes.UNAUTHORIZED:
-            return Access()  # it serves anybody; `no-token` has nothing to withhold there
-        authority = await discover(http, url, challenge)
-    if (
-        issuer is not None
-    ):  # squall's own issuer grants what the scenario says, so that is asked for
-        authority = replace(authority, scopes=tuple(auth.scopes.split()))
-    return Access(
-        authority=authority,
-        clients=await _clients(auth, authority, issuer),
-        grant=auth.grant,
-        policy=TokenPolicy(refresh=auth.refresh, refresh_before_s=auth.refresh_before_s),
-    )
-
-
-async def _clients(
-    auth: Auth, authority: Authority, issuer: Issuer | None
-) -> tuple[tuple[str, str, str], ...]:
-    if issuer is not None:
-        if authority.issuer.rstrip("/") != issuer.url.rstrip("/"):
-            raise TargetError(
-                f"the target trusts the issuer {authority.issuer}, not squall's own; "
-                "say auth: {issuer: target} and give a client of that issuer"
-            )
-        names = {arm: f"squall-{arm}" for arm in ARMS}
-        return tuple(
-            [
-                (
-                    arm,
-                    name,
-                    await issuer.register(
-                        client_id=name, group=arm, scopes=auth.scopes, ttl_s=auth.ttl_s
-                    ),
-                )
-                for arm, name in names.items()
-            ]
-        )
-    identity = os.environ.get(auth.client_id_variable, "")
-    secret = os.environ.get(auth.client_secret_variable, "")
-    if not identity:
-        raise UsageError(
-            f"expected a client of {authority.issuer} in {auth.client_id_variable} and "
-            f"{auth.client_secret_variable}; export both and run again"
-        )
-    return tuple((arm, identity, secret) for arm in ARMS)
-
-
-async def _challenge(http: httpx.AsyncClient, url: str) -> tuple[int, str | None]:
-    """Ask without a token; give the status and the challenge that come back."""
-    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": {}}
-    try:
-        async with http.stream(
-            "POST", url, json=body, headers={"accept": "application/json, text/event-stream"}
-        ) as reply:
-            return reply.status_code, reply.headers.get("www-authenticate")
-    except httpx.HTTPError as error:
-        raise TargetError(f"{url} ended the connection: {type(error).__name__}") from error

@@ -20,7 +20,7 @@ from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry, SaidEnt
 from harness.plan import Plan, PlannedSession, flat
 from harness.rig.reaching import http_client
 from harness.scenario.records import ListStep, Scenario
-from harness.session.access import Access, Doors
+from harness.session.access import Access, Doors, creditor
 from harness.session.conduct import Conduct
 from harness.session.connecting import connector, witness_connector
 from harness.session.credential import Credential
@@ -29,7 +29,6 @@ from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
 from harness.session.talker import compile_rules
-from harness.session.tokens import StaticBearer, TokenSource
 from harness.wire.limits import Limits
 from harness.wire.schemas import SchemaBook
 
@@ -78,7 +77,7 @@ class Host:
         self._http = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
         self._meter = HealthMeter(worker=writer.worker, clock=clock)
         self._credentials: dict[int, Credential] = {}
-        self._client_secrets = tuple(secret for _, _, secret in access.clients)
+        self._client_secrets = access.secrets
         writer.secrets_of = self._secrets_of
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
@@ -202,26 +201,10 @@ class Host:
     # --- what a session is made of ----------------------------------------------------------
 
     def _creditor(self, access: Access) -> Callable[[PlannedSession], Credential | None]:
-        secrets = {arm: (identity, secret) for arm, identity, secret in access.clients}
-
-        def credential(planned: PlannedSession) -> Credential | None:
-            if access.bearer_variable:
-                return StaticBearer(access.bearer_variable, self.clock.now_ns)
-            if access.authority is None:
-                return None
-            identity, secret = secrets[planned.arm]
-            return TokenSource(
-                access.authority,
-                identity,
-                secret,
-                access.policy,
-                self._http,
-                self.clock.now_ns,
-                grant=access.grant,
-            )
+        credential = creditor(access, self._http, self.clock.now_ns)
 
         def remembered(planned: PlannedSession) -> Credential | None:
-            made = credential(planned)
+            made = credential(planned.arm)
             if made is not None:
                 self._credentials[planned.session] = made
             return made

@@ -16,12 +16,11 @@ from harness.outcome import Outcome
 from harness.redaction import redact
 from harness.rig.reaching import http_client
 from harness.scenario.records import CallStep, ParallelStep, Scenario
-from harness.session.access import Access, Doors
+from harness.session.access import Access, Doors, creditor
 from harness.session.connecting import connector
 from harness.session.talker import compile_rules
-from harness.session.tokens import StaticBearer, TokenSource
 from harness.wire.reply import Reply
-from harness.wire.schemas import SchemaBook
+from harness.wire.schemas import SchemaBook, header_mistake
 from harness.wire.speaker import Speaker
 
 ARMS: Final[tuple[Literal["treated", "control"], ...]] = ("treated", "control")
@@ -39,6 +38,7 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
     clock = RunClock()
     pages: tuple[dict[str, Any], ...] = ()
     rules = compile_rules(scenario)  # a server may offer more to a client that offers more
+    modern = False
     connect = connector(scenario, doors, SchemaBook(), clock.now_ns)
     for arm in ARMS:
         way = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
@@ -56,25 +56,21 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
                 raise TargetError(f"no session through the proxy to {doors.url}: {said}")
             if arm == "control":
                 pages = await _tools(client, deadline_ns, token)
+                modern = client.era == "modern"
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await client.close(deadline_ns=clock.now_ns() + 2 * NS_PER_S)
             client.drop_connections()
-    _check_tools(scenario, pages, doors.url)
+    _check_tools(scenario, pages, doors.url, modern=modern)
     return pages
 
 
 async def _token(access: Access, arm: str, http: httpx.AsyncClient, clock: RunClock) -> str:
-    if access.bearer_variable:
-        return StaticBearer(access.bearer_variable, clock.now_ns).token
-    if access.authority is None:
+    credential = creditor(access, http, clock.now_ns)(arm)
+    if credential is None:
         return ""
-    identity, secret = next((i, s) for name, i, s in access.clients if name == arm)
-    source = TokenSource(
-        access.authority, identity, secret, access.policy, http, clock.now_ns, grant=access.grant
-    )
-    await source.obtain()
-    return source.token
+    await credential.obtain()
+    return credential.token
 
 
 async def _tools(client: Speaker, deadline_ns: int, token: str) -> tuple[dict[str, Any], ...]:
@@ -95,13 +91,15 @@ async def _tools(client: Speaker, deadline_ns: int, token: str) -> tuple[dict[st
     return tuple(pages)
 
 
-def _check_tools(scenario: Scenario, pages: tuple[Mapping[str, Any], ...], url: str) -> None:
-    offered = [
-        str(tool.get("name"))
+def _check_tools(
+    scenario: Scenario, pages: tuple[Mapping[str, Any], ...], url: str, *, modern: bool
+) -> None:
+    offered = {
+        str(tool.get("name")): tool
         for page in pages
         for tool in page.get("tools", ())
         if isinstance(tool, dict)
-    ]
+    }
     wanted = [
         single.call
         for agent in scenario.agents
@@ -111,10 +109,16 @@ def _check_tools(scenario: Scenario, pages: tuple[Mapping[str, Any], ...], url: 
     ]
     for name in dict.fromkeys(wanted):
         if name in offered:
-            continue
+            mistake = header_mistake(offered[name]) if modern else ""
+            if not mistake:
+                continue
+            raise TargetError(
+                f"the scenario calls the tool {name!r}, which no client of this era may call as "
+                f"{url} describes it: {mistake}; mend its inputSchema"
+            )
         close = difflib.get_close_matches(name, offered, n=1, cutoff=0.75)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        few = ", ".join(offered[:12]) or "none"
+        few = ", ".join(list(offered)[:12]) or "none"
         raise TargetError(
             f"the scenario calls the tool {name!r}, which {url} does not offer{hint}; "
             f"it offers: {few}"

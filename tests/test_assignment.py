@@ -7,6 +7,7 @@ import pytest
 from harness.assignment import Assignment, dump, restore
 from harness.session.access import Access, Doors
 from harness.session.authority import Authority
+from harness.session.registration import Registration
 from harness.session.tokens import TokenPolicy
 from tests import journals
 
@@ -15,7 +16,10 @@ ACCESS = Access(
         issuer="http://127.0.0.1:1", token_endpoint="http://127.0.0.1:1/token",
         resource="http://127.0.0.1:2/mcp", scopes=("a", "b"),
     ),
-    clients=(("control", "c1", "h1dden-one"), ("treated", "c2", "h1dden-two")),
+    clients=tuple(
+        (arm, Registration(issuer="http://127.0.0.1:1", client_id=arm, secret=f"h1dden-{arm}"))
+        for arm in ("control", "treated")
+    ),
     policy=TokenPolicy(refresh="on-401", refresh_before_s=5.0),
 )  # fmt: skip
 PART = Assignment(
@@ -43,7 +47,7 @@ def test_an_assignment_is_one_line_and_comes_back_whole() -> None:
 def test_an_assignment_shows_no_secret() -> None:
     """Only the pipe carries it."""
     assert "h1dden" not in repr(PART)
-    assert b"h1dden-one" in dump(PART)
+    assert b"h1dden-control" in dump(PART)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])

@@ -20,6 +20,7 @@ from harness.overrides import Overrides
 from harness.redaction import HIDDEN, redact
 from harness.rig.issuer.control import Issuer
 from harness.run import Order, conduct
+from harness.session.authority import Authority
 from harness.session.tokens import TokenSource
 from tests import command
 
@@ -90,8 +91,8 @@ def test_the_secrets_of_a_grant_are_nowhere(
         known.add(secret := await register(self, **order))
         return secret
 
-    def taken(self: TokenSource, status: int, body: bytes, at_ns: int) -> None:
-        take(self, status, body, at_ns)
+    def taken(self: TokenSource, authority: Authority, *answer: Any) -> None:
+        take(self, authority, *answer)
         known.update(filter(None, (self.token, self._refresh_token, self.damaged())))
 
     def drawn(size: int) -> str:

@@ -101,7 +101,11 @@ class Auth(Record):
         description="embedded: squall's own, which the reference server trusts; target: the one "
         "that the target's own metadata names",
     )
-    grant: Literal["client_credentials", "authorization_code", "bearer"] = "client_credentials"
+    grant: Literal["client_credentials", "authorization_code", "jwt_bearer", "bearer"] = Field(
+        "client_credentials",
+        description="jwt_bearer: a signed assertion buys the tokens (RFC 7523); bearer: a token "
+        "that was obtained elsewhere",
+    )
     refresh: Literal["proactive", "on-401", "never"] = "proactive"
     refresh_before_s: Duration = Field(
         30.0, alias="refresh_before", description="at most a third of the lifetime is used"
@@ -115,6 +119,21 @@ class Auth(Record):
     )
     client_id_variable: str = "SQUALL_CLIENT_ID"
     client_secret_variable: str = "SQUALL_CLIENT_SECRET"  # noqa: S105  a name, not a secret
+    client_key_variable: str = Field(
+        "SQUALL_CLIENT_KEY",
+        description="the variable that holds a private key in PEM, or the path of its file, for a "
+        "client that signs assertions (private_key_jwt)",
+    )
+    client_document: str = Field(
+        "",
+        pattern=r"^$|^https://[^/\s]+/\S+$",
+        description="the https URL of a client metadata document, which serves as client id where "
+        "the issuer takes one",
+        examples=["https://example.com/squall.json"],
+    )
+    assertion_variable: str = Field(
+        "SQUALL_ASSERTION", description="the variable that holds the assertion of grant: jwt_bearer"
+    )
 
 
 # --- what agents do -------------------------------------------------------------------------

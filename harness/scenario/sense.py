@@ -250,6 +250,13 @@ def _identity(scenario: Scenario) -> Iterator[Objection]:
             mend="write issuer: target, or grant: bearer with a token in the environment",
         )
         return
+    if embedded and auth is not None and auth.grant == "jwt_bearer":
+        yield Objection(
+            trail=("auth", "grant"),
+            expected="client_credentials or authorization_code, which squall's own issuer grants",
+            came="jwt_bearer",
+            mend="write one of them, or issuer: target",
+        )
     for number, window in enumerate(scenario.faults):
         fault = window.fault
         trail: Trail = ("faults", number, fault.kind)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import httpx
+
 from harness.session.authority import Authority
-from harness.session.tokens import Grant, TokenPolicy
+from harness.session.credential import Credential
+from harness.session.membership import Membership
+from harness.session.registration import Grant, Registration
+from harness.session.tokens import StaticBearer, TokenPolicy, TokenSource
 from harness.trust import SYSTEM, Trust
 
 
@@ -15,14 +21,53 @@ class Access:
 
     authority: Authority | None = None  # None: the target asks for no token
     bearer_variable: str = ""
-    clients: tuple[tuple[str, str, str], ...] = ()  # (arm, client id, client secret)
+    clients: tuple[tuple[str, Registration], ...] = ()  # (arm, who it is to the issuer)
     grant: Grant = "client_credentials"
+    assertion: str = ""  # for the JWT bearer grant
     policy: TokenPolicy = field(default_factory=TokenPolicy)
+    target_url: str = ""  # of a target whose issuer may change; "" when it is squall's own
+    registers: bool = False  # squall has made itself known to the issuer, and may to another
 
     def __repr__(self) -> str:
         """Say what kind of access it is, and no secret."""
         kind = "bearer" if self.bearer_variable else "oauth" if self.authority else "open"
         return f"Access({kind})"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown anywhere, tokens aside."""
+        held = [secret for _, registration in self.clients for secret in registration.secrets]
+        return tuple(filter(None, (*held, self.assertion)))
+
+
+def creditor(
+    access: Access, http: httpx.AsyncClient, now_ns: Callable[[], int]
+) -> Callable[[str], Credential | None]:
+    """What makes one session's credential, given its arm; None where no token is asked for."""
+    memberships = {
+        arm: Membership(
+            access.authority,
+            registration,
+            http=http,
+            now_ns=now_ns,
+            target_url=access.target_url,
+            grant=access.grant,
+            registers=access.registers,
+        )
+        for arm, registration in access.clients
+        if access.authority is not None
+    }
+
+    def credential(arm: str) -> Credential | None:
+        if access.bearer_variable:
+            return StaticBearer(access.bearer_variable, now_ns)
+        if not memberships:
+            return None
+        return TokenSource(
+            memberships[arm], access.policy, now_ns, grant=access.grant, assertion=access.assertion
+        )
+
+    return credential
 
 
 @dataclass(frozen=True, kw_only=True)

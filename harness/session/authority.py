@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ OFFLINE = "offline_access"
 FETCH_S = 10.0
 METADATA_LIMIT_BYTES = 256 * 1024
 
+_SCHEMES = frozenset({"bearer", "dpop"})
 _PARAMETER = re.compile(r'(?:^|[\s,])(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 
 
@@ -27,18 +28,33 @@ class Authority:
     issuer: str
     token_endpoint: str
     authorization_endpoint: str = ""
+    registration_endpoint: str = ""
     revocation_endpoint: str = ""
     resource: str  # the RFC 8707 resource indicator of the target
     scopes: tuple[str, ...] = ()  # what the target says it needs
     scopes_supported: tuple[str, ...] = ()  # what the server says it can give
     pkce: bool = False  # S256 is supported
-    basic: bool = True  # client secrets go into the Authorization header
+    auth_methods: tuple[str, ...] = ()  # how clients may prove themselves at the token endpoint
+    signing_algorithms: tuple[str, ...] = ()  # of the assertions that it takes; () for any
+    takes_documents: bool = False  # a client id may be the URL of the client's metadata (CIMD)
+    names_itself: bool = False  # every authorization response carries `iss` (RFC 9207)
+    assumed: bool = False  # nothing is published: revision 2025-03-26 says where things are
+
+    @property
+    def excuse(self) -> str:
+        """What an error about one of the endpoints adds, when they were only assumed."""
+        if not self.assumed:
+            return ""
+        return (
+            "; the target publishes no authorization metadata, so its endpoints were looked for "
+            "where revision 2025-03-26 puts them"
+        )
 
 
 def challenge_parameters(challenge: str) -> dict[str, str]:
     """The parameters of a `WWW-Authenticate: Bearer` header, names in lower case."""
     scheme, _, rest = challenge.strip().partition(" ")
-    if scheme.lower() != "bearer":
+    if scheme.lower() not in _SCHEMES:
         return {}
     return {
         name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else plain
@@ -60,14 +76,18 @@ async def discover(http: httpx.AsyncClient, target_url: str, challenge: str | No
     try:
         with anyio.fail_after(FETCH_S):
             resource, issuer, scopes = await _resource(http, target_url, parameters)
-            metadata = await _issuer_metadata(http, issuer)
+            if issuer:
+                metadata, assumed = await _issuer_metadata(http, issuer), False
+            else:
+                issuer, metadata, assumed = await _own_metadata(http, target_url)
     except TimeoutError:
         raise TargetError(
             f"expected {target_url} and its issuer to publish their authorization metadata, "
             f"got no answer within {FETCH_S:g} s"
         ) from None
     wanted = tuple(parameters.get("scope", "").split()) or scopes
-    return authority_from(metadata, issuer=issuer, resource=resource, scopes=wanted)
+    authority = authority_from(metadata, issuer=issuer, resource=resource, scopes=wanted)
+    return replace(authority, assumed=assumed)
 
 
 def authority_from(
@@ -86,25 +106,27 @@ def authority_from(
     token_endpoint = _text(metadata, "token_endpoint")
     if not token_endpoint:
         raise TargetError(f"expected {issuer} to publish a token_endpoint, got none")
-    methods = _texts(metadata, "token_endpoint_auth_methods_supported")
     return Authority(
         issuer=issuer,
         token_endpoint=token_endpoint,
         authorization_endpoint=_text(metadata, "authorization_endpoint"),
+        registration_endpoint=_text(metadata, "registration_endpoint"),
         revocation_endpoint=_text(metadata, "revocation_endpoint"),
         resource=resource,
         scopes=scopes,
         scopes_supported=_texts(metadata, "scopes_supported"),
         pkce="S256" in _texts(metadata, "code_challenge_methods_supported"),
-        # The default of RFC 8414 when nothing is said.
-        basic=not methods or "client_secret_basic" in methods,
+        auth_methods=_texts(metadata, "token_endpoint_auth_methods_supported"),
+        signing_algorithms=_texts(metadata, "token_endpoint_auth_signing_alg_values_supported"),
+        takes_documents=metadata.get("client_id_metadata_document_supported") is True,
+        names_itself=metadata.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
 async def _resource(
     http: httpx.AsyncClient, target_url: str, parameters: dict[str, str]
 ) -> tuple[str, str, tuple[str, ...]]:
-    """The target's resource identifier, its issuer and the scopes it names."""
+    """The target's resource identifier, its issuer ("" for itself) and the scopes it names."""
     parts = urlsplit(target_url)
     origin = f"{parts.scheme}://{parts.netloc}"
     well_known = f"{origin}/.well-known/oauth-protected-resource"
@@ -126,11 +148,36 @@ async def _resource(
         return resource, servers[0], _texts(document, "scopes_supported")
     if named:
         raise TargetError(f"expected protected resource metadata at {named}, got none")
-    # Revision 2025-03-26: the server is its own authorization server.
-    return target_url, origin, ()
+    return target_url, "", ()
 
 
-async def _issuer_metadata(http: httpx.AsyncClient, issuer: str) -> dict[str, Any]:
+async def _own_metadata(
+    http: httpx.AsyncClient, target_url: str
+) -> tuple[str, dict[str, Any], bool]:
+    """The origin of a server that is its own issuer, its metadata, and whether they are assumed.
+
+    Revision 2025-03-26 says where the endpoints are of a server that publishes nothing.
+    """
+    parts = urlsplit(target_url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    for place in _metadata_places(origin):
+        document = await _document(http, place)
+        if document is not None:
+            # That revision knew no rule for the name, so any on the server's own origin will do.
+            named = _text(document, "issuer")
+            own = urlsplit(named)[:2] == urlsplit(origin)[:2]
+            return named if own else origin, document, False
+    metadata = {
+        "issuer": origin,
+        "authorization_endpoint": f"{origin}/authorize",
+        "token_endpoint": f"{origin}/token",
+        "registration_endpoint": f"{origin}/register",
+        "code_challenge_methods_supported": ["S256"],
+    }
+    return origin, metadata, True
+
+
+def _metadata_places(issuer: str) -> tuple[str, ...]:
     parts = urlsplit(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     places = (
@@ -138,7 +185,12 @@ async def _issuer_metadata(http: httpx.AsyncClient, issuer: str) -> dict[str, An
         f"{origin}/.well-known/openid-configuration{path}",
         f"{origin}{path}/.well-known/openid-configuration",
     )
-    for place in dict.fromkeys(places):
+    return tuple(dict.fromkeys(places))
+
+
+async def _issuer_metadata(http: httpx.AsyncClient, issuer: str) -> dict[str, Any]:
+    places = _metadata_places(issuer)
+    for place in places:
         document = await _document(http, place)
         if document is not None:
             return document

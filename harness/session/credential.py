@@ -37,6 +37,18 @@ class Credential(Protocol):
         """Whether the policy answers a 401 with a renewal."""
         ...
 
+    def note_refusal(self, challenge: str) -> None:
+        """Remember the challenge of a 401: it says where to look for the issuer next."""
+        ...
+
+    def lacks(self, challenge: str) -> bool:
+        """Whether a 403 with this challenge asks for scopes that the token was not asked for."""
+        ...
+
+    def widen(self, challenge: str) -> None:
+        """Ask for those scopes too from the next renewal on."""
+        ...
+
     def due(self, now_ns: int) -> bool:
         """Whether the policy wants it renewed before the next call."""
         ...

@@ -17,6 +17,8 @@ from harness.plan import Plan, PlannedSession
 from harness.redaction import redact
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
+from harness.session.policy import FORBIDDEN
+from harness.wire.reading import CREDENTIAL_STATUSES
 from harness.wire.reply import Reply
 
 DEFAULT_LEEWAY_S: Final = 1.0  # clock skew granted before a token counts as expired
@@ -52,6 +54,7 @@ class Identity:
         self._treated = self.planned.arm == "treated"
         self.needed = self.credential is not None  # the target asks for a token
         self._reauthorized = 0
+        self._widened = -1  # the number of the token that is being replaced by a wider one
         self._renewing = anyio.Lock()
         self._shown: deque[str] = deque(maxlen=SHOWN_MAX)
 
@@ -84,6 +87,29 @@ class Identity:
             if credential.serial != serial:
                 return True
             return await self._take(credential.renew, "renewed")
+
+    async def mend(self, reply: Reply, serial: int) -> bool:
+        """Answer a refusal of token number `serial`; False when that is none, or nothing helps."""
+        credential = self.credential
+        if credential is None or reply.status not in CREDENTIAL_STATUSES:
+            return False
+        if reply.status == FORBIDDEN and not self.can_widen(reply, serial):
+            return False
+        if credential.serial == serial:
+            if reply.status != FORBIDDEN:
+                credential.note_refusal(reply.challenge)
+            elif credential.lacks(reply.challenge):
+                credential.widen(reply.challenge)
+                self._widened = serial
+        return await self.renew(serial)
+
+    def can_widen(self, reply: Reply, serial: int) -> bool:
+        """Whether a 403 can be answered: by scopes not yet asked for, or by a token on its way."""
+        credential = self.credential
+        if credential is None or reply.status != FORBIDDEN:
+            return False
+        on_its_way = credential.serial != serial or self._widened == serial
+        return on_its_way or credential.lacks(reply.challenge)
 
     def wants_renewal(self) -> bool:
         """Whether the refresh policy, or a fault, asks for a new token before the next call."""

@@ -21,7 +21,6 @@ from harness.session.attempts import Asked, Mend
 from harness.session.identity import GOOD, OPEN_TARGET, Identity
 from harness.session.misbehaviour import PRELUDE_INDEX, prelude
 from harness.session.policy import (
-    UNAUTHORIZED,
     Next,
     backoff_s,
     believed_effect,
@@ -139,7 +138,7 @@ class Session:
         began_ns = self.stage.clock.now_ns()
         deadline_s = self.stage.scenario.client.deadline_s
         reply = await self.client.open(deadline_ns=self._deadline(deadline_s))
-        if reply.status == UNAUTHORIZED and await self.identity.renew(self.identity.serial):
+        if await self.identity.mend(reply, self.identity.serial):
             reply = await self.client.open(deadline_ns=self._deadline(deadline_s))
         took_ns = self.stage.clock.now_ns() - began_ns
         if reply.outcome is not Outcome.OK:
@@ -290,12 +289,13 @@ class Session:
             renewed=Next.RENEW in mend.done,
             reopened=Next.REINITIALIZE in mend.done,
             can_renew=self.identity.renews_on_refusal(),
+            can_widen=self.identity.can_widen(reply, mend.serial),
             has_session=bool(mend.session_id),
         )
         mend.done.add(follow)
         match follow:
-            case Next.RENEW:
-                return Next.RETRY if await self.identity.renew(mend.serial) else Next.SETTLE
+            case Next.RENEW | Next.WIDEN:
+                return Next.RETRY if await self.identity.mend(reply, mend.serial) else Next.SETTLE
             case Next.REINITIALIZE:
                 return Next.RETRY if await self._reopen(reply, mend.session_id) else Next.SETTLE
             case Next.RETRY:

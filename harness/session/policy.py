@@ -12,6 +12,7 @@ from harness.scenario.records import Client
 from harness.wire.reply import Reply
 
 UNAUTHORIZED = 401
+FORBIDDEN = 403
 NOT_FOUND = 404
 BAD_REQUEST = 400
 TOO_MANY = 429
@@ -23,6 +24,7 @@ class Next(Enum):
 
     SETTLE = "the attempt decides the call"
     RENEW = "get a new token, then ask again"
+    WIDEN = "get a token of the scopes that were missing, then ask again"
     REINITIALIZE = "start a new session, then ask again"
     RETRY = "wait, then ask again"
 
@@ -36,16 +38,20 @@ def decide(
     reopened: bool,
     can_renew: bool,
     has_session: bool,
+    can_widen: bool = False,
 ) -> Next:
     """Say what follows `reply` to attempt number `attempt` of a logical call.
 
     A 401 is answered with one renewal and a 404 with one new session per logical call, so no
-    server can draw a client into a loop.
+    server can draw a client into a loop; `can_widen` says that a 403 asks for scopes that were
+    never asked for, which holds a few times per session.
     """
     if reply.outcome is Outcome.OK:
         return Next.SETTLE
     if reply.status == UNAUTHORIZED and can_renew and not renewed:
         return Next.RENEW
+    if reply.status == FORBIDDEN and can_widen:
+        return Next.WIDEN
     if has_session and not reopened and _session_is_gone(reply, client):
         return Next.REINITIALIZE
     if attempt < client.retry.attempts and _worth_retrying(reply, client):

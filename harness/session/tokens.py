@@ -9,36 +9,24 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Final, Literal
 
 import anyio
 import httpx
 import jwt
-from oauthlib.oauth2 import WebApplicationClient
-from pydantic_core import from_json
 
 from harness.clock import NS_PER_S
-from harness.errors import TargetError, UsageError
-from harness.session.authority import OFFLINE, Authority
+from harness.errors import UsageError
+from harness.session.authority import OFFLINE, Authority, challenge_parameters
+from harness.session.authorizing import authorize
+from harness.session.exchange import ANSWER_S, TokenError, answer_of, bounded, unreachable
+from harness.session.membership import Membership
+from harness.session.registration import GRANT_TYPES, Grant
 
 NEVER_NS = -1  # the expiry of a token that does not say when it expires
 LIFETIME_MAX_S = 10 * 365 * 86_400  # a longer one is a mistake of the server, or a joke
-ANSWER_S = 10.0
-BODY_LIMIT_BYTES = 256 * 1024
-REDIRECT_URI = "http://127.0.0.1/callback"  # never opened: the code is read off the redirect
-
-Grant = Literal["client_credentials", "authorization_code"]
-
-
-class TokenError(TargetError):
-    """No access token could be had; `transient` when trying again later may help."""
-
-    def __init__(self, message: str, *, error: str = "", transient: bool = False) -> None:
-        """`error` is the OAuth error code, when the server gave one."""
-        super().__init__(message)
-        self.error = error
-        self.transient = transient
+INSUFFICIENT_SCOPE: Final = "insufficient_scope"
+WIDENINGS_MAX: Final = 3  # per session, so that no server can draw a client into a loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,33 +40,31 @@ class TokenPolicy:
 class TokenSource:
     """One session's credential from an authorization server."""
 
-    def __init__(  # noqa: PLR0917 - in the order in which a session comes to know them
+    def __init__(
         self,
-        authority: Authority,
-        client_id: str,
-        client_secret: str,
+        membership: Membership,
         policy: TokenPolicy,
-        http: httpx.AsyncClient,
         now_ns: Callable[[], int],
         *,
         grant: Grant = "client_credentials",
-        offline: bool = True,
+        assertion: str = "",
     ) -> None:
-        """`http` is shared by all sessions; `offline` asks for a refresh token where one exists."""
+        """`membership` is shared by an arm's sessions; `assertion` is for the JWT bearer grant."""
         self.token = ""
         self.expires_ns = 0
         self.minted_ns = 0
         self.serial = 0
         self.refreshes = 0  # how many tokens a refresh token has bought
-        self._authority = authority
-        self._client_id = client_id
-        self._client_secret = client_secret
+        self._membership = membership
         self._policy = policy
-        self._http = http
         self._now_ns = now_ns
         self._grant: Grant = grant
-        self._offline = offline and OFFLINE in authority.scopes_supported
+        self._assertion = assertion
         self._refresh_token = ""
+        self._refreshes_at = ""  # the issuer that gave it, and may see it again
+        self._wider: tuple[str, ...] = ()  # scopes that refusals have asked for
+        self._widenings = 0
+        self._refusal: str | None = None  # the challenge of a refusal not yet acted upon
         self._flight = anyio.Lock()
         self._landed = 0
         self._failure: TokenError | None = None
@@ -112,6 +98,27 @@ class TokenSource:
         """
         await self._fly(self._refreshed)
 
+    def note_refusal(self, challenge: str) -> None:
+        """Remember a 401: before the next renewal, see whom the target trusts now."""
+        self._refusal = challenge
+
+    def lacks(self, challenge: str) -> bool:
+        """Whether a refusal asks for scopes that were never asked for; a few times at most."""
+        may = self._policy.refresh != "never" and self._widenings < WIDENINGS_MAX
+        return may and bool(self._missing(challenge))
+
+    def widen(self, challenge: str) -> None:
+        """Ask for those scopes too, from the next renewal on, which is a new grant."""
+        self._wider = (*self._wider, *self._missing(challenge))
+        self._widenings += 1
+        self._refresh_token = ""  # it can buy no more than was granted
+
+    def _missing(self, challenge: str) -> tuple[str, ...]:
+        said = challenge_parameters(challenge)
+        if said.get("error") != INSUFFICIENT_SCOPE:
+            return ()
+        return tuple(scope for scope in said.get("scope", "").split() if scope not in self._scopes)
+
     def due(self, now_ns: int) -> bool:
         """Whether a proactive client renews now; never under the other policies."""
         if self._policy.refresh != "proactive" or not self.token or self.expires_ns == NEVER_NS:
@@ -141,8 +148,9 @@ class TokenSource:
                 with anyio.fail_after(ANSWER_S):
                     await trip()
             except TimeoutError:
+                url = self._membership.authority.token_endpoint
                 self._failure = TokenError(
-                    f"{self._authority.token_endpoint} gave no token within {ANSWER_S:g} s",
+                    f"{url} gave no token within {ANSWER_S:g} s",
                     transient=True,
                 )
                 raise self._failure from None
@@ -152,14 +160,25 @@ class TokenSource:
             finally:
                 self._landed += 1
 
+    @property
+    def _scopes(self) -> tuple[str, ...]:
+        """What to ask for: what the target named, and what it has asked for since."""
+        authority = self._membership.authority
+        offline = (OFFLINE,) if OFFLINE in authority.scopes_supported else ()
+        return tuple(dict.fromkeys((*authority.scopes, *self._wider, *offline)))
+
     async def _refreshed(self) -> None:
-        if self._refresh_token:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            await self._membership.look_again(refusal)
+        authority = self._membership.authority
+        if self._refresh_token and self._refreshes_at == authority.issuer:
             try:
                 await self._exchange(
                     {
                         "grant_type": "refresh_token",
                         "refresh_token": self._refresh_token,
-                        "resource": self._authority.resource,
+                        "resource": authority.resource,
                     }
                 )
             except TokenError as error:
@@ -172,92 +191,47 @@ class TokenSource:
         await self._granted()
 
     async def _granted(self) -> None:
-        form = {"resource": self._authority.resource}
-        scopes = (*self._authority.scopes, *((OFFLINE,) if self._offline else ()))
+        authority, scopes = self._membership.authority, self._scopes
+        form = {"resource": authority.resource}
         if self._grant == "authorization_code":
-            form |= await self._authorize(scopes)
+            form |= await authorize(
+                self._membership.http, authority, self._membership.registration.client_id, scopes
+            )
         else:
-            form["grant_type"] = "client_credentials"
-            if scopes:
-                form["scope"] = " ".join(scopes)
+            form |= {"grant_type": GRANT_TYPES[self._grant], "scope": " ".join(scopes)}
+            form["assertion"] = self._assertion
         await self._exchange(form)
-
-    async def _authorize(self, scopes: tuple[str, ...]) -> dict[str, str]:
-        """Ask for an authorization code with PKCE; the form that exchanges it."""
-        authority = self._authority
-        if not authority.authorization_endpoint or not authority.pkce:
-            raise TokenError(
-                f"{authority.issuer} offers no authorization code grant with PKCE S256; "
-                "use grant: client_credentials"
-            )
-        client = WebApplicationClient(self._client_id)
-        verifier = client.create_code_verifier(64)
-        state = client.state_generator()
-        query = {
-            "response_type": "code",
-            "client_id": self._client_id,
-            "redirect_uri": REDIRECT_URI,
-            "scope": " ".join(scopes),
-            "state": state,
-            "resource": authority.resource,
-            "code_challenge": client.create_code_challenge(verifier, "S256"),
-            "code_challenge_method": "S256",
-        }
-        try:
-            reply = await self._http.get(authority.authorization_endpoint, params=query)
-        except httpx.HTTPError as error:
-            raise _unreachable(authority.authorization_endpoint, error) from None
-        answer = parse_qs(urlsplit(reply.headers.get("location", "")).query)
-        code = answer.get("code", [""])[0]
-        if answer.get("state", [""])[0] != state or not code:
-            raise TokenError(
-                f"expected {authority.authorization_endpoint} to redirect with a code, "
-                f"got HTTP {reply.status_code} {answer.get('error', [''])[0]}".rstrip()
-            )
-        if answer.get("iss", [authority.issuer])[0] != authority.issuer:
-            raise TokenError(f"the authorization response does not come from {authority.issuer}")
-        return {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": REDIRECT_URI,
-            "code_verifier": verifier,
-        }
 
     async def _exchange(self, form: dict[str, str]) -> None:
         """Post a form to the token endpoint and take over what it buys."""
-        url = self._authority.token_endpoint
-        auth: httpx.BasicAuth | None = None
-        if self._authority.basic and self._client_secret:
-            auth = httpx.BasicAuth(
-                quote(self._client_id, safe=""), quote(self._client_secret, safe="")
-            )
-        else:
-            form = {**form, "client_id": self._client_id, "client_secret": self._client_secret}
+        authority = self._membership.authority
+        url = authority.token_endpoint
+        form, auth = self._membership.registration.present(form, authority)
         form = {name: value for name, value in form.items() if value}
         try:
-            async with self._http.stream("POST", url, data=form, auth=auth) as reply:
-                body = await _bounded(reply)
+            async with self._membership.http.stream("POST", url, data=form, auth=auth) as reply:
+                body = await bounded(reply)
                 at_ns = self._now_ns()
         except httpx.HTTPError as error:
-            raise _unreachable(url, error) from None
-        self._take(reply.status_code, body, at_ns)
+            raise unreachable(url, error) from None
+        self._take(authority, reply.status_code, body, at_ns)
 
-    def _take(self, status: int, body: bytes, at_ns: int) -> None:
-        answer = _read(body)
+    def _take(self, authority: Authority, status: int, body: bytes, at_ns: int) -> None:
+        answer = answer_of(body)
         token = answer.get("access_token")
         if status != httpx.codes.OK or not isinstance(token, str) or not token:
             code = answer.get("error")
             code = code[:64] if isinstance(code, str) else ""
             raise TokenError(
-                f"{self._authority.token_endpoint} answered HTTP {status}"
+                f"{authority.token_endpoint} answered HTTP {status}"
                 + (f" {code}" if code else "")
-                + " where a token was due",
+                + f" where a token was due{authority.excuse}",
                 error=code,
                 transient=status >= 500 or status == httpx.codes.TOO_MANY_REQUESTS,  # noqa: PLR2004
             )
         refresh_token = answer.get("refresh_token")
         if isinstance(refresh_token, str) and refresh_token:
-            self._refresh_token = refresh_token
+            self._refresh_token, self._refreshes_at = refresh_token, authority.issuer
         self.token = token
         self.minted_ns = at_ns
         lifetime_ns = _lifetime_ns(answer)
@@ -293,6 +267,17 @@ class StaticBearer:
     def renews_on_refusal(self) -> bool:
         """Whether a 401 is answered with a renewal."""
         return False
+
+    def note_refusal(self, challenge: str) -> None:
+        """Nothing follows from it."""
+
+    def lacks(self, challenge: str) -> bool:
+        """Never: nobody can be asked for more."""
+        del challenge
+        return False
+
+    def widen(self, challenge: str) -> None:
+        """There is nobody to ask for more."""
 
     async def obtain(self) -> None:
         """It is there from the start."""
@@ -347,27 +332,3 @@ def _lifetime_ns(answer: dict[str, object]) -> int | None:
         if 0 <= lifetime * unit_ns <= LIFETIME_MAX_S * NS_PER_S:
             return int(lifetime * unit_ns)
     return None
-
-
-async def _bounded(reply: httpx.Response) -> bytes:
-    """The body up to a bound; what is longer is no token."""
-    received = bytearray()
-    async for piece in reply.aiter_bytes():
-        received += piece
-        if len(received) > BODY_LIMIT_BYTES:
-            return b""
-    return bytes(received)
-
-
-def _read(body: bytes) -> dict[str, object]:
-    try:
-        answer = from_json(body)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _unreachable(url: str, error: httpx.HTTPError) -> TokenError:
-    return TokenError(
-        f"{url} could not be reached: {error or type(error).__name__}", transient=True
-    )

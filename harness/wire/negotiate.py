@@ -54,6 +54,9 @@ async def open_modern(client: WireClient, deadline_ns: int) -> Reply:
     """Discover; the reply is the one to `server/discover`."""
     client.adopt("modern", version=modern.VERSION)
     reply = await client.request(modern.DISCOVER, b"{}", deadline_ns=deadline_ns)
+    if _offers_ours(reply):
+        # It refuses the very version that it offers: the specification says to ask once more.
+        reply = await client.request(modern.DISCOVER, b"{}", deadline_ns=deadline_ns)
     if reply.outcome is Outcome.OK and modern.VERSION not in reply.result["supportedVersions"]:
         reply.outcome, reply.reason = Outcome.WRONG, Reason.RESULT_SHAPE
         reply.detail = f"the server does not list version {modern.VERSION}"
@@ -84,6 +87,15 @@ def _shows_legacy(reply: Reply) -> bool:
         return False
     code = reply.error["code"] if reply.error else None
     return code == UNSUPPORTED_VERSION or code not in MODERN_CODES
+
+
+def _offers_ours(reply: Reply) -> bool:
+    """Whether the server refuses the version and then lists it among those that it supports."""
+    if reply.error is None or reply.error["code"] != UNSUPPORTED_VERSION:
+        return False
+    told = reply.error.get("data")
+    supported = told.get("supported") if isinstance(told, dict) else None
+    return isinstance(supported, list) and modern.VERSION in supported
 
 
 def _refuses_version(reply: Reply) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,8 @@ from harness.wire.jsonrpc import DETAIL_CHARACTERS
 TOOLS_MAX: Final = 10_000
 HEADER_ANNOTATION: Final = "x-mcp-header"
 _NESTING_MAX = 16
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, section 5.6.2
+_HEADER_TYPES: Final = frozenset({"string", "integer", "boolean"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +42,7 @@ class SchemaBook:
         self._compiled: dict[bytes, Any] = {}
         self.validators: dict[str, Any] = {}  # of the tools that promise an output
         self.unusable: dict[str, str] = {}  # tool -> why its outputSchema cannot be used
+        self.refused: dict[str, str] = {}  # tool -> why no client of the modern era may call it
 
     def learn(self, tools_list_result: Mapping[str, Any]) -> None:
         """Take in one page of `tools/list`; what is already known costs one comparison."""
@@ -56,10 +60,13 @@ class SchemaBook:
                 self.validators.pop(tool["name"], None)
             else:
                 self.validators[tool["name"]] = validator
-            self._promises[tool["name"]] = _Promise(
-                listed=tool,
-                headers=tuple(_param_headers(tool.get("inputSchema"))),
-            )
+            try:
+                headers = _checked_headers(tool.get("inputSchema"))
+                self.refused.pop(tool["name"], None)
+            except ValueError as error:
+                headers = ()
+                self.refused[tool["name"]] = str(error)[:DETAIL_CHARACTERS]
+            self._promises[tool["name"]] = _Promise(listed=tool, headers=headers)
 
     def violation(self, tool: str, structured_content: Any) -> str | None:
         """How `structured_content` breaks what `tool` promised; None when it does not.
@@ -133,6 +140,31 @@ def _member(arguments: Mapping[str, Any], place: tuple[str, ...]) -> str | float
     return value if isinstance(value, (str, int, float)) else None
 
 
+def header_mistake(tool: Mapping[str, Any]) -> str:
+    """Why a listed tool's header annotations make it unusable; "" when they do not."""
+    try:
+        _checked_headers(tool.get("inputSchema"))
+    except ValueError as error:
+        return str(error)[:DETAIL_CHARACTERS]
+    return ""
+
+
+def _checked_headers(schema: object) -> tuple[ParamHeader, ...]:
+    """All headers that an input schema asks for.
+
+    Raises:
+        ValueError: one of them cannot be sent, or not told from another.
+    """
+    headers = tuple(_param_headers(schema))
+    known: set[bytes] = set()
+    for header in headers:
+        line_start = header.line_start.lower()
+        if line_start in known:
+            raise ValueError(f"two arguments want the header {header.line_start[:-2].decode()}")
+        known.add(line_start)
+    return headers
+
+
 def _param_headers(
     schema: object, place: tuple[str, ...] = (), depth: int = 0
 ) -> Iterator[ParamHeader]:
@@ -142,8 +174,22 @@ def _param_headers(
     for name, inner in properties.items() if isinstance(properties, dict) else ():
         if not isinstance(inner, dict):
             continue
-        header = inner.get(HEADER_ANNOTATION)
-        if isinstance(header, str) and header.isascii() and header.replace("-", "").isalnum():
-            line_start = b"Mcp-Param-%b: " % header.encode("ascii")
-            yield ParamHeader(line_start=line_start, place=(*place, name))
+        if HEADER_ANNOTATION in inner:
+            header = _checked_name(name, inner)
+            yield ParamHeader(line_start=b"Mcp-Param-%b: " % header, place=(*place, name))
         yield from _param_headers(inner, (*place, name), depth + 1)
+
+
+def _checked_name(argument: str, schema: Mapping[str, Any]) -> bytes:
+    name, kind = schema[HEADER_ANNOTATION], schema.get("type", "string")
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ValueError(
+            f"{HEADER_ANNOTATION} of the argument {argument!r} is no header name: {name!r}"
+        )
+    kinds = kind if isinstance(kind, list) else [kind]
+    if not all(one in _HEADER_TYPES for one in kinds):
+        raise ValueError(
+            f"{HEADER_ANNOTATION} stands on the argument {argument!r}, which is neither text nor "
+            "an integer nor true or false"
+        )
+    return name.encode("ascii")

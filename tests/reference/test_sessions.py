@@ -13,7 +13,9 @@ import pytest
 
 from harness.rig.issuer import control
 from harness.session.authority import discover
-from harness.session.tokens import Grant, TokenPolicy, TokenSource
+from harness.session.membership import Membership
+from harness.session.registration import Grant, declared
+from harness.session.tokens import TokenPolicy, TokenSource
 from tests.reference.calls import ERAS, Bench, Caller, Era, bench
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ERAS)]
@@ -29,9 +31,10 @@ async def credential(hardened: Bench, era: Era, *, grant: Grant, ttl_s: float) -
     challenge = (await stranger.open()).challenge
     authority = await discover(hardened.http, hardened.url, challenge)
     assert authority.scopes == ("mcp:read", "mcp:write")
-    policy = TokenPolicy()
+    client = declared(authority, client_id=client_id, secret=secret)
     now_ns = time.monotonic_ns
-    return TokenSource(authority, client_id, secret, policy, hardened.http, now_ns, grant=grant)
+    membership = Membership(authority, client, http=hardened.http, now_ns=now_ns)
+    return TokenSource(membership, TokenPolicy(), now_ns, grant=grant)
 
 
 @pytest.mark.parametrize("grant", ["client_credentials", "authorization_code"])

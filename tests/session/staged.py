@@ -200,6 +200,8 @@ class Credential:
     minted_ns: int = 0
     serial: int = 0
     at_ns: list[int] = field(default_factory=list)  # when each token was had
+    refusals: list[str] = field(default_factory=list)  # the challenges that came with a 401
+    wider: list[str] = field(default_factory=list)  # those that asked for more
 
     def renews_on_refusal(self) -> bool:
         """Unless the policy never renews."""
@@ -214,6 +216,18 @@ class Credential:
     def damaged(self) -> str:
         """Another token."""
         return f"damaged-{self.session}"
+
+    def note_refusal(self, challenge: str) -> None:
+        """Remember it."""
+        self.refusals.append(challenge)
+
+    def lacks(self, challenge: str) -> bool:
+        """As long as a challenge names something new."""
+        return challenge not in ("", *self.wider)
+
+    def widen(self, challenge: str) -> None:
+        """Remember that too."""
+        self.wider.append(challenge)
 
     async def obtain(self) -> None:
         """Get the first."""

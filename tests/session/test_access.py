@@ -4,8 +4,10 @@ import pytest
 
 from harness.session.access import Access
 from harness.session.authority import Authority
+from harness.session.registration import Registration
 
 AUTHORITY = Authority(issuer="http://i", token_endpoint="http://i/t", resource="http://r")
+ME = Registration(issuer="http://i", client_id="me", secret="h1dden", key="h1dden")
 
 
 @pytest.mark.parametrize(
@@ -13,7 +15,7 @@ AUTHORITY = Authority(issuer="http://i", token_endpoint="http://i/t", resource="
     [
         (Access(), "open"),
         (Access(bearer_variable="SECRET_VARIABLE"), "bearer"),
-        (Access(authority=AUTHORITY, clients=(("treated", "me", "h1dden"),)), "oauth"),
+        (Access(authority=AUTHORITY, clients=(("treated", ME),), assertion="h1dden"), "oauth"),
     ],
 )
 def test_an_access_shows_its_kind_and_no_secret(access: Access, kind: str) -> None:

@@ -84,10 +84,31 @@ async def test_a_server_without_metadata_may_be_its_own_issuer() -> None:
     assert (found.issuer, found.resource) == ("http://target.test", TARGET)
 
 
+async def test_a_server_of_its_own_may_name_itself_as_it_likes() -> None:
+    """But only on its own origin: that revision had no rule, and no other issuer is meant."""
+    place = "http://target.test/.well-known/oauth-authorization-server"
+    async with site({place: gives(metadata("http://target.test/oauth"))}) as http:
+        found = await discover(http, TARGET, None)
+    assert (found.issuer, found.assumed) == ("http://target.test/oauth", False)
+    async with site({place: gives(metadata("http://evil.test"))}) as http:
+        with pytest.raises(TargetError, match="byte for byte"):
+            await discover(http, TARGET, None)
+
+
+async def test_a_server_that_publishes_nothing_has_the_endpoints_of_its_revision() -> None:
+    """Where 2025-03-26 puts them; an error about them will say that they were assumed."""
+    async with site({}) as http:
+        found = await discover(http, TARGET, None)
+    assert (found.authorization_endpoint, found.token_endpoint, found.registration_endpoint) == (
+        "http://target.test/authorize", "http://target.test/token", "http://target.test/register",
+    )  # fmt: skip
+    assert (found.pkce, found.assumed) == (True, True)
+    assert "2025-03-26" in found.excuse
+
+
 @pytest.mark.parametrize(
     ("routes", "sentence"),
     [
-        ({}, "publish its metadata"),
         ({PRM: gives({**RESOURCE, "resource": "http://other.test/mcp"})}, "to describe"),
         ({PRM: gives({"resource": TARGET})}, "name an authorization server"),
         ({PRM: gives(RESOURCE), AS: gives(metadata("http://as.test/"))}, "byte for byte"),

@@ -52,6 +52,9 @@ def _play(folder: Path, *, ttl_s: float | None, refresh: str = "on-401", **chang
     return play
 
 
+STEP_UP = 'Bearer error="insufficient_scope", scope="more"'
+
+
 # --- renewing -------------------------------------------------------------------------------
 
 
@@ -73,6 +76,7 @@ async def test_a_refused_token_is_renewed_and_the_call_asked_again(tmp_path: Pat
     await play.run()
     play.balance()
     assert _edges(play, 0) == ["minted", "renewed", "renewed"]
+    assert play.credentials[0].refusals == ["Bearer error=invalid_token"] * 2
     calls = play.calls
     refusals = calls[calls["status"] == 401]
     assert len(refusals) == 4
@@ -81,6 +85,47 @@ async def test_a_refused_token_is_renewed_and_the_call_asked_again(tmp_path: Pat
     assert set(refusals["auth"].tolist()) <= {Auth.EXPIRED}
     assert (play.last["outcome"] == Outcome.OK).all()
     assert (play.last["auth"] == Auth.VALID).all()
+
+
+async def test_a_refusal_that_asks_for_more_scopes_is_answered_with_a_wider_token(
+    tmp_path: Path,
+) -> None:
+    """One 403, one new grant, one more attempt, for parallel calls together; then no more of it."""
+    made: dict[str, Any] = {"agents": [{"name": "worker", "pace": "1/s", "steps": [PARALLEL]}]}
+    play = Play(tmp_path, scenario(**made), credential=Credential)
+
+    def answer(asked: Asked) -> Any:
+        wide = play.credentials[asked.session].wider and asked.authorization.count(b"-2-")
+        return fine() if wide else refused(403, challenge=STEP_UP)
+
+    play.target = Target(answer=answer)
+    await play.run()
+    play.balance()
+    assert _edges(play, 0) == ["minted", "renewed"]
+    assert play.credentials[0].wider == [STEP_UP]
+    assert (play.last["outcome"] == Outcome.OK).all()
+    assert set(play.calls["index"][play.calls["status"] == 403].tolist()) == {0, 1}
+
+
+async def test_a_refusal_that_no_scope_can_lift_stands(tmp_path: Path) -> None:
+    """A session asks for more once; the same refusal after it settles the call."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+    play.target = Target(answer=lambda _: refused(403, challenge=STEP_UP))
+    await play.run()
+    play.balance()
+    assert _edges(play, 0) == ["minted", "renewed"]
+    assert (play.last["outcome"] == Outcome.HTTP_ERROR).all()
+
+
+async def test_a_session_whose_opening_wants_more_scopes_asks_for_them(tmp_path: Path) -> None:
+    """As after a 401: one new token, one more handshake."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+    no = refused(403, challenge=STEP_UP)
+    play.target = Target(opens=lambda tried: no if tried < len(play.plan.sessions) else fine())
+    await play.run()
+    play.balance()
+    assert _edges(play, 0) == ["minted", "renewed"]
+    assert (play.last["outcome"] == Outcome.OK).all()
 
 
 async def test_a_proactive_session_meets_no_refusal(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def test_without_a_declared_retry_no_call_is_repeated(reply: Reply) -> None:
         (http(404), {"has_session": False}, Next.SETTLE),
         (http(404), {"renewed": True}, Next.REINITIALIZE),
         (http(401), {"reopened": True}, Next.RENEW),
+        (http(403), {"can_widen": True}, Next.WIDEN),
+        (http(403), {"can_widen": True, "can_renew": False}, Next.WIDEN),
+        (http(401), {"can_widen": True, "renewed": True}, Next.SETTLE),
         (http(400, "Session not found"), {}, Next.SETTLE),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import urllib.parse
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,15 +19,11 @@ from harness.clock import NS_PER_S
 from harness.errors import UsageError
 from harness.rig.issuer import control
 from harness.session.authority import Authority, authority_from
-from harness.session.tokens import (
-    Grant,
-    StaticBearer,
-    TokenError,
-    TokenPolicy,
-    TokenSource,
-    spoil,
-)
-from tests.session.web import TARGET, gives, site
+from harness.session.exchange import TokenError
+from harness.session.membership import Membership
+from harness.session.registration import Grant, declared
+from harness.session.tokens import StaticBearer, TokenPolicy, TokenSource, spoil
+from tests.session.web import TARGET, Handler, gives, site
 
 pytestmark = pytest.mark.anyio
 
@@ -72,15 +69,9 @@ class Source:
             resource=TARGET,
             scopes=("mcp:read",),
         )
-        return TokenSource(
-            authority,
-            self.name,
-            secret,
-            policy or TokenPolicy(),
-            self.http,
-            lambda: self.now_ns,
-            grant=grant,
-        )
+        client = declared(authority, client_id=self.name, secret=secret)
+        membership = Membership(authority, client, http=self.http, now_ns=lambda: self.now_ns)
+        return TokenSource(membership, policy or TokenPolicy(), lambda: self.now_ns, grant=grant)
 
     async def minted(self) -> int:
         """How many tokens the issuer has given to this client."""
@@ -203,12 +194,20 @@ async def test_a_transient_failure_keeps_the_refresh_token(source: Source) -> No
     del source
 
 
-def foreign(http: httpx.AsyncClient) -> TokenSource:
+def foreign(
+    http: httpx.AsyncClient,
+    *,
+    issuer: str = "http://as.test",
+    scopes: tuple[str, ...] = (),
+    policy: TokenPolicy | None = None,
+) -> TokenSource:
     """A credential at somebody else's issuer."""
     authority = Authority(
-        issuer="http://as.test", token_endpoint="http://as.test/token", resource=TARGET
+        issuer=issuer, token_endpoint=f"{issuer}/token", resource=TARGET, scopes=scopes
     )
-    return TokenSource(authority, "client", "secret-1", TokenPolicy(), http, lambda: 0)
+    client = declared(authority, client_id="client", secret="secret-1")
+    membership = Membership(authority, client, http=http, now_ns=lambda: 0)
+    return TokenSource(membership, policy or TokenPolicy(), lambda: 0)
 
 
 @pytest.mark.parametrize(
@@ -264,16 +263,75 @@ async def test_an_answer_without_a_token_is_one_clear_sentence(
 async def test_an_unreachable_issuer_may_be_tried_again() -> None:
     """No token, a transient error, and no hang."""
     async with httpx.AsyncClient(trust_env=False) as http:
-        authority = Authority(
-            issuer="http://127.0.0.1:1", token_endpoint="http://127.0.0.1:1/token", resource=TARGET
-        )
-        credential = TokenSource(authority, "c", "s", TokenPolicy(), http, lambda: 0)
+        credential = foreign(http, issuer="http://127.0.0.1:1")
         with (
             anyio.fail_after(10),
             pytest.raises(TokenError, match="could not be reached") as caught,
         ):
             await credential.obtain()
     assert caught.value.transient
+
+
+# --- what the target asks for later ---------------------------------------------------------
+
+STEP_UP = 'Bearer error="insufficient_scope", scope="{}"'
+
+
+def granting(forms: list[dict[str, str]]) -> Handler:
+    """A token endpoint that gives whatever is asked, and remembers it."""
+
+    async def grant(request: Request) -> Response:
+        forms.append(dict(urllib.parse.parse_qsl((await request.body()).decode())))
+        return JSONResponse({"access_token": f"t-{len(forms)}", "refresh_token": "r"})
+
+    return grant
+
+
+async def test_a_token_is_widened_by_what_a_refusal_names() -> None:
+    """A new grant of all that was asked before and of that; a refresh could not buy more."""
+    forms: list[dict[str, str]] = []
+    async with site({"http://as.test/token": granting(forms)}) as http:
+        credential = foreign(http, scopes=("read",))
+        await credential.obtain()
+        assert credential.lacks(STEP_UP.format("write"))
+        credential.widen(STEP_UP.format("write"))
+        assert not credential.lacks(STEP_UP.format("read write"))
+        await credential.renew()
+        await credential.renew()
+    assert [form.get("scope") for form in forms] == ["read", "read write", None]
+    assert [form["grant_type"] for form in forms] == [
+        "client_credentials", "client_credentials", "refresh_token",
+    ]  # fmt: skip
+
+
+async def test_no_server_can_draw_a_session_into_widening_for_ever() -> None:
+    """Only for insufficient_scope, only for what is new, and a few times."""
+    async with site({}) as http:
+        credential = foreign(http, scopes=("read",))
+    assert not credential.lacks('Bearer error="invalid_token", scope="write"')
+    assert not credential.lacks('Bearer error="insufficient_scope"')
+    assert not credential.lacks("")
+    assert not foreign(http, policy=TokenPolicy(refresh="never")).lacks(STEP_UP.format("more"))
+    widened = 0
+    while credential.lacks(STEP_UP.format(f"more-{widened}")):
+        credential.widen(STEP_UP.format(f"more-{widened}"))
+        widened += 1
+    assert widened == 3
+
+
+async def test_an_assertion_buys_tokens() -> None:
+    """RFC 7523: the grant carries it, for the target alone."""
+    forms: list[dict[str, str]] = []
+    async with site({"http://as.test/token": granting(forms)}) as http:
+        membership = foreign(http)._membership
+        credential = TokenSource(
+            membership, TokenPolicy(), lambda: 0, grant="jwt_bearer", assertion="a.b.c"
+        )
+        await credential.obtain()
+    [form] = forms
+    assert (form["grant_type"], form["assertion"], form["resource"]) == (
+        "urn:ietf:params:oauth:grant-type:jwt-bearer", "a.b.c", TARGET,
+    )  # fmt: skip
 
 
 # --- policies -------------------------------------------------------------------------------
@@ -288,9 +346,8 @@ async def test_a_proactive_client_renews_before_expiry(
     """By its buffer, but never more than a third of the lifetime."""
     reply = gives({"access_token": "a.b.c", "expires_in": ttl_s})
     async with site({"http://as.test/token": reply}) as http:
-        authority = foreign(http)._authority
         policy = TokenPolicy(refresh="proactive", refresh_before_s=before_s)
-        credential = TokenSource(authority, "c", "s", policy, http, lambda: 0)
+        credential = foreign(http, policy=policy)
         assert not credential.due(10**18)
         await credential.obtain()
     assert not credential.due(int(due_s * NS_PER_S) - 1)
@@ -304,8 +361,7 @@ async def test_a_policy_says_what_a_refusal_means(refresh: Any, on_refusal: bool
     """Only a proactive client renews early; only `never` lets a 401 stand."""
     reply = gives({"access_token": "a.b.c", "expires_in": 10})
     async with site({"http://as.test/token": reply}) as http:
-        authority = foreign(http)._authority
-        credential = TokenSource(authority, "c", "s", TokenPolicy(refresh=refresh), http, lambda: 0)
+        credential = foreign(http, policy=TokenPolicy(refresh=refresh))
         await credential.obtain()
     assert credential.due(60 * NS_PER_S) is (refresh == "proactive")
     assert credential.renews_on_refusal() is on_refusal

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -15,15 +15,27 @@ from starlette.routing import Route
 TARGET = "http://target.test/mcp"
 
 
-@asynccontextmanager
-async def site(
-    routes: dict[str, Callable[[Request], Response]],
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client to which all of the web is this table of URLs; anything else is 404."""
+Handler = Callable[[Request], Response | Awaitable[Response]]
 
+
+def site(routes: Mapping[str, Handler]) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A client to which all of the web is this table of URLs; anything else is 404."""
+    return _web(lambda request: routes.get(str(request.url)))
+
+
+def paths(routes: Mapping[str, Handler]) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """As `site`, by path alone: the query is for the endpoint to look at."""
+    return _web(lambda request: routes.get(request.url.path))
+
+
+@asynccontextmanager
+async def _web(find: Callable[[Request], Handler | None]) -> AsyncIterator[httpx.AsyncClient]:
     async def answer(request: Request) -> Response:
-        found = routes.get(str(request.url))
-        return found(request) if found else PlainTextResponse("no", status_code=404)
+        found = find(request)
+        if found is None:
+            return PlainTextResponse("no", status_code=404)
+        given = found(request)
+        return await given if isinstance(given, Awaitable) else given
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as http:

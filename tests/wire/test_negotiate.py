@@ -6,6 +6,7 @@ import pytest
 from anyio import fail_after
 
 from harness.outcome import Outcome
+from harness.wire.speaker import Era
 from tests.wire.scripted import (
     LAST_CHUNK,
     STREAM_HEAD,
@@ -172,6 +173,27 @@ async def test_auto_falls_back_to_the_handshake(to_modern: Any) -> None:
             before = len(server.requests)
             await client.open(deadline_ns=within(WAIT_S))
     assert server.requests[before].message["method"] == "initialize"  # the era stays known
+
+
+@pytest.mark.parametrize("era", ["modern", "auto"])
+async def test_a_version_that_is_refused_and_offered_at_once_is_asked_for_again(era: Era) -> None:
+    """Once, as the specification says of a version that both sides know."""
+    told = {"supported": ["2026-07-28"]}
+    asked = 0
+
+    def made(request: Request) -> bytes:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return http(error(request.message["id"], -32022, data=told), status="400 Bad Request")
+        return _modern_reply(request)
+
+    async with serving(answering(made)) as server, connected(server.url, era=era) as client:
+        with fail_after(WAIT_S):
+            reply = await client.open(deadline_ns=within(WAIT_S))
+        assert (reply.outcome, client.era) == (Outcome.OK, "modern")
+    methods = [request.message["method"] for request in server.requests]
+    assert methods[:2] == ["server/discover", "server/discover"]
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "503 Busy", "429 Slow"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.wire.schemas import SchemaBook, header_value
+from harness.wire.schemas import SchemaBook, header_mistake, header_value
 
 _OUTPUT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -71,13 +71,49 @@ def test_annotated_arguments_become_headers() -> None:
             "type": "object",
             "properties": {"flag": {"type": "boolean", "x-mcp-header": "Flag"}},
         },
-        "bad": {"type": "string", "x-mcp-header": "a: b\r\n"},
     }
     book = _book({"name": "a", "inputSchema": {"type": "object", "properties": properties}})
     assert book.asks_headers("a")
     arguments = {"region": "eu", "deep": {"flag": True}, "bad": "x"}
     assert book.param_headers("a", arguments) == b"Mcp-Param-Region: eu\r\nMcp-Param-Flag: true\r\n"
     assert book.param_headers("b", arguments) == b""
+
+
+@pytest.mark.parametrize(
+    ("properties", "sentence"),
+    [
+        ({"a": {"type": "string", "x-mcp-header": ""}}, "no header name"),
+        ({"a": {"type": "string", "x-mcp-header": "My Region"}}, "no header name"),
+        ({"a": {"type": "string", "x-mcp-header": "a: b\r\n"}}, "no header name"),
+        ({"a": {"type": "string", "x-mcp-header": "Région"}}, "no header name"),
+        ({"a": {"type": "string", "x-mcp-header": 7}}, "no header name"),
+        ({"a": {"type": "object", "x-mcp-header": "A"}}, "neither text"),
+        ({"a": {"type": "number", "x-mcp-header": "A"}}, "neither text"),
+        ({"a": {"type": ["string", "null"], "x-mcp-header": "A"}}, "neither text"),
+        (
+            {"a": {"type": "string", "x-mcp-header": "A"}, "b": {"x-mcp-header": "a"}},
+            "two arguments want the header",
+        ),
+        (
+            {"a": {"type": "object", "properties": {"b": {"x-mcp-header": ""}}}},
+            "no header name",
+        ),
+    ],
+)
+def test_a_tool_whose_annotations_cannot_be_followed_is_refused(
+    properties: dict[str, Any], sentence: str
+) -> None:
+    """It alone, and only for as long as it is described so."""
+    tool = {"name": "a", "inputSchema": {"type": "object", "properties": properties}}
+    assert sentence in header_mistake(tool)
+    book = _book(tool, {"name": "b", "inputSchema": {"type": "object"}})
+    assert list(book.refused) == ["a"]
+    assert sentence in book.refused["a"]
+    assert not book.asks_headers("a")
+    mended = {"name": "a", "inputSchema": {"type": "object"}}
+    assert header_mistake(mended) == ""
+    book.learn({"tools": [mended]})
+    assert not book.refused
 
 
 @pytest.mark.parametrize(
