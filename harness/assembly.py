@@ -22,8 +22,8 @@ from harness.rig.reaching import http_client
 from harness.rig.standing import standing
 from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.serving import serve
+from harness.scenario.auth import Auth
 from harness.scenario.records import (
-    Auth,
     LaunchTarget,
     ReferenceTarget,
     Scenario,

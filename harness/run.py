@@ -22,9 +22,9 @@ from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.redaction import redact
 from harness.rig.safety import kept_whole
+from harness.scenario.auth import Auth
 from harness.scenario.bare import stretch_s
 from harness.scenario.load import Loaded
-from harness.scenario.records import Auth
 from harness.status import Status
 from harness.storm import Ran, Stage, storm
 

@@ -8,13 +8,13 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from faults.catalogue import CATALOGUE
+from harness.scenario.auth import Auth
 from harness.scenario.mistakes import Mistakes, Trail, nearest, shown
 from harness.scenario.records import (
     FLAWS,
     HARDENED,
     Agent,
     AnyStep,
-    Auth,
     CallStep,
     LaunchTarget,
     ListStep,

@@ -11,7 +11,7 @@ import httpx
 
 from harness.errors import TargetError, UsageError
 from harness.rig.issuer.control import Issuer
-from harness.scenario.records import Auth
+from harness.scenario.auth import Auth
 from harness.session.access import Access
 from harness.session.authority import Authority, discover
 from harness.session.registration import Grant, Registration, declared, identify

@@ -6,10 +6,10 @@ import pytest
 
 from harness.errors import Exit, ScenarioError
 from harness.reference.flaws import Flaw
+from harness.scenario.auth import Auth
 from harness.scenario.load import load, load_text
 from harness.scenario.records import (
     FLAWS,
-    Auth,
     CallStep,
     ListStep,
     ParallelStep,
