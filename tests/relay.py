@@ -19,6 +19,7 @@ class Relay:
         """`backend` is the port behind it; None closes every connection as soon as it is there."""
         self.backend = backend
         self.refused = 0
+        self.carried_bytes = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_POLL_S)
         self.port: int = self._listener.getsockname()[1]
@@ -74,6 +75,7 @@ class Relay:
                 if not data:
                     break
                 sink.sendall(data)
+                self.carried_bytes += len(data)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,11 @@ from tests.relay import Relay
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 STALL_S: Final = 3.0
-OUTAGE_S: Final = 1.5
 DEADLINE_S: Final = 1.0
 BACKOFF_S: Final = 0.2
 ATTEMPTS: Final = 3
 SESSIONS: Final = 6
+REFUSED: Final = 4 * SESSIONS  # connections, before the server is back
 HDR_ERROR: Final = 0.002  # of three significant figures
 READY_S: Final = 30.0
 
@@ -49,8 +49,7 @@ STALLED: Final = _STEADY.replace("baseline: 3s", "baseline: 7s").replace("8/s", 
 IMPATIENT: Final = f"client: {{deadline: {DEADLINE_S}s}}\n"
 FAILING: Final = _STEADY.replace("baseline: 3s", "baseline: 5s") + IMPATIENT + _LIMITS
 RETRYING: Final = (
-    f"client: {{deadline: {DEADLINE_S}s, retry: {{attempts: {ATTEMPTS}, "
-    f"backoff: {BACKOFF_S * 1000:.0f}ms}}}}\n"
+    f"client: {{retry: {{attempts: {ATTEMPTS}, backoff: {BACKOFF_S * 1000:.0f}ms}}}}\n"
 )
 
 
@@ -137,21 +136,28 @@ def _reference(folder: Path) -> Iterator[tuple[psutil.Popen, int]]:
     with (folder / f"server-{port}.log").open("wb") as log:
         server = psutil.Popen(argv, cwd=command.ROOT, stdout=log, stderr=log)
     try:
-        until = time.monotonic() + READY_S
-        while not [one for one in server.net_connections("tcp") if one.status == "LISTEN"]:
-            assert time.monotonic() < until, "the server does not come up"
-            time.sleep(0.02)
+        _wait(lambda: any(one.status == "LISTEN" for one in server.net_connections("tcp")))
         yield server, port
     finally:
         server.kill()
         server.wait()
 
 
+def _wait(come: Callable[[], bool]) -> None:
+    until = time.monotonic() + READY_S
+    while not come():
+        assert time.monotonic() < until, "it does not come"
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="module")
 def restarted(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """Kill the server; a fresh one, which knows no session, takes its place after a while."""
+    """Kill the server; a fresh one, which knows no session, takes its place after a while.
+
+    Both moments follow what happens and not a clock, and so does the run's end.
+    """
     folder = tmp_path_factory.mktemp("restarted")
-    text = _STEADY.replace("baseline: 3s", "baseline: 6s") + RETRYING + _LIMITS
+    text = _STEADY.replace("baseline: 3s", "baseline: 30s") + RETRYING + _LIMITS
     with ExitStack() as stack:
         old, port = stack.enter_context(_reference(folder))
         _, new_port = stack.enter_context(_reference(folder))
@@ -161,10 +167,14 @@ def restarted(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         relay.backend = None
         began_ns = time.monotonic_ns()
         old.kill()
-        time.sleep(OUTAGE_S)
+        _wait(lambda: relay.refused >= REFUSED)
+        refused, ended_ns = relay.refused, time.monotonic_ns()
         relay.backend = new_port
-        ended_ns = time.monotonic_ns()
-        refused = relay.refused
+        journal = command.folder_of(folder / "runs") / "journal.jsonl"
+        _wait(lambda: journal.read_text(encoding="utf-8").count('"reopened"') > SESSIONS / 2)
+        seen = relay.carried_bytes
+        _wait(lambda: relay.carried_bytes > 2 * seen)
+        process.send_signal(signal.SIGINT)
         return _finish(process, folder, refused=refused, outage_ns=(began_ns, ended_ns))
 
 
@@ -264,12 +274,13 @@ def test_retries_do_not_storm_without_backoff(restarted: Recorded) -> None:
     again &= (calls["sent_ns"][1:] >= 0) & (calls["sent_ns"][:-1] >= 0)
     waited_s = (calls["sent_ns"][1:] - calls["sent_ns"][:-1])[again] / NS_PER_S
     backoff_s = BACKOFF_S * 2.0 ** (calls["attempt"][:-1][again].astype(float) - 1)
-    assert np.count_nonzero(again) >= SESSIONS
+    assert np.count_nonzero(again) > 0
     assert np.all(waited_s >= backoff_s - 0.005)
     assert calls["attempt"].max() <= ATTEMPTS + 1
     began_ns, ended_ns = restarted.outage_ns
-    most = 2 * SESSIONS * ((ended_ns - began_ns) / NS_PER_S / BACKOFF_S + 1)
-    assert 0 < restarted.refused <= most
+    # So many were turned down that some session came a fourth time: two backoffs, at the least.
+    assert restarted.refused >= REFUSED
+    assert (ended_ns - began_ns) / NS_PER_S >= 0.9 * (BACKOFF_S + 2 * BACKOFF_S)
 
 
 def test_a_restarted_server_is_initialised_anew(restarted: Recorded) -> None:
@@ -277,7 +288,8 @@ def test_a_restarted_server_is_initialised_anew(restarted: Recorded) -> None:
     evidence = restarted.evidence
     reopened = {e.session for e in evidence.journal.of(SessionEntry) if e.edge == "reopened"}
     assert len(reopened) > SESSIONS / 2
-    last_ns = evidence.phases.baseline.end_ns - NS_PER_S
-    late = evidence.settled[(evidence.settled["due_ns"] >= last_ns) & (evidence.phase == BASELINE)]
-    assert np.count_nonzero(late["outcome"] == Outcome.OK) > len(late) / 2
+    for entry in (e for e in evidence.journal.of(SessionEntry) if e.edge == "reopened"):
+        mine = evidence.settled[evidence.settled["session"] == entry.session]
+        later = mine[mine["sent_ns"] > entry.at_ns]
+        assert np.count_nonzero(later["outcome"] == Outcome.OK) > 0
     assert restarted.verdict["sessions"]["reopened"] == len(reopened)
