@@ -10,6 +10,7 @@ from harness import aa, latencies, recovery, summaries, witnesses
 from harness.checks import (
     answers,
     auth,
+    conversation,
     effects,
     families,
     latency,
@@ -44,6 +45,7 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *effects.CHECKS,
     *auth.CHECKS,
     *protocol.CHECKS,
+    *conversation.CHECKS,
     *resources.CHECKS,
     *recoveries.CHECKS,
     *latency.CHECKS,

@@ -21,6 +21,7 @@ from harness.aa import sentence
 from reports import words
 from reports.charts import charts
 from reports.report import Report
+from reports.said import sentences
 
 _TEXT_CHARS_MAX: Final = 1000
 # In JSON inside a script element these could end it, or a line of it.
@@ -38,6 +39,7 @@ def page(report: Report) -> str:
         .render(
             report=report,
             judgement=report.judgement,
+            said=sentences,
             words=words,
             sentence=sentence,
             phases=phases,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.checks.conversation import said
 from harness.journal import NoteEntry, RunEntry, VitalsEntry
 from harness.phases import Evidence
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, UrlTarget
@@ -68,6 +69,7 @@ class Report:
     findings: tuple[ReportedFinding, ...]
     findings_left: int  # how many more are in verdict.json
     vitals: Vitals | None
+    said: Mapping[str, int]  # by servers unasked, in the names of the journal's `SaidEntry`
     notes: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     command: str  # what repeats the run; "" when it is not known
@@ -108,6 +110,7 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         findings=findings,
         findings_left=len(judgement.findings) - len(findings),
         vitals=_vitals(evidence.journal.of(VitalsEntry)),
+        said=dict(said(evidence)),
         notes=_notes(evidence, judgement),
         facts=tuple(_flat({key: value for key, value in known.items() if key != "bare_arms"})),
         command=_command(known),

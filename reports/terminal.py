@@ -16,6 +16,7 @@ from harness.aa import sentence
 from harness.verdict import BareArms, Finding, Limit, Ruling
 from reports.distribution import ROLES, ArmRow, Tail
 from reports.report import Band, Report
+from reports.said import in_one
 from reports.words import clean, mark, measured, milliseconds, near_lag, recovery, share
 
 _STYLES: Final[dict[Ruling, str]] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
@@ -55,6 +56,7 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
             *_generator(report, width),
             *_kept(report),
             *_engines(report),
+            *_said(report, width),
         ],
         "faults": [],
         "score": list(_score(report, width)),
@@ -271,6 +273,13 @@ def _engines(report: Report) -> Iterator[Text]:
             for engine in reversed(ENGINES)
         )
         yield _line(f"{'baseline':<{_LABEL}}", f"official client {theirs} from sent; ours {ours}")
+
+
+def _said(report: Report, width: int) -> Iterator[Text]:
+    """Say what servers asked and told unasked, where they did."""
+    told = in_one(report.said)
+    if told:
+        yield from _labelled("server said", told, "", width)
 
 
 def _faults(report: Report, shown: int) -> Iterator[Text]:

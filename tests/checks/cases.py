@@ -13,6 +13,7 @@ from faults.fault import Fault
 from harness.checks import (
     answers,
     auth,
+    conversation,
     effects,
     families,
     latency,
@@ -35,6 +36,7 @@ CHECKS = tuple(
     for module in (
         answers,
         auth,
+        conversation,
         effects,
         latency,
         lifecycle,
