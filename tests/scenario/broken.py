@@ -234,4 +234,77 @@ BROKEN: Final = (
         "payload-response: {tool: §huge}",
         ("tool big", "huge"),
     ),
+    # --- what servers ask, and calls that are more than one reply ---
+    Broken(
+        "a sampling rule of one word that is none",
+        "abort:",
+        'client: {answers: {sampling: §"yes"}}\nabort:',
+        ("refuse, or a mapping", "{text:"),
+    ),
+    Broken(
+        "an unknown thing to do with a form",
+        "abort:",
+        "client: {answers: {elicitation: §agree}}\nabort:",
+        ("accept", "decline", "cancel"),
+    ),
+    Broken(
+        "an answer that names what no client knows then",
+        "abort:",
+        'client: {answers: {sampling: {text: §"${doc}"}}}\nabort:',
+        ("${doc}",),
+    ),
+    Broken(
+        "a root that is no folder",
+        "abort:",
+        'client: {answers: {roots: [§"https://example.com"]}}\nabort:',
+        ("file://",),
+    ),
+    Broken(
+        "changes that nobody hears of",
+        "abort:",
+        "client: {follow_changes: §true}\nabort:",
+        ("listen: true",),
+    ),
+    Broken(
+        "a subscription that nobody listens to",
+        "      - list_tools\n",
+        "      - subscribe: §squall://board\n",
+        ("listen: true",),
+    ),
+    Broken(
+        "a subscription to a URI that varies",
+        "      - list_tools\n",
+        '      - subscribe: §"squall://${nonce}"\n',
+        ("the same in every call",),
+    ),
+    Broken(
+        "something odd beside a subscription",
+        "      - list_tools\n",
+        "      - unsubscribe: squall://board\n        §with: {a: 1}\n",
+        ("remove it",),
+    ),
+    Broken(
+        "a cancel that can never come",
+        '        with: {id: "${doc}"}\n',
+        '        with: {id: "${doc}"}\n        cancel_after: §10s\n',
+        ("less than the deadline of 10s",),
+    ),
+    Broken(
+        "patience that is none",
+        '        with: {id: "${doc}"}\n',
+        '        with: {id: "${doc}"}\n        patience: §5s\n',
+        ("more than the deadline",),
+    ),
+    Broken(
+        "patience with a call that is called off",
+        '        with: {id: "${doc}"}\n',
+        '        with: {id: "${doc}"}\n        cancel_after: 1s\n        patience: §20s\n',
+        ("both",),
+    ),
+    Broken(
+        "progress that cannot be counted",
+        'rows: ">= 1", carries: nonce',
+        'rows: ">= 1", carries: nonce, progress: §"many"',
+        ("many",),
+    ),
 )
