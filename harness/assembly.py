@@ -14,7 +14,7 @@ from faults import levers
 from faults.levers import FaultError
 from faults.toxiproxy.addresses import UNIX, format_address
 from harness.errors import RigError, UsageError
-from harness.guard import check_target
+from harness.guard import check_target, check_transport
 from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
@@ -153,7 +153,14 @@ async def build(
         target = await _target(stack, scenario, issuer, ledger=ledger, logs=logs)
         check_target(target.url, allowed, unix_socket=unix_socket)
         bearer = _bearer(scenario.auth)
-        await server.probe(target.url, headers=bearer, trust=trust, unix_socket=unix_socket)
+        spoken = await server.probe(
+            target.url,
+            headers=bearer,
+            trust=trust,
+            unix_socket=unix_socket,
+            transport=scenario.target.transport,
+        )
+        check_transport(scenario, spoken)
         upstream = UNIX + unix_socket if unix_socket else format_address(*address_of(target.url))
         proxies = await proxying.ready()
         doors = [
@@ -167,12 +174,14 @@ async def build(
                 treated=(treated.host, treated.port),
                 trust=trust,
                 unix_socket=unix_socket,
+                transport=spoken,
             ),
             access=await admit(
                 scenario.auth,
                 target.url,
                 issuer,
                 http_client(target.url, trust=trust, unix_socket=unix_socket),
+                transport=spoken,
             ),
             pid=target.pid,
             network=Network(treated),
@@ -209,6 +218,7 @@ async def _target(
                     issuer=issuer.url if issuer else None,
                     ledger=ledger,
                     flaws=wanted.flaws,
+                    sse=wanted.transport == "sse",
                     log=logs / "reference.log",
                 )
             )

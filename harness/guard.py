@@ -33,6 +33,26 @@ def check_target(url: str, allowed: Collection[str], *, unix_socket: str = "") -
     )
 
 
+def check_transport(scenario: Scenario, spoken: str) -> None:
+    """Refuse what the transport that the target speaks cannot carry.
+
+    Raises:
+        TargetError: HTTP+SSE is older than the modern era and unknown to the official client.
+    """
+    if spoken != "sse":
+        return
+    if scenario.spoken_era == "modern":
+        raise TargetError(
+            "the target speaks HTTP+SSE, which the modern era does not have; "
+            "say era: legacy, or give the address of its Streamable HTTP endpoint"
+        )
+    if scenario.engine == "sdk":
+        raise TargetError(
+            "the target speaks HTTP+SSE, which engine: sdk does not; "
+            "remove engine: sdk, or give the address of its Streamable HTTP endpoint"
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine: every address its name has is a loopback one."""
     try:

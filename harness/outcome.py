@@ -90,6 +90,10 @@ class Reason(IntEnum):
     TLS_EXPIRED = 92  # or not valid yet
     TLS_CLIENT_REFUSED = 93  # the server wants a client certificate, or another one
     TLS_FAILED = 94
+    # over HTTP+SSE, whose one stream is the session
+    STREAM_LOST = 95  # it has broken: the message was never sent
+    NO_ENDPOINT = 96  # it did not say where messages go
+    FOREIGN_ENDPOINT = 97  # it said another origin
 
 
 class Effect(IntEnum):

@@ -38,6 +38,7 @@ class Overrides:
     tls: dict[str, str] | None = None  # ca, certificate, key
     aa: bool | None = None  # nothing is broken, and both arms are compared
     unix_socket: str | None = None
+    transport: str | None = None
 
     def target(self) -> Target | None:
         """Give the target that the flags ask for.
@@ -103,6 +104,11 @@ class Overrides:
             tls = target.tls.model_copy(update=self.tls)
             unix_socket = self.unix_socket or target.unix_socket
             changes["target"] = target.model_copy(update={"tls": tls, "unix_socket": unix_socket})
+        if self.transport is not None:
+            target = changes.get("target", target)
+            if self.transport == "auto" and isinstance(target, ReferenceTarget):
+                raise UsageError("the bundled server speaks one: --transport http or sse")
+            changes["target"] = target.model_copy(update={"transport": self.transport})
         scenario = loaded.scenario.model_copy(update=changes)
         return replace(loaded, scenario=bare(scenario) if self.aa else scenario)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
@@ -25,6 +26,7 @@ from harness.rig.safety import kept_whole
 from harness.scenario.auth import Auth
 from harness.scenario.bare import stretch_s
 from harness.scenario.load import Loaded
+from harness.session.access import Doors
 from harness.status import Status
 from harness.storm import Ran, Stage, storm
 
@@ -102,6 +104,7 @@ async def _conduct(
             tools = await preflight.check(scenario, rig.doors, rig.access)
             known |= {
                 "target": rig.doors.url,
+                "transport": _transport(rig.doors),
                 "toxiproxy": {"kind": rig.toxiproxy_kind, "version": rig.toxiproxy_version},
             }
             _write_facts(folder, known)
@@ -139,6 +142,13 @@ def _yardstick(order: Order, machine: Mapping[str, Any]) -> dict[str, Any]:
         return {"yardstick": file.name, "stretch_s": stretch_s(asked.scenario)}
     found = yardstick.recall(file)
     return {"yardstick": file.name, "bare_arms": yardstick.dump(found) if found else None}
+
+
+def _transport(doors: Doors) -> str:
+    """How the target is reached, in words."""
+    name = "HTTP+SSE" if doors.transport == "sse" else "Streamable HTTP"
+    tls = " over TLS" if urlsplit(doors.url).scheme == "https" else ""
+    return f"{name}{tls}" + (f" on the socket {doors.unix_socket}" if doors.unix_socket else "")
 
 
 def _folder(order: Order) -> Path:

@@ -91,3 +91,27 @@ def test_a_storm_on_a_unix_socket_passes(tmp_path: Path) -> None:
         done = command.squall("run", "unix.yaml", *words, cwd=tmp_path / "again")
     assert done.code == 2
     assert path in done.err
+
+
+def test_a_storm_over_http_and_sse_passes(tmp_path: Path) -> None:
+    """On the hardened server, tokens and all; the sessions that a reset costs are opened anew."""
+    text = STORM.replace("call: echo", "call: search").replace("{text:", "{query:")
+    faults = """\
+  - client-vanish:
+    for: 1s
+  - response-lost:
+    for: 1s
+  - payload-request:
+    for: 1s
+  - token-expire: {ttl: 2s}
+    for: 3s
+"""
+    quick = text.replace("recovery: 2s", "recovery: 1s") + faults
+    target = "target: {reference: hardened, transport: sse}\n"
+    (tmp_path / "sse.yaml").write_text(quick + target, encoding="utf-8")
+    run = passes(tmp_path, "sse.yaml")
+    facts = json.loads((run / "facts.json").read_text(encoding="utf-8"))
+    assert facts["transport"] == "HTTP+SSE"
+    verdict = command.verdict_of(run)
+    assert verdict["sessions"]["reopened"] > 0
+    assert verdict["sessions"]["lost"] == 0

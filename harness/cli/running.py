@@ -100,6 +100,11 @@ def _shared(command: F) -> F:
             help="Show Locust's own page on 127.0.0.1:PORT while the storm lasts.",
         ),
         click.option(
+            "--transport",
+            type=click.Choice(["auto", "http", "sse"]),
+            help="Streamable HTTP, or the HTTP+SSE of 2024-11-05; auto: whichever answers.",
+        ),
+        click.option(
             "--revision",
             type=click.Choice(get_args(Revision)),
             help="Speak this revision of the protocol and no other.",
@@ -206,6 +211,7 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
         era=era,
         engine=flags["engine"],
         revision=flags["revision"],
+        transport=flags["transport"],
         seed=flags["seed"],
         tls=_tls(flags),
         aa=flags["aa"] or None,

@@ -33,33 +33,52 @@ from harness.reference.tools import build
 from harness.rig.listener import address, bind, public_url, serve
 
 PATH = "/mcp"
+SSE_PATH = "/sse"
+MESSAGES_PATH = "/messages/"
 HEALTH = "/health"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 UNBOUNDED_BYTES = 1 << 30
 IDLE_SESSION_S = 600.0
 
 
-def application(*, url: str, named: bool, issuer: str | None, notes: Notes, flaws: Flaws) -> Guard:
+def application(
+    *,
+    url: str,
+    named: bool,
+    issuer: str | None,
+    notes: Notes,
+    flaws: Flaws,
+    sse: bool = False,
+) -> Guard:
     """The whole server as one ASGI application; `issuer` None leaves the door open.
+
+    With `sse` it speaks the HTTP+SSE of 2024-11-05 instead of Streamable HTTP.
 
     Requests must be addressed to the host of `url` when it was `named`, else to this machine.
     """
-    resource = url + PATH
+    path = SSE_PATH if sse else PATH
+    resource = url + path
     http = httpx.AsyncClient(trust_env=False)
     verifier = (
         Verifier(issuer=issuer, resource=resource, http=http, flaws=flaws) if issuer else None
     )
     documents = Documents(flaws=flaws)
     unbounded = Flaw.UNBOUNDED_REQUEST in flaws
-    app = build(documents=documents, notes=notes, flaws=flaws).streamable_http_app(
-        streamable_http_path=PATH,
-        max_request_body_size=UNBOUNDED_BYTES if unbounded else BODY_LIMIT_BYTES,
-        session_idle_timeout=IDLE_SESSION_S,
-        transport_security=_admitted(url if named else None),
-    )
+    mcp, admitted = build(documents=documents, notes=notes, flaws=flaws), _admitted(url, named)
+    if sse:
+        app = mcp.sse_app(
+            sse_path=SSE_PATH, message_path=MESSAGES_PATH, transport_security=admitted
+        )
+    else:
+        app = mcp.streamable_http_app(
+            streamable_http_path=PATH,
+            max_request_body_size=UNBOUNDED_BYTES if unbounded else BODY_LIMIT_BYTES,
+            session_idle_timeout=IDLE_SESSION_S,
+            transport_security=admitted,
+        )
     _add_health(app, notes)
     if issuer:
-        _add_metadata(app, resource=resource, issuer=issuer)
+        _add_metadata(app, resource=resource, path=path, issuer=issuer)
     sdk_lifespan = app.router.lifespan_context
 
     @asynccontextmanager
@@ -76,13 +95,13 @@ def application(*, url: str, named: bool, issuer: str | None, notes: Notes, flaw
                 documents.close()
 
     app.router.lifespan_context = lifespan
-    door = Door(resource=resource, metadata_url=f"{url}{WELL_KNOWN}{PATH}", verifier=verifier)
-    return Guard(app, path=PATH, door=door, flaws=flaws)
+    door = Door(resource=resource, metadata_url=f"{url}{WELL_KNOWN}{path}", verifier=verifier)
+    return Guard(app, paths=(path, MESSAGES_PATH), door=door, flaws=flaws)
 
 
-def _admitted(url: str | None) -> TransportSecuritySettings:
+def _admitted(url: str, named: bool) -> TransportSecuritySettings:
     """Whom the SDK answers: a page in somebody's browser must not reach us by a name of its own."""
-    if url is not None:
+    if named:
         return TransportSecuritySettings(
             enable_dns_rebinding_protection=True,
             allowed_hosts=[urlsplit(url).netloc],
@@ -108,7 +127,7 @@ def _add_health(app: Starlette, notes: Notes) -> None:
     app.router.routes.append(Route(HEALTH, health))
 
 
-def _add_metadata(app: Starlette, *, resource: str, issuer: str) -> None:
+def _add_metadata(app: Starlette, *, resource: str, path: str, issuer: str) -> None:
     """RFC 9728 metadata in the path form and at the root.
 
     Not by the SDK's own route: its URL type adds a slash to an issuer without a path, and clients
@@ -126,7 +145,7 @@ def _add_metadata(app: Starlette, *, resource: str, issuer: str) -> None:
             }
         )
 
-    app.router.routes.extend([Route(WELL_KNOWN + PATH, metadata), Route(WELL_KNOWN, metadata)])
+    app.router.routes.extend([Route(WELL_KNOWN + path, metadata), Route(WELL_KNOWN, metadata)])
 
 
 def main() -> int:
@@ -143,9 +162,15 @@ def main() -> int:
         return int(error.exit_code)
     url = named or address(listener)
     app = application(
-        url=url, named=named is not None, issuer=options.issuer, notes=notes, flaws=flaws
+        url=url,
+        named=named is not None,
+        issuer=options.issuer,
+        notes=notes,
+        flaws=flaws,
+        sse=options.sse,
     )
-    serve(app, listener, url=url + PATH, stdin_lease=options.stdin_lease)
+    place = url + (SSE_PATH if options.sse else PATH)
+    serve(app, listener, url=place, stdin_lease=options.stdin_lease)
     return 0
 
 
@@ -154,6 +179,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--url", help="what clients call this server, when that is another name")
+    parser.add_argument("--sse", action="store_true", help="speak the HTTP+SSE of 2024-11-05")
     parser.add_argument("--issuer", help="URL of the authorization server that is trusted")
     parser.add_argument("--no-auth", action="store_true", help="let everybody in")
     store = parser.add_mutually_exclusive_group(required=True)

@@ -57,10 +57,12 @@ class Door:
 class Guard:
     """An ASGI application that lets only sound requests through to another."""
 
-    def __init__(self, app: Application, *, path: str, door: Door, flaws: Flaws) -> None:
-        """Guard `path`; everything else passes."""
+    def __init__(
+        self, app: Application, *, paths: tuple[str, ...], door: Door, flaws: Flaws
+    ) -> None:
+        """Guard `paths`; everything else passes."""
         self._app = app
-        self._path = path
+        self._paths = paths
         self._door = door
         self._flaws = flaws
         self._in_flight: dict[str, set[tuple[type, Any]]] = {}
@@ -68,7 +70,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request and pass it on, or answer it."""
-        if scope["type"] != "http" or scope["path"] != self._path:
+        if scope["type"] != "http" or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
             return
         headers = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,6 +19,8 @@ from harness.trust import SYSTEM, Trust, mended, tls_failure
 
 PROBE_S = 10.0
 PROBE_LIMIT_BYTES = 256 * 1024
+OLD_SERVER_STATUSES = frozenset({400, 404, 405})  # what a server of before 2025 says to a POST
+Spoken = Literal["http", "sse"]
 LEGACY_VERSION = "2025-11-25"
 MODERN_VERSION = "2026-07-28"
 CLIENT = {"name": "squall", "version": "0.1"}
@@ -29,8 +32,12 @@ async def probe(
     headers: Mapping[str, str] | None = None,
     trust: Trust = SYSTEM,
     unix_socket: str = "",
-) -> None:
-    """Return when an MCP server answers at `url`; one that asks for a token counts as one.
+    transport: Literal["auto", "http", "sse"] = "auto",
+) -> Spoken:
+    """The transport that an MCP server answers in at `url`; asking for a token is an answer.
+
+    With `auto` that is Streamable HTTP where a POST is answered, and HTTP+SSE where the POST is
+    refused and a GET brings an endpoint, as the specification's rule for old servers has it.
 
     Leaves no session behind where the server lets one be ended.
 
@@ -47,7 +54,7 @@ async def probe(
         with anyio.fail_after(PROBE_S):
             client = http_client(url, trust=trust, unix_socket=unix_socket, timeout_s=PROBE_S)
             async with client as http:
-                await _probe(http, url, headers or {})
+                return await _probe(http, url, headers or {}, transport)
     except (TimeoutError, httpx.TimeoutException):
         raise TargetError(
             f"expected an answer from {url}, got none within {PROBE_S:g} s; is the server busy, "
@@ -71,7 +78,11 @@ async def probe(
         ) from error
 
 
-async def _probe(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
+async def _probe(
+    http: httpx.AsyncClient, url: str, headers: Mapping[str, str], transport: str
+) -> Spoken:
+    if transport == "sse":
+        return await _probe_sse(http, url, headers)
     base = {"accept": "application/json, text/event-stream", **headers}
     opening = {
         "protocolVersion": LEGACY_VERSION,
@@ -82,7 +93,7 @@ async def _probe(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) 
     if legacy.session_id:
         await _end_session(http, url, {**base, "mcp-session-id": legacy.session_id})
     if legacy.speaks_mcp:
-        return
+        return "http"
     meta = {
         "_meta": {
             "io.modelcontextprotocol/protocolVersion": MODERN_VERSION,
@@ -92,8 +103,39 @@ async def _probe(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) 
     }
     lines = {"mcp-protocol-version": MODERN_VERSION, "mcp-method": "server/discover"}
     modern = await _ask(http, url, {**base, **lines}, "server/discover", meta)
-    if not modern.speaks_mcp:
-        raise TargetError(_not_mcp(url, legacy))
+    if modern.speaks_mcp:
+        return "http"
+    if transport == "auto" and legacy.status in OLD_SERVER_STATUSES:
+        with suppress(TargetError):
+            return await _probe_sse(http, url, headers)
+    raise TargetError(_not_mcp(url, legacy))
+
+
+async def _probe_sse(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> Spoken:
+    """See that a GET brings a stream whose first event names an endpoint.
+
+    Raises:
+        TargetError: it does not.
+    """
+    accept = {**headers, "accept": "text/event-stream"}
+    async with http.stream("GET", url, headers=accept) as reply:
+        if _is_challenge(reply):
+            return "sse"
+        kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+        received = bytearray()
+        if kind == "text/event-stream" and reply.status_code == httpx.codes.OK:
+            async for piece in reply.aiter_bytes():
+                received += piece
+                lines = [line.replace(b" ", b"") for line in bytes(received).splitlines()]
+                if b"event:endpoint" in lines:
+                    return "sse"
+                if len(received) > PROBE_LIMIT_BYTES or b"data:" in received:
+                    break
+        raise TargetError(
+            f"expected an HTTP+SSE stream that begins with an endpoint event at {url}, got HTTP "
+            f"{reply.status_code} ({kind or 'no content type'}); is this the address of the "
+            "stream, such as http://127.0.0.1:8001/sse?"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,7 @@ async def reference(
     flaws: Sequence[str] = (),
     log: Path | None = None,
     port: int = 0,
+    sse: bool = False,
 ) -> AsyncIterator[Target]:
     """The bundled server, hardened but for `flaws`; open to everybody when `issuer` is None.
 
@@ -136,6 +137,7 @@ async def reference(
     argv = [sys.executable, "-m", "harness.reference", "--port", str(port), "--stdin-lease"]
     argv += ["--ledger", str(ledger)]
     argv += ["--issuer", issuer] if issuer is not None else ["--no-auth"]
+    argv += ["--sse"] if sse else []
     for flaw in flaws:
         argv += ["--flaw", flaw]
     async with child(argv, env=dict(os.environ), ready=READY, log=log, ready_s=READY_S) as process:

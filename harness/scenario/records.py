@@ -48,6 +48,9 @@ class ReferenceTarget(Record):
     reference: str | tuple[str, ...] = Field(
         description="hardened, or the names of flaws", examples=["hardened", ["no-dedup"]]
     )
+    transport: Literal["http", "sse"] = Field(
+        "http", description="sse: the HTTP+SSE of revision 2024-11-05"
+    )
 
     @property
     def flaws(self) -> tuple[str, ...]:
@@ -67,12 +70,18 @@ class Tls(Record):
 _SOCKET: Final = "path of the Unix socket the server listens on; the URL gives Host and path"
 
 
+_TRANSPORT: Final = (
+    "http: Streamable HTTP; sse: the HTTP+SSE of 2024-11-05; auto: whichever answers, in that order"
+)
+
+
 class UrlTarget(Record):
     """A server that runs already."""
 
     url: str = Field(description="the MCP endpoint, for example http://127.0.0.1:8001/mcp")
     tls: Tls = Tls()
     unix_socket: str = Field("", alias="socket", description=_SOCKET)
+    transport: Literal["auto", "http", "sse"] = Field("auto", description=_TRANSPORT)
 
 
 class LaunchTarget(Record):
@@ -82,6 +91,7 @@ class LaunchTarget(Record):
     url: str = Field(description="where it will answer; ${port} becomes a free port")
     tls: Tls = Tls()
     unix_socket: str = Field("", alias="socket", description=_SOCKET)
+    transport: Literal["auto", "http", "sse"] = Field("auto", description=_TRANSPORT)
     environment: dict[str, str] = Field(default_factory=dict)
     ready_s: Duration = Field(20.0, alias="ready", description="how long it may take to answer")
 

@@ -6,7 +6,6 @@ Each check is skipped where something it stands on is already known to be wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -15,6 +14,7 @@ from faults.catalogue import CATALOGUE
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
 from harness.scenario.mistakes import Mistakes, Trail, nearest
+from harness.scenario.objections import Objection
 from harness.scenario.records import (
     REFERENCE_TOOLS,
     CallStep,
@@ -24,26 +24,15 @@ from harness.scenario.records import (
     SingleStep,
     SubscribeStep,
     UrlTarget,
-    era_of,
 )
 from harness.scenario.shares import apportion, treated_count
+from harness.scenario.tongues import revision, transport
 from harness.scenario.units import duration
 
-SDK_REVISIONS: Final = ("2025-11-25", "2026-07-28")  # the newest of either era
 BASELINE_MIN_S: Final = 3.0
 RECOVERY_MIN_S: Final = 1.0
 SHARE_SLACK: Final = 0.001  # three times 33.3% is meant to be all
 RUN_MAX_S: Final = 24 * 3600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objection:
-    """One thing that makes no sense, and where."""
-
-    trail: Trail
-    expected: str
-    came: str
-    mend: str
 
 
 def examine(scenario: Scenario, mistakes: Mistakes) -> None:
@@ -60,7 +49,8 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_tools, (("target",),)),
         (_listening, (("agents",), ("client",))),
         (_calling_off, (("agents",), ("client",))),
-        (_revision, (("era",), ("revision",))),
+        (revision, (("era",), ("revision",))),
+        (transport, (("target",), ("era",), ("revision",))),
     )
     for check, stands_on in checks:
         if not mistakes.touch(*stands_on):
@@ -115,28 +105,6 @@ def _shares(scenario: Scenario) -> Iterator[Objection]:
                 came=f"none out of {sessions}",
                 mend="raise the share or load.sessions",
             )
-
-
-def _revision(scenario: Scenario) -> Iterator[Objection]:
-    if scenario.revision is None:
-        return
-    if scenario.engine == "sdk" and scenario.revision not in SDK_REVISIONS:
-        yield Objection(
-            trail=("revision",),
-            expected=f"one that the official client can be held to: {', '.join(SDK_REVISIONS)}",
-            came=scenario.revision,
-            mend="remove engine: sdk, or the revision",
-        )
-    if scenario.era == "auto":
-        return
-    its_era = era_of(scenario.revision)
-    if scenario.era != its_era:
-        yield Objection(
-            trail=("revision",),
-            expected=f"a revision of the {scenario.era} era, as era: says",
-            came=f"{scenario.revision}, of the {its_era} one",
-            mend="remove era:, which the revision settles",
-        )
 
 
 def _arms(scenario: Scenario) -> Iterator[Objection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import httpx
 
@@ -79,3 +80,4 @@ class Doors:
     treated: tuple[str, int]
     trust: Trust = SYSTEM  # paths, and nothing that is secret
     unix_socket: str = ""  # of the target, for what does not go through the doors
+    transport: Literal["http", "sse"] = "http"

@@ -22,7 +22,12 @@ PEM: Final = "-----BEGIN"
 
 
 async def admit(
-    auth: Auth | None, url: str, issuer: Issuer | None, client: httpx.AsyncClient
+    auth: Auth | None,
+    url: str,
+    issuer: Issuer | None,
+    client: httpx.AsyncClient,
+    *,
+    transport: str = "http",
 ) -> Access:
     """How tokens are had for the target at `url`, found out as any client would.
 
@@ -37,7 +42,7 @@ async def admit(
     if auth.grant == "bearer":
         return Access(bearer_variable=auth.token_variable)
     async with client as http:
-        status, challenge = await _challenge(http, url)
+        status, challenge = await _challenge(http, url, transport)
         if status != httpx.codes.UNAUTHORIZED:
             return Access()  # it serves anybody; `no-token` has nothing to withhold there
         authority = await discover(http, url, challenge)
@@ -136,13 +141,13 @@ def _assertion(auth: Auth) -> str:
     return assertion
 
 
-async def _challenge(http: httpx.AsyncClient, url: str) -> tuple[int, str | None]:
+async def _challenge(http: httpx.AsyncClient, url: str, transport: str) -> tuple[int, str | None]:
     """Ask without a token; give the status and the challenge that come back."""
     body: dict[str, Any] = {"jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": {}}
+    method, content = ("GET", None) if transport == "sse" else ("POST", body)
+    accept = "text/event-stream" if transport == "sse" else "application/json, text/event-stream"
     try:
-        async with http.stream(
-            "POST", url, json=body, headers={"accept": "application/json, text/event-stream"}
-        ) as reply:
+        async with http.stream(method, url, json=content, headers={"accept": accept}) as reply:
             return reply.status_code, reply.headers.get("www-authenticate")
     except httpx.HTTPError as error:
         raise TargetError(f"{url} ended the connection: {type(error).__name__}") from error

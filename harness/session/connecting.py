@@ -11,6 +11,7 @@ from harness.wire.client import WireClient
 from harness.wire.endpoint import Endpoint
 from harness.wire.schemas import SchemaBook
 from harness.wire.speaker import Speaker
+from harness.wire.sse_legacy import SseClient
 
 Connect = Callable[[Literal["control", "treated"]], Speaker]
 
@@ -22,6 +23,10 @@ def connector(
     ends = _ends(doors)
 
     def connect(arm: Literal["control", "treated"]) -> Speaker:
+        if doors.transport == "sse":
+            return SseClient(
+                ends[arm], now_ns=now_ns, schemas=schemas, revision=scenario.revision or ""
+            )
         return WireClient(
             ends[arm],
             era=scenario.spoken_era,

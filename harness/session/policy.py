@@ -61,12 +61,16 @@ def decide(
 
 def session_is_lost(reply: Reply) -> bool:
     """Whether the server says, in the right way or the known wrong one, that it has no session."""
+    if reply.reason is Reason.STREAM_LOST:
+        return True
     if reply.status == NOT_FOUND:
         return reply.outcome in {Outcome.HTTP_ERROR, Outcome.PROTOCOL_ERROR}
     return reply.status == BAD_REQUEST and "session" in reply.detail.lower()
 
 
 def _session_is_gone(reply: Reply, client: Client) -> bool:
+    if reply.reason is Reason.STREAM_LOST:
+        return True  # over HTTP+SSE the stream is the session, and nothing else can follow
     if reply.status == NOT_FOUND:
         return "404" in client.reinitialize_on and session_is_lost(reply)
     return "400" in client.reinitialize_on and session_is_lost(reply)

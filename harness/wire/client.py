@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from harness.clock import NS_PER_S
 from harness.outcome import Outcome, Reason
 from harness.wire import legacy, modern, negotiate
-from harness.wire.answering import PING
+from harness.wire.answers import Answers
 from harness.wire.arrival import Arrival
 from harness.wire.connection import LARGE_BYTES
 from harness.wire.endpoint import Endpoint
@@ -30,7 +30,6 @@ from harness.wire.speaker import Era
 from harness.wire.stats import WireStats
 
 CANCEL_NS: Final = NS_PER_S  # how long a courtesy message after a hang may take
-ANSWERS_MAX: Final = 8  # answers to server requests under way at once, per client
 
 
 class WireClient:
@@ -76,7 +75,7 @@ class WireClient:
         self._resume = resume
         self._listener: Listener | None = None
         self._uris: frozenset[str] = frozenset()
-        self._answers: set[asyncio.Task[None]] | None = None
+        self._answers: Answers | None = None
         self._authorization = b""
         self._meta = b""
         self._next_id = 1
@@ -137,8 +136,8 @@ class WireClient:
             head = self._render_for("DELETE", self._authorization) + b"\r\n"
             reply = await self._send_receipted(head, deadline_ns, deadline_ns, also_fine=(405,))
         self.forget_session()
-        for task in self._answers or ():
-            task.cancel()
+        if self._answers is not None:
+            self._answers.cancel()
         self._pool.drop(reset=False)
         return reply
 
@@ -314,24 +313,16 @@ class WireClient:
         return modern.add_meta(params, self._meta), headers
 
     def _answer(self, request: dict[str, Any]) -> None:
-        if self._answers is None:
-            self._answers = set()
-        # The modern era has no server requests: counted, and left alone.
-        if self.era != "legacy" or len(self._answers) >= ANSWERS_MAX:
+        if self.era != "legacy":  # the modern era has no server requests: counted, and left alone
             self.inbox.drop_request()
             return
-        task = asyncio.get_running_loop().create_task(self._send_answer(request))
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
+        if self._answers is None:
+            self._answers = Answers(self._post_answer, self.now_ns)
+        self._answers.take(request, self.inbox)
 
-    async def _send_answer(self, request: dict[str, Any]) -> None:
-        began_ns = self.now_ns()
-        body = to_json(self.inbox.answer(request))
-        if self.inbox.rules.after_ns and request.get("method") != PING:
-            await asyncio.sleep(self.inbox.rules.after_ns / NS_PER_S)
+    async def _post_answer(self, body: bytes) -> Reply:
         limit_ns = self.now_ns() + self._grace_ns
-        receipt = await self._post(body, b"", limit_ns, limit_ns)
-        self.inbox.note_sent(self.now_ns() - began_ns, well=receipt.outcome is Outcome.OK)
+        return await self._post(body, b"", limit_ns, limit_ns)
 
     def _hear(self, notification: dict[str, Any]) -> None:
         self.inbox.hear(notification)

@@ -7,6 +7,7 @@ from typing import Final
 from harness.outcome import Reason
 from harness.wire.http import BrokenReplyError
 
+ENDPOINT_BYTES_MAX: Final = 4096
 RETRY_MS_MAX: Final = 600_000
 _RETRY_DIGITS: Final = 9
 _BOM: Final = b"\xef\xbb\xbf"
@@ -42,6 +43,7 @@ class SseParser:
         "_skip_lf",
         "_tail",
         "_type",
+        "endpoint",
         "ignored",
         "last_id",
         "retry_ms",
@@ -59,6 +61,7 @@ class SseParser:
         self.last_id = b""
         self.retry_ms = -1
         self.ignored = 0
+        self.endpoint = b""  # what an `endpoint` event said, which only HTTP+SSE has
 
     @property
     def in_event(self) -> bool:
@@ -153,6 +156,8 @@ class SseParser:
             self._data = []
             if self._type and self._type != b"message":
                 self.ignored += 1
+                if self._type == b"endpoint":
+                    self.endpoint = data[0][:ENDPOINT_BYTES_MAX]
             else:
                 whole = data[0] if len(data) == 1 else b"\n".join(data)
                 if whole:

@@ -151,3 +151,32 @@ async def test_a_silent_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         async with answering(b"") as url:
             with pytest.raises(TargetError, match=r"got none within 0\.2 s"):
                 await probe(url)
+
+
+async def test_an_old_server_is_told_by_the_endpoint_that_its_stream_begins_with(
+    tmp_path: Path,
+) -> None:
+    """A refused POST, then a GET: the specification's own way to know it; asked for, at once."""
+    async with server.reference(issuer=None, ledger=tmp_path / "notes.db", sse=True) as target:
+        assert target.url.endswith("/sse")
+        assert await probe(target.url) == "sse"
+        assert await probe(target.url, transport="sse") == "sse"
+        with pytest.raises(TargetError, match="HTTP 405"):
+            await probe(target.url, transport="http")
+
+
+async def test_a_streamable_server_is_none_of_the_old_ones(open_target: server.Target) -> None:
+    """Whoever says sse wants a stream with an endpoint."""
+    assert await probe(open_target.url) == "http"
+    with pytest.raises(TargetError, match="begins with an endpoint event"):
+        await probe(open_target.url, transport="sse")
+
+
+async def test_an_old_server_that_wants_a_token_is_told_as_well(tmp_path: Path) -> None:
+    """Its challenge to the GET is answer enough."""
+    ledger = tmp_path / "notes.db"
+    async with (
+        control.serve(log_dir=None) as issuer,
+        server.reference(issuer=issuer.url, ledger=ledger, sse=True) as target,
+    ):
+        assert await probe(target.url, transport="sse") == "sse"

@@ -104,6 +104,18 @@ BROKEN: Final = (
         'seed: 7\nera: modern\nrevision: §"2025-06-18"',
         ("of the modern era", "2025-06-18", "remove era:"),
     ),
+    Broken(
+        "sse in the modern era",
+        "{reference: hardened}",
+        "{reference: hardened, transport: §sse}\nera: modern",
+        ("of the modern era", "sse", "era: legacy"),
+    ),
+    Broken(
+        "a revision before streamable http",
+        "target: {reference: hardened}",
+        'target: {reference: hardened, transport: http}\nrevision: §"2024-11-05"',
+        ("has Streamable HTTP", "transport: sse"),
+    ),
     Broken("unknown choice", "seed: 7", "seed: 7\nera: §legcay", ("auto, legacy", "mean legacy?")),
     Broken("short question", "Does it hold when things break?", "§Why?", ("at least 8", "Why?")),
     Broken("name with capitals", "name: writer", "name: §Writer Two", ("small letters", "Writer")),

@@ -1,0 +1,63 @@
+"""Whether a scenario's era, revision, transport and engine go together: they say how to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from harness.scenario.objections import Objection
+from harness.scenario.records import Scenario, era_of
+
+SDK_REVISIONS: Final = ("2025-11-25", "2026-07-28")  # the newest of either era
+SSE_REVISION: Final = "2024-11-05"
+
+
+def revision(scenario: Scenario) -> Iterator[Objection]:
+    """Object to a pinned revision that cannot be spoken."""
+    if scenario.revision is None:
+        return
+    if scenario.engine == "sdk" and scenario.revision not in SDK_REVISIONS:
+        yield Objection(
+            trail=("revision",),
+            expected=f"one that the official client can be held to: {', '.join(SDK_REVISIONS)}",
+            came=scenario.revision,
+            mend="remove engine: sdk, or the revision",
+        )
+    if scenario.era == "auto":
+        return
+    its_era = era_of(scenario.revision)
+    if scenario.era != its_era:
+        yield Objection(
+            trail=("revision",),
+            expected=f"a revision of the {scenario.era} era, as era: says",
+            came=f"{scenario.revision}, of the {its_era} one",
+            mend="remove era:, which the revision settles",
+        )
+
+
+def transport(scenario: Scenario) -> Iterator[Objection]:
+    """Object to a transport that the rest of the scenario does not know."""
+    target = scenario.target
+    if target.transport == "http" and scenario.revision == SSE_REVISION:
+        yield Objection(
+            trail=("revision",),
+            expected="a revision that has Streamable HTTP, as target.transport says",
+            came=scenario.revision,
+            mend="say transport: sse, or another revision",
+        )
+    if target.transport != "sse":
+        return
+    if scenario.spoken_era == "modern":
+        yield Objection(
+            trail=("target", "transport"),
+            expected="a transport of the modern era",
+            came="sse",
+            mend="say era: legacy, or transport: http",
+        )
+    if scenario.engine == "sdk":
+        yield Objection(
+            trail=("target", "transport"),
+            expected="a transport that the official client drives here",
+            came="sse",
+            mend="remove engine: sdk, or say transport: http",
+        )
