@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import tempfile
 from collections.abc import Callable
@@ -82,6 +83,8 @@ class _Driver:
 async def _main() -> None:
     driver = _Driver(sys.argv[1], cast("Literal['legacy', 'modern']", sys.argv[2]))
     await driver.open()
+    gc.collect()
+    gc.freeze()  # as the host of sessions does
     for seconds in asked_rounds():
         before_s = cpu_seconds()
         calls = await driver.run(seconds)
