@@ -39,9 +39,10 @@ lint: setup ## check style, formatting, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure the wire engine and the proxy beside others of their kind
-	@$(BIN)/python -m tests.benchmarks.engine
-	@$(BIN)/python -m tests.benchmarks.proxies
+bench: setup ## measure the engine and the proxy beside others, and write it to .cache/bench.txt
+	@mkdir -p .cache && rm -f .cache/bench.txt
+	@$(BIN)/python -m tests.benchmarks.engine --out .cache/bench.txt
+	@$(BIN)/python -m tests.benchmarks.proxies --out .cache/bench.txt
 
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
 	@$(BIN)/python -m tests.faults.toxiproxy.soak

@@ -67,6 +67,7 @@ class _Standing(WireClient):
 
     async def close(self, *, deadline_ns: int) -> Reply | None:
         """Stay open."""
+        del deadline_ns
         return None
 
     def drop_connections(self) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 
 import psutil
 
-from tests.benchmarks.engine import _ended, _pin, _python, _read_line
+from tests.benchmarks.engine import _ended, _pin, _prefer, _python, _read_line
 from tests.benchmarks.rounds import Round
 from tests.faults.toxiproxy.conftest import REAL, Server, end, start_original, start_ours
 
@@ -226,18 +226,6 @@ def _ping_rounds(
     return measured[1:]  # the first one warms up
 
 
-def _prefer(*pids: int) -> None:
-    """Let these processes run before all others, where the system lets this one say so.
-
-    Who must wait some milliseconds for a core tells nothing about a proxy.
-    """
-    if hasattr(os, "sched_setscheduler"):
-        with contextlib.suppress(OSError):
-            for pid in pids:
-                for thread in psutil.Process(pid).threads():
-                    os.sched_setscheduler(thread.id, os.SCHED_RR, os.sched_param(1))
-
-
 def percentile(values: Sequence[float], percent: int) -> float:
     """The smallest value that so many per cent do not exceed."""
     return sorted(values)[max(0, -(-len(values) * percent // 100) - 1)]
@@ -258,14 +246,14 @@ def weigh(connections: int) -> list[float]:
 
 
 def main() -> None:
-    """Run the cells, the pings and the weighing; print one table and write it to --out."""
+    """Run the cells, the pings and the weighing; print one table and add it to --out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--cells", nargs="*", choices=CELLS, default=list(CELLS))
     parser.add_argument("--ping-rounds", type=int, default=15, help="0 leaves them out")
     parser.add_argument("--memory-connections", type=int, default=2000, help="0 leaves it out")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="a file to add the table to")
     options = parser.parse_args()
     out = io.StringIO()
 
@@ -290,7 +278,8 @@ def main() -> None:
         held = "".join(f"{mib:>10.0f}" for mib in weigh(options.memory_connections))
         tell(f"{f'{options.memory_connections:,} connections':<20}{'MiB':<10}{held}")
     if options.out is not None:
-        options.out.write_text(out.getvalue(), encoding="utf-8")
+        with options.out.open("a", encoding="utf-8") as report:
+            report.write(out.getvalue())
 
 
 if __name__ == "__main__":

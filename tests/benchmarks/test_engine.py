@@ -18,7 +18,7 @@ def test_ratios_are_taken_between_the_least_disturbed_rounds() -> None:
         "wrk": [_round(5), _round(6), _round(7)],
     }
     row = _table("json", measured, 0.0)[2].split()
-    assert row[-5:] == ["10.00", "20.00", "50,000", "0.50", "8.0"]
+    assert row[-6:] == ["10.00", "20.00", "50,000", "0.50", "8.0", "-"]
 
 
 def test_a_missing_engine_is_named_in_every_row() -> None:
