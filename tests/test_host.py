@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from pathlib import Path
 
@@ -34,6 +35,7 @@ async def test_a_server_that_never_answers_does_not_keep_the_run_going(
         agents=[{"name": "impatient", "pace": "10/s", "steps": [step]}],
     )
     by = planning.make(of)
+    collects = gc.get_threshold()
     clock, ended = RunClock(), [anyio.Event(), anyio.Event()]
     # Nobody accepts: the kernel completes the connections, and no byte ever comes back.
     with socket.create_server(("127.0.0.1", 0)) as silent, JournalWriter(tmp_path) as writer:
@@ -55,6 +57,7 @@ async def test_a_server_that_never_answers_does_not_keep_the_run_going(
                     await done.wait()
                 late_s = (clock.now_ns() - by.end_ns) / NS_PER_S
     assert late_s >= 1.0
+    assert gc.get_threshold() == collects
     merge(tmp_path)
     calls = read(tmp_path).calls
     assert len(calls) == sum(by.count(who.session) for who in by.sessions)

@@ -18,6 +18,7 @@ import uvloop
 
 from harness import plan as plans
 from harness.clock import NS_PER_S, RunClock
+from harness.host import YOUNG_OBJECTS
 from harness.journal import JournalWriter
 from harness.outcome import Outcome
 from harness.plan import Plan
@@ -108,7 +109,8 @@ async def _round(seconds: float, clock: RunClock, clients: list[_Standing]) -> t
             credential=lambda _: None,
         )
         gc.collect()
-        gc.freeze()  # as the host of sessions does
+        gc.freeze()  # as the host of sessions does, and
+        gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
         before_s = cpu_seconds()
         keeper = asyncio.create_task(_keep(writer))
         await asyncio.gather(*(_live(stage, plan, number) for number in range(SESSIONS)))
