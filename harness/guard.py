@@ -87,7 +87,9 @@ def files_needed(scenario: Scenario, workers: int) -> int:
         for agent in scenario.agents
         for step in agent.steps
     )
-    per_session = widest + (1 if scenario.client.listen else 0)
+    # A stream stands beside the calls: the one that was asked for, or the one of HTTP+SSE.
+    streams = scenario.client.listen or scenario.target.transport == "sse"
+    per_session = widest + (1 if streams else 0)
     sessions = -(-scenario.load.sessions // max(1, workers))
     # The embedded proxy inherits the limit and holds two descriptors a connection, both arms.
     proxied = scenario.load.sessions * per_session * 2

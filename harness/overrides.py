@@ -94,23 +94,30 @@ class Overrides:
                 f"revision {revision} is of the {era_of(revision)} era, not of the {era} one; "
                 "leave --era out, or name another --revision"
             )
-        target = loaded.scenario.target
+        changes["target"] = self._reached(loaded.scenario.target)
+        scenario = loaded.scenario.model_copy(update=changes)
+        return replace(loaded, scenario=bare(scenario) if self.aa else scenario)
+
+    def _reached(self, target: Target) -> Target:
+        """Give the target as the flags say that it is reached."""
         if self.tls is not None or self.unix_socket is not None:
             if not isinstance(target, UrlTarget | LaunchTarget):
                 raise UsageError(
                     "--ca, --client-certificate and --socket are for a target with a URL; "
                     "name one with --target"
                 )
+            if self.tls is not None and not target.url.startswith("https://"):
+                raise UsageError(
+                    f"--ca and --client-certificate are for an https target, not for {target.url}"
+                )
             tls = target.tls.model_copy(update=self.tls)
             unix_socket = self.unix_socket or target.unix_socket
-            changes["target"] = target.model_copy(update={"tls": tls, "unix_socket": unix_socket})
-        if self.transport is not None:
-            target = changes.get("target", target)
-            if self.transport == "auto" and isinstance(target, ReferenceTarget):
-                raise UsageError("the bundled server speaks one: --transport http or sse")
-            changes["target"] = target.model_copy(update={"transport": self.transport})
-        scenario = loaded.scenario.model_copy(update=changes)
-        return replace(loaded, scenario=bare(scenario) if self.aa else scenario)
+            target = target.model_copy(update={"tls": tls, "unix_socket": unix_socket})
+        if self.transport is None:
+            return target
+        if self.transport == "auto" and isinstance(target, ReferenceTarget):
+            raise UsageError("the bundled server speaks one: --transport http or sse")
+        return target.model_copy(update={"transport": self.transport})
 
 
 _ADAPTER: TypeAdapter[Overrides] = TypeAdapter(Overrides)

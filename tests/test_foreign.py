@@ -26,18 +26,20 @@ UP_S: Final = 20
 class Everything:
     """The server on a port of its own, which can be restarted on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: str = "streamableHttp") -> None:
         """Take a port; nothing runs yet."""
+        self.mode = mode
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}/mcp"
+        path = "sse" if mode == "sse" else "mcp"
+        self.url = f"http://127.0.0.1:{self.port}/{path}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self._process = subprocess.Popen(
-            ["node", EVERYTHING, "streamableHttp"],
+            ["node", EVERYTHING, self.mode],
             env={**os.environ, "PORT": str(self.port)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -59,11 +61,11 @@ class Everything:
 
 
 @pytest.fixture
-def everything() -> Iterator[Everything]:
-    """The server, up."""
+def everything(request: pytest.FixtureRequest) -> Iterator[Everything]:
+    """The server, up, in the mode that a test names."""
     if not Path(EVERYTHING).is_file() or shutil.which("node") is None:
         pytest.skip("NO FOREIGN SERVER: set SQUALL_EVERYTHING to server-everything's dist/index.js")
-    server = Everything()
+    server = Everything(getattr(request, "param", "streamableHttp"))
     server.start()
     try:
         yield server
@@ -117,3 +119,23 @@ def test_a_restart_shows_400_where_404_is_due(tmp_path: Path, everything: Everyt
     assert "400" in failed["wrong-status"]["why"]
     assert failed["wrong-status"]["evidence"]
     assert verdict["sessions"]["lost"] > 0
+
+
+@pytest.mark.parametrize("everything", ["sse"], indirect=True)
+def test_a_foreign_server_of_the_old_transport_is_found_and_passes(
+    tmp_path: Path, everything: Everything
+) -> None:
+    """Nobody says which transport: its refusal of the POST and its stream's endpoint do."""
+    changes = {
+        "warmup: 3s, baseline: 20s": "warmup: 1s, baseline: 5s",
+        "ramp: 2s": "ramp: 1s",
+        "pace: 2/s": "pace: 10/s",
+    }
+    file = shortened("steady_echo", tmp_path, changes)
+    done = command.squall("run", file, "--target", everything.url, cwd=tmp_path)
+    run = command.folder_of(tmp_path / "runs")
+    verdict = command.verdict_of(run)
+    command.assert_passed(done.code, verdict)
+    assert '"transport": "HTTP+SSE"' in (run / "facts.json").read_text(encoding="utf-8")
+    assert verdict["calls"]["ok"] > 200
+    assert verdict["sessions"]["lost"] == 0

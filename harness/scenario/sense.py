@@ -26,7 +26,7 @@ from harness.scenario.records import (
     UrlTarget,
 )
 from harness.scenario.shares import apportion, treated_count
-from harness.scenario.tongues import revision, transport
+from harness.scenario.tongues import revision, tls, transport
 from harness.scenario.units import duration
 
 BASELINE_MIN_S: Final = 3.0
@@ -44,6 +44,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_timeline, (("phases",), ("load",), ("faults",))),
         (_conditions, ()),
         (_unmeasurable, (("faults",),)),
+        (tls, (("target",),)),
         (_identity, (("target",), ("auth",), ("faults",))),
         (_payloads, (("target",), ("faults",), ("agents",))),
         (_tools, (("target",),)),

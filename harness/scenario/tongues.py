@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.scenario.objections import Objection
-from harness.scenario.records import Scenario, era_of
+from harness.scenario.records import LaunchTarget, Scenario, Tls, UrlTarget, era_of
 
 SDK_REVISIONS: Final = ("2025-11-25", "2026-07-28")  # the newest of either era
 SSE_REVISION: Final = "2024-11-05"
@@ -60,4 +60,25 @@ def transport(scenario: Scenario) -> Iterator[Objection]:
             expected="a transport that the official client drives here",
             came="sse",
             mend="remove engine: sdk, or say transport: http",
+        )
+
+
+def tls(scenario: Scenario) -> Iterator[Objection]:
+    """Object to TLS files that nobody would look at, and to a key without a certificate."""
+    target = scenario.target
+    if not isinstance(target, UrlTarget | LaunchTarget) or target.tls == Tls():
+        return
+    if not target.url.startswith("https://"):
+        yield Objection(
+            trail=("target", "tls"),
+            expected="a target with an https URL, as there is TLS",
+            came=target.url,
+            mend="write https:// in the URL, or remove tls:",
+        )
+    elif target.tls.key and not target.tls.certificate:
+        yield Objection(
+            trail=("target", "tls", "key"),
+            expected="the certificate of this key beside it",
+            came="none",
+            mend="add certificate:",
         )

@@ -105,6 +105,13 @@ BROKEN: Final = (
         ("of the modern era", "2025-06-18", "remove era:"),
     ),
     Broken(
+        "tls without https",
+        "target: {reference: hardened}\n",
+        "target:\n  url: http://127.0.0.1:1/mcp\n  tls: §{ca: a.pem}\n"
+        "auth: {issuer: target, grant: bearer}\n",
+        ("https URL", "remove tls:"),
+    ),
+    Broken(
         "sse in the modern era",
         "{reference: hardened}",
         "{reference: hardened, transport: §sse}\nera: modern",
