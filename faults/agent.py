@@ -11,7 +11,7 @@ from pydantic import Field
 
 from faults.fault import Fault, LeverName, Undo
 from faults.levers import AgentLever, Behaviour, Exposure, FaultError, Injection, Levers
-from faults.quantities import Duration, Share, Size
+from faults.quantities import Bandwidth, Duration, Share, Size
 
 
 def agent_lever(levers: Levers, kind: str) -> AgentLever:
@@ -129,3 +129,27 @@ class PayloadResponse(AgentFault):
             tool=self.tool,
             argument=self.argument,
         )
+
+
+class SlowReader(AgentFault):
+    """The treated sessions read what their server writes slowly or, at 0KB/s, not at all.
+
+    Over pipes: one holds about 64 KiB, and a server that has filled it waits for its reader.
+    A resilient server: it waits without growing, keeps the order of its messages, and answers what
+    is still waited for when it is read again. Others do not notice.
+    Shows: a crash, sessions that stay dead, doubled or torn replies.
+    """
+
+    kind: ClassVar[str] = "slow-reader"
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "crash", "stdout-noise")
+    rate_bytes_per_s: Bandwidth = Field(
+        16_000, alias="rate", description="of each process's output that is read"
+    )
+
+    def behaviour(self) -> Behaviour:
+        """Hold the reading end back."""
+        return Behaviour(kind="slow_read", share=1.0, bytes_per_s=float(self.rate_bytes_per_s))
+
+    def stops_service(self) -> bool:
+        """An answer that is not read is none, whatever the server does."""
+        return True

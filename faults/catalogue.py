@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from faults.agent import ClientVanish, PayloadRequest, PayloadResponse, ResponseLost
+from faults.agent import ClientVanish, PayloadRequest, PayloadResponse, ResponseLost, SlowReader
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from faults.network import (
@@ -16,6 +16,7 @@ from faults.network import (
     TcpSlice,
     TcpTruncate,
 )
+from faults.process import ProcessKill, ProcessStop
 
 AnyFault = (
     TcpLatency
@@ -32,6 +33,9 @@ AnyFault = (
     | PayloadResponse
     | ClientVanish
     | ResponseLost
+    | SlowReader
+    | ProcessKill
+    | ProcessStop
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -51,5 +55,8 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         PayloadResponse,
         ClientVanish,
         ResponseLost,
+        SlowReader,
+        ProcessKill,
+        ProcessStop,
     )
 }

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from faults.levers import FaultError, Injection, Levers, NotUndoneError
 
-LeverName = Literal["network", "identity", "agent"]
+LeverName = Literal["network", "identity", "agent", "process"]
 UNDO_S: Final = 6.0  # for one step back; a lever gives up by itself before that
 P = ParamSpec("P")
 
@@ -43,6 +43,10 @@ class Fault(BaseModel):
     def added_round_trip_s(self) -> float:
         """Seconds that the fault alone adds to a call's round trip; the score allows for them."""
         return 0.0
+
+    def ends_sessions(self) -> bool:
+        """Whether the fault itself ends treated sessions, so that a new one is no loss."""
+        return False
 
     def stops_service(self) -> bool:
         """Whether no server, however good, can answer treated calls while it lasts."""

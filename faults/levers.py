@@ -21,6 +21,9 @@ BehaviourKind = Literal[
     "overdue_token",
     "damaged_token",
     "revoked_token",
+    "kill_process",
+    "stop_process",
+    "slow_read",
 ]
 
 
@@ -37,7 +40,7 @@ class Exposure:
     """Proof that a fault bit, counted by whoever injected it."""
 
     count: int
-    unit: Literal["connections", "bytes", "tokens", "calls"]
+    unit: Literal["connections", "bytes", "tokens", "calls", "processes"]
     source: Literal["injector", "issuer", "journal", "proxy", "none"]
     connections: int = 0
     bytes: int = 0
@@ -53,6 +56,7 @@ class Behaviour:
     size_bytes: int = 0
     tool: str = ""
     argument: str = ""
+    bytes_per_s: float = 0.0
     window: int = 0  # which fault window asked for it; set by whoever engages it
 
 
@@ -99,6 +103,30 @@ class IdentityLever(Protocol):
         ...
 
 
+class ProcessLever(Protocol):
+    """The processes of the target that squall has started for the treated sessions."""
+
+    async def kill(self) -> None:
+        """End each of them, as SIGKILL does, and whatever is started in their place."""
+        ...
+
+    async def spare(self) -> None:
+        """Let those live that are started from now on."""
+        ...
+
+    async def stop(self) -> None:
+        """Let none of them run, as SIGSTOP does."""
+        ...
+
+    async def resume(self) -> None:
+        """Let those that were stopped run again; one that has ended meanwhile is no error."""
+        ...
+
+    async def exposure(self) -> Exposure:
+        """Count the processes that were struck so far."""
+        ...
+
+
 class AgentLever(Protocol):
     """The treated sessions themselves."""
 
@@ -122,6 +150,7 @@ class Levers:
     network: NetworkLever | None = None
     identity: IdentityLever | None = None
     agent: AgentLever | None = None
+    process: ProcessLever | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import anyio
+
 from faults import levers
 from faults.levers import FaultError
 from faults.toxiproxy.addresses import UNIX, format_address
@@ -18,6 +20,7 @@ from harness.guard import check_target, check_transport
 from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
+from harness.rig.process import named
 from harness.rig.reaching import http_client
 from harness.rig.standing import standing
 from harness.rig.toxiproxy.proxy import Proxy
@@ -27,11 +30,14 @@ from harness.scenario.records import (
     LaunchTarget,
     ReferenceTarget,
     Scenario,
+    StdioTarget,
     Target,
     UrlTarget,
 )
+from harness.scenario.transports import is_piped
 from harness.session.access import Access, Doors
 from harness.session.admission import ARMS, admit
+from harness.session.commands import command_of
 from harness.trust import SYSTEM, Trust, check_files
 from harness.wire.endpoint import address_of
 
@@ -43,7 +49,7 @@ class Rig:
     doors: Doors
     access: Access
     pid: int | None  # of a target that squall launched
-    network: levers.NetworkLever
+    network: levers.NetworkLever | None  # None: the target has no network before it
     identity: levers.IdentityLever | None
     ledger: Path | None
     toxiproxy_kind: str
@@ -142,6 +148,10 @@ async def build(
         NotHealedError: on the way out, when a proxy cannot be shown to be gone.
     """
     logs = folder / "logs"
+    if is_piped(scenario.target):
+        async with _piped(scenario, run_id=run_id, folder=folder) as rig:
+            yield rig
+        return
     trust = _trust(scenario.target)
     async with AsyncExitStack() as stack:
         # The issuer and the proxy come up side by side; the target has to know the issuer.
@@ -158,7 +168,7 @@ async def build(
             headers=bearer,
             trust=trust,
             unix_socket=unix_socket,
-            transport=scenario.target.transport,
+            transport=_announced(scenario.target),
         )
         check_transport(scenario, spoken)
         upstream = UNIX + unix_socket if unix_socket else format_address(*address_of(target.url))
@@ -191,6 +201,31 @@ async def build(
             toxiproxy_version=proxies.server.version,
             proxies_lost=proxies.lost,
         )
+
+
+@asynccontextmanager
+async def _piped(scenario: Scenario, *, run_id: str, folder: Path) -> AsyncIterator[Rig]:
+    """What a target over pipes needs: nothing but a promise that its processes will end."""
+    bundled = isinstance(scenario.target, ReferenceTarget)
+    ledger = folder / "ledger.sqlite" if bundled else None
+    command = await command_of(scenario.target, run_id=run_id, folder=folder, ledger=ledger)
+    yield Rig(
+        doors=Doors(url=f"stdio:{named(command.argv)}", command=command),
+        access=Access(),
+        pid=None,
+        network=None,
+        identity=None,
+        ledger=ledger,
+        toxiproxy_kind="none",
+        toxiproxy_version="",
+        proxies_lost=_never,
+    )
+
+
+async def _never() -> str:
+    """There are no proxies to lose."""
+    await anyio.sleep_forever()
+    return ""
 
 
 async def _issuer(stack: AsyncExitStack, scenario: Scenario, logs: Path) -> Issuer | None:
@@ -236,6 +271,8 @@ async def _target(
                     ready_s=wanted.ready_s,
                 )
             )
+        case StdioTarget():
+            raise AssertionError("a target over pipes has no address")
 
 
 def _filler(given: Mapping[str, str]) -> Callable[[str], str]:
@@ -252,6 +289,11 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _announced(target: Target) -> Literal["auto", "http", "sse"]:
+    assert target.transport != "stdio"
+    return target.transport
 
 
 def _trust(target: Target) -> Trust:

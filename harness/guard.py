@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import resource
 import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+import psutil
+
 from harness.errors import RigError, TargetError, UsageError
 from harness.scenario.records import ParallelStep, Scenario
+from harness.scenario.transports import is_piped, is_shared
 from harness.wire.endpoint import Endpoint
 
+PIPES_OF_A_PROCESS = 8  # three that we keep; as many while it starts, and one that is ending
 FILES_SPARE = 256  # listeners, logs, the journal, Locust
 
 
@@ -91,9 +96,44 @@ def files_needed(scenario: Scenario, workers: int) -> int:
     streams = scenario.client.listen or scenario.target.transport == "sse"
     per_session = widest + (1 if streams else 0)
     sessions = -(-scenario.load.sessions // max(1, workers))
+    if is_piped(scenario.target):
+        processes = 2 if is_shared(scenario.target) else sessions
+        return processes * PIPES_OF_A_PROCESS + FILES_SPARE
     # The embedded proxy inherits the limit and holds two descriptors a connection, both arms.
     proxied = scenario.load.sessions * per_session * 2
     return max(sessions * per_session, proxied) + FILES_SPARE
+
+
+def processes_needed(scenario: Scenario) -> int:
+    """Count the server processes that the run will have at once; 0 where it starts none."""
+    if not is_piped(scenario.target):
+        return 0
+    return 2 if is_shared(scenario.target) else scenario.load.sessions
+
+
+def check_process_limit(needed: int) -> None:
+    """See that the system lets us start so many processes.
+
+    Raises:
+        RigError: with the number that is needed and the number there is.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if not needed or allowed == resource.RLIM_INFINITY or os.geteuid() == 0:
+        return  # the superuser is not counted
+    own = sum(_is_ours(one) for one in psutil.process_iter())
+    if own + needed > allowed:
+        raise RigError(
+            f"this run starts {needed} server processes, {own} of yours run already, and the "
+            f"system allows {allowed}; raise it (ulimit -u), ask for fewer sessions, or say "
+            "processes: shared"
+        )
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        return process.uids().real == os.getuid()
+    except psutil.Error:
+        return False
 
 
 def raise_file_limit(needed: int) -> None:

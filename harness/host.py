@@ -25,6 +25,7 @@ from harness.session.conduct import Conduct
 from harness.session.connecting import connector, witness_connector
 from harness.session.credential import Credential
 from harness.session.life import Session
+from harness.session.processes import Processes
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
@@ -86,7 +87,14 @@ class Host:
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
         self._left = anyio.Event()  # set whenever a session leaves
-        connect = {"wire": connector(scenario, doors, schemas, clock.now_ns)}
+        self._processes: Processes | None = None
+        if doors.command is not None:
+            self._processes = Processes(
+                doors.command, now_ns=clock.now_ns, writer=writer, worker=writer.worker
+            )
+            self.conduct.on_engaged = self._processes.engage
+            self.conduct.on_disengaged = self._processes.disengage
+        connect = {"wire": connector(scenario, doors, schemas, clock.now_ns, self._processes)}
         if plan.witnesses:
             connect["sdk"] = witness_connector(scenario, doors, clock.now_ns)
         self._stage = Stage(
@@ -99,7 +107,7 @@ class Host:
             steps=tuple(
                 compile_agent(scenario, plan, number) for number in range(len(scenario.agents))
             ),
-            connect=lambda planned: connect[planned.engine](planned.arm),
+            connect=lambda planned: connect[planned.engine](planned.arm, planned.session),
             credential=self._creditor(access),
             rules=compile_rules(scenario),
         )
@@ -124,6 +132,9 @@ class Host:
         self.cancel_all()
         with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S + 2):
             await self._empty()
+        if self._processes is not None:
+            with anyio.CancelScope(shield=True):
+                await self._processes.__aexit__(None, None, None)
         self._group.cancel_scope.cancel()
         try:
             await self._group.__aexit__(None, None, None)

@@ -99,13 +99,16 @@ class FaultEntry:
     type: Literal["fault"] = "fault"
 
 
+SessionEdge = Literal["opened", "lost", "reopened", "closed", "failed"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionEntry:
     """A session's life: opened, lost (why), reopened, closed, or failed to open at all."""
 
     at_ns: int
     session: int
-    edge: Literal["opened", "lost", "reopened", "closed", "failed"]
+    edge: SessionEdge
     era: str = ""
     protocol: str = ""
     why: str = ""
@@ -188,6 +191,26 @@ class WorkerEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessEntry:
+    """One edge in the life of a server that is spoken to over pipes; counts stand at its end."""
+
+    at_ns: int
+    pid: int
+    session: int  # -1 where its whole arm shares it
+    treated: bool
+    edge: Literal["started", "killed", "stopped", "resumed", "slowed", "ended"]
+    window: int = 0  # the fault window that struck it; 0 for none
+    how: str = ""  # how it ended
+    asked: bool = False  # whether it was told to end
+    messages: int = 0  # that it wrote
+    noise_lines: int = 0  # on its standard output, which are no message
+    duplicate_replies: int = 0
+    unknown_ids: int = 0  # responses to what nobody had asked
+    noise: str = ""  # the first of those lines, cut short
+    type: Literal["process"] = "process"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleEntry:
     """What one notable call looked like, redacted and cut short: evidence for people."""
 
@@ -242,6 +265,7 @@ Entry = Annotated[
     | VitalsEntry
     | HealthEntry
     | WorkerEntry
+    | ProcessEntry
     | SampleEntry
     | SaidEntry
     | BreachEntry

@@ -16,6 +16,7 @@ from harness.checks import (
     latency,
     lifecycle,
     limits,
+    processes,
     protocol,
     resources,
     soundness,
@@ -50,6 +51,7 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *recoveries.CHECKS,
     *latency.CHECKS,
     *lifecycle.CHECKS,
+    *processes.CHECKS,
 )
 
 _BUSIER_TOLD: Final = 1.5

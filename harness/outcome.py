@@ -94,6 +94,9 @@ class Reason(IntEnum):
     STREAM_LOST = 95  # it has broken: the message was never sent
     NO_ENDPOINT = 96  # it did not say where messages go
     FOREIGN_ENDPOINT = 97  # it said another origin
+    # of a server that is spoken to through its standard input and output
+    PROCESS_DIED = 100  # its process ended, or closed its output, before the reply was whole
+    PIPE_FULL = 101  # it did not read its input, so that the request could not be written
 
 
 class Effect(IntEnum):

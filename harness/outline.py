@@ -14,14 +14,17 @@ from harness.scenario.records import (
     LaunchTarget,
     ReferenceTarget,
     Scenario,
+    StdioTarget,
     UrlTarget,
 )
+from harness.scenario.transports import is_piped, is_shared
 
 WIDTH: Final = 80
 _NEEDS: Final[dict[LeverName, str]] = {
     "network": "a proxy",
     "identity": "tokens",
     "agent": "its own sessions",
+    "process": "its own processes",
 }
 
 
@@ -48,9 +51,15 @@ def _target(scenario: Scenario, seed: int) -> str:
             where = target.url
         case LaunchTarget():
             where = f"{target.launch[0]}, started by squall, at {target.url}"
+        case StdioTarget():
+            where = f"{target.stdio[0]}, started by squall, over its standard input and output"
         case _:
             assert_never(target)
     lines = [_field("target", where), _field("era", _era(scenario))]
+    if is_piped(target):
+        shared = "one for each arm, 2 in all"
+        each = f"one for each session, {scenario.load.sessions} at once"
+        lines.insert(1, _field("processes", shared if is_shared(target) else each))
     if scenario.auth is not None:
         auth = scenario.auth
         tokens = f"{auth.grant}, issuer {auth.issuer}, refresh {auth.refresh}"

@@ -16,6 +16,7 @@ from harness.scenario.records import (
     HARDENED,
     LaunchTarget,
     ReferenceTarget,
+    StdioTarget,
     Target,
     UrlTarget,
     era_of,
@@ -30,6 +31,7 @@ class Overrides:
 
     target_url: str | None = None
     launch: tuple[str, ...] | None = None
+    stdio: tuple[str, ...] | None = None
     reference: tuple[str, ...] | None = None
     era: str | None = None
     engine: str | None = None
@@ -50,6 +52,8 @@ class Overrides:
             return LaunchTarget(launch=self.launch, url=self.target_url)
         if self.target_url is not None:
             return UrlTarget(url=self.target_url)
+        if self.stdio is not None:
+            return StdioTarget(stdio=self.stdio)
         if self.reference is not None:
             unknown = [name for name in self.reference if name not in (*FLAWS, HARDENED)]
             if unknown:

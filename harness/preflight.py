@@ -18,6 +18,7 @@ from harness.rig.reaching import http_client
 from harness.scenario.records import CallStep, ParallelStep, Scenario
 from harness.session.access import Access, Doors, creditor
 from harness.session.connecting import connector
+from harness.session.processes import Processes
 from harness.session.talker import compile_rules
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook, header_mistake
@@ -36,14 +37,22 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
             lacks a tool that the scenario calls.
     """
     clock = RunClock()
+    if doors.command is None:
+        return await _check(scenario, doors, access, clock, None)
+    async with Processes(doors.command, now_ns=clock.now_ns, writer=None) as processes:
+        return await _check(scenario, doors, access, clock, processes)
+
+
+async def _check(
+    scenario: Scenario, doors: Doors, access: Access, clock: RunClock, processes: Processes | None
+) -> tuple[dict[str, Any], ...]:
     pages: tuple[dict[str, Any], ...] = ()
     rules = compile_rules(scenario)  # a server may offer more to a client that offers more
     modern = False
-    connect = connector(scenario, doors, SchemaBook(), clock.now_ns)
+    connect = connector(scenario, doors, SchemaBook(), clock.now_ns, processes)
+    route = "over the pipes of" if doors.command is not None else "through the proxy to"
     for arm in ARMS:
-        way = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
-        async with way as http:
-            token = await _token(access, arm, http, clock)
+        token = "" if processes is not None else await _token_of(access, arm, doors, clock)
         client = connect(arm)
         client.inbox.rules = rules
         if token:
@@ -53,7 +62,7 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
             opened = await client.open(deadline_ns=deadline_ns)
             if opened.outcome is not Outcome.OK:
                 said = redact(words(opened), (token,))
-                raise TargetError(f"no session through the proxy to {doors.url}: {said}")
+                raise TargetError(f"no session {route} {doors.url}: {said}")
             if arm == "control":
                 pages = await _tools(client, deadline_ns, token)
                 modern = client.era == "modern"
@@ -63,6 +72,12 @@ async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[
             client.drop_connections()
     _check_tools(scenario, pages, doors.url, modern=modern)
     return pages
+
+
+async def _token_of(access: Access, arm: str, doors: Doors, clock: RunClock) -> str:
+    way = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
+    async with way as http:
+        return await _token(access, arm, http, clock)
 
 
 async def _token(access: Access, arm: str, http: httpx.AsyncClient, clock: RunClock) -> str:

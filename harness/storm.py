@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import anyio
 
-from faults.levers import Behaviour, Exposure, Levers
+from faults.levers import Behaviour, BehaviourKind, Exposure, Levers
 from harness import health, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
@@ -115,6 +115,33 @@ class _AgentLever:
         return replace(behaviour, window=self._window)
 
 
+class _ProcessLever:
+    """Strikes the treated sessions' server processes, wherever those are hosted."""
+
+    def __init__(self, offering: Offering, window: int) -> None:
+        self._offering = offering
+        self._window = window
+
+    async def kill(self) -> None:
+        await self._offering.engage(self._behaviour("kill_process"))
+
+    async def spare(self) -> None:
+        await self._offering.disengage(self._behaviour("kill_process"))
+
+    async def stop(self) -> None:
+        await self._offering.engage(self._behaviour("stop_process"))
+
+    async def resume(self) -> None:
+        await self._offering.disengage(self._behaviour("stop_process"))
+
+    async def exposure(self) -> Exposure:
+        """Who hosts a process writes down that it was struck; the journal counts."""
+        return Exposure(count=0, unit="processes", source="journal")
+
+    def _behaviour(self, kind: BehaviourKind) -> Behaviour:
+        return Behaviour(kind=kind, share=1.0, window=self._window)
+
+
 async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
     """Offer the load and the faults; leave a closed journal behind.
 
@@ -216,6 +243,7 @@ def _chaos(stage: Stage, clock: RunClock, writer: JournalWriter, offering: Offer
             network=stage.rig.network,
             identity=stage.rig.identity,
             agent=_AgentLever(offering, window),
+            process=_ProcessLever(offering, window) if stage.rig.doors.command else None,
         )
 
     return Chaos(

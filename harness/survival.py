@@ -30,7 +30,12 @@ def through_window(evidence: Evidence, window: WindowSpan) -> Survival:
     """Follow the sessions from a fault's start to the end of its recovery."""
     span = Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns)
     after = evidence.phase == recovery_code(window.window)
-    return through(evidence, span, after, known=evidence.settled["due_ns"] < window.start_ns)
+    lived = through(evidence, span, after, known=evidence.settled["due_ns"] < window.start_ns)
+    if window.fault.ends_sessions():
+        arm = evidence.session_treated
+        anew = np.flatnonzero(arm & (lived.credit[: len(arm)] == CREDITS["reopened"]))
+        lived.credit[anew] = CREDITS["kept"]
+    return lived
 
 
 def through_baseline(evidence: Evidence) -> Survival:

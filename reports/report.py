@@ -14,7 +14,13 @@ from typing import Any, Final
 from harness.checks.conversation import said
 from harness.journal import NoteEntry, RunEntry, VitalsEntry
 from harness.phases import Evidence
-from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, UrlTarget
+from harness.scenario.records import (
+    LaunchTarget,
+    ReferenceTarget,
+    Scenario,
+    StdioTarget,
+    UrlTarget,
+)
 from harness.verdict import FaultVerdict, Judgement
 from reports.distribution import ArmRow, Spectrum, Tail, ToolRow, arm_rows, spectra, tool_rows
 from reports.evidence import ReportedFinding, report_findings
@@ -140,6 +146,9 @@ def _asked(scenario: Scenario) -> tuple[tuple[str, str], ...]:
             target = url
         case LaunchTarget(url=url, launch=launch):
             target = f"{url}, launched as {shlex.join(launch)}"
+        case StdioTarget(stdio=stdio, processes=processes):
+            target = f"{shlex.join(stdio)}, over pipes, a process for each "
+            target += "session" if processes == "session" else "arm"
     agents = "; ".join(
         f"{agent.name} {agent.share:.0%}, a step every {agent.pace_s:g} s, {len(agent.steps)} steps"
         for agent in scenario.agents

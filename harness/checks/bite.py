@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from harness.journal import TokenEntry
+from harness.journal import ProcessEntry, TokenEntry
 from harness.latencies import latency_ns, measured
 from harness.outcome import Outcome
 from harness.phases import BASELINE, Evidence, WindowSpan, fault_code
@@ -59,6 +59,10 @@ def bite(evidence: Evidence, window: WindowSpan) -> Bite:
 
 def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
     """Look for what only the fault can have caused: misbehaving attempts, replaced tokens."""
+    struck = _struck(evidence, window)
+    if struck:
+        words = f"{struck} processes, counted in the journal"
+        return Bite(bit=True, count=struck, unit="processes", exposure=words)
     acted = int(np.count_nonzero(evidence.calls["window"] == window.window))
     renewed = _renewed(evidence, window)
     if not acted and not renewed:
@@ -70,6 +74,14 @@ def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
         count=acted or renewed,
         unit="calls" if acted else "tokens",
         exposure=f"{words}, counted in the journal",
+    )
+
+
+def _struck(evidence: Evidence, window: WindowSpan) -> int:
+    """Count the server processes that a window's fault killed, stopped or would not read."""
+    return sum(
+        entry.window == window.window and entry.edge in ("killed", "stopped", "slowed")
+        for entry in evidence.journal.of(ProcessEntry)
     )
 
 

@@ -21,7 +21,7 @@ from harness.scenario.conditions import parse_rows
 from harness.scenario.records import CallStep, SingleStep
 
 SAMPLES_MIN: Final = 20
-HTTP_OK: Final = 200
+UNREFUSED: Final = (200, 0)  # over pipes there are no statuses
 FALSE_REASONS: Final = (
     Reason.NONCE_MISSING,
     Reason.EXPECTATION,
@@ -80,7 +80,7 @@ def singles(evidence: Evidence) -> tuple[SingleStep, ...]:
 def _silent_empty(evidence: Evidence, answered: Mask) -> Mask:
     """Find empty lists under HTTP 200 where the author, or the tool's own history, expects rows."""
     calls = evidence.calls
-    empty = answered & (calls["status"] == HTTP_OK) & (calls["rows"] == 0)
+    empty = answered & np.isin(calls["status"], UNREFUSED) & (calls["rows"] == 0)
     # What a "very large result" holds is the tool's own affair.
     empty &= calls["behaviour"] != BEHAVIOUR_CODES["payload_response"]
     declared = np.array([_expects_rows(evidence, name) for name in evidence.plan.calls] or [False])

@@ -8,10 +8,12 @@ from typing import Final
 import numpy as np
 
 from harness.checks import sightings
+from harness.checks.processes import crashed
 from harness.checks.sightings import Rule
 from harness.journal import RunEntry, VitalsEntry, call_id
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence, Indices
+from harness.scenario.transports import is_piped
 from harness.verdict import Finding
 
 _CRASH: Final = Rule(
@@ -32,6 +34,8 @@ def crash(evidence: Evidence) -> tuple[Finding, ...]:
     has not crashed, whatever its callers see. For one that nobody watches it takes three control
     calls in a row that were refused, or five that were dropped without a byte, of two sessions.
     """
+    if is_piped(evidence.scenario.target):
+        return crashed(evidence)
     ended = [entry.at_ns for entry in evidence.journal.of(RunEntry) if entry.edge == "ended"]
     until_ns = ended[-1] if ended else evidence.run_end_ns + 1
     vitals = [entry for entry in evidence.journal.of(VitalsEntry) if entry.at_ns < until_ns]

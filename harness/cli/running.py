@@ -37,7 +37,9 @@ DEMO = "first_storm"
 RECENT_S = 5
 # What `demo` has no flag for.
 _RUN_ONLY = {
-    **dict.fromkeys(("target", "launch", "socket", "ca", "client_certificate", "client_key")),
+    **dict.fromkeys(
+        ("target", "launch", "stdio", "socket", "ca", "client_certificate", "client_key")
+    ),
     "aa": False,
     "allow_target": (),
 }
@@ -144,6 +146,11 @@ def _shared(command: F) -> F:
     help="Start the target with this command; needs --target for its URL.",
 )
 @click.option(
+    "--stdio",
+    metavar="CMD",
+    help="Start the target with this command, once a session, and speak over its pipes.",
+)
+@click.option(
     "--allow-target",
     multiple=True,
     metavar="HOST",
@@ -201,12 +208,15 @@ def _all(scenarios: tuple[str, ...], flags: dict[str, Any]) -> int:
 def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
     if flags["target"] and flags["reference"]:
         raise UsageError("--target and --reference name two targets; give one of them")
+    if flags["stdio"] and (flags["target"] or flags["reference"]):
+        raise UsageError("--stdio names a target of its own; give --target or --reference without")
     if flags["launch"] and not flags["target"]:
         raise UsageError("--launch needs --target URL: where the started server will answer")
     reference = flags["reference"]
     return Overrides(
         target_url=flags["target"],
         launch=tuple(shlex.split(flags["launch"])) if flags["launch"] else None,
+        stdio=tuple(shlex.split(flags["stdio"])) if flags["stdio"] else None,
         reference=tuple(reference.split(",")) if reference else None,
         era=era,
         engine=flags["engine"],

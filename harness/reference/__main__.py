@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from harness.errors import RigError, UsageError
+from harness.reference import piped
 from harness.reference.documents import Documents
 from harness.reference.flaws import Flaw, Flaws
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
@@ -155,6 +157,9 @@ def main() -> int:
     flaws = frozenset(Flaw(name) for name in options.flaw)
     try:
         notes = _notes(options, flaws)
+        if options.stdio:
+            anyio.run(partial(piped.serve, notes=notes, flaws=flaws))
+            return 0
         named = public_url(options.url) if options.url else None
         listener = bind(options.host, options.port)
     except (RigError, UsageError) as error:
@@ -192,10 +197,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--flaw", action="append", default=[], choices=[flaw.value for flaw in Flaw]
     )
+    parser.add_argument(
+        "--stdio", action="store_true", help="speak over standard input and output, to one client"
+    )
     parser.add_argument("--stdin-lease", action="store_true", help="end when standard input ends")
     options = parser.parse_args()
     if options.no_auth == bool(options.issuer):
         parser.error("give either --issuer URL or --no-auth")
+    if options.stdio and options.issuer:
+        parser.error("--stdio has no tokens; say --no-auth")
     return options
 
 

@@ -6,12 +6,16 @@ The standard library is enough for this module, for the watchdog has to be up at
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 PROC: Final = Path("/proc")
 RUN_VARIABLE: Final = "SQUALL_RUN"  # in the environment of everything that a run starts
+# In the environment of every server that is spoken to over pipes, and the file that lists them.
+SERVER_VARIABLE: Final = "SQUALL_SERVER"
+SERVERS: Final = "servers.txt"
 PS_S: Final = 5.0
 
 
@@ -44,6 +48,28 @@ def belongs(pid: int, run_id: str) -> bool:
     except OSError:
         return False
     return f"{RUN_VARIABLE}={run_id}".encode() in environment.split(b"\0")
+
+
+def servers(run_id: str, folder: Path) -> tuple[Living, ...]:
+    """What runs of the servers that a run has started to speak to over pipes, and of theirs."""
+    known: set[tuple[int, str]] = set()
+    with suppress(OSError):
+        for line in (folder / SERVERS).read_text(encoding="utf-8").splitlines():
+            pid, _, born_at = line.partition(" ")
+            if pid.isdigit():
+                known.add((int(pid), born_at))
+    living = _all()
+    leaders = {one.pid for one in living if (one.pid, one.born) in known}
+    mark = f"{SERVER_VARIABLE}={run_id}".encode()
+    return tuple(one for one in living if one.group in leaders or _bears(one.pid, mark))
+
+
+def _bears(pid: int, mark: bytes) -> bool:
+    """Whether the mark is in a process's environment; False where that is hidden."""
+    try:
+        return mark in (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _look(pid: int) -> Living | None:

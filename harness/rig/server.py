@@ -38,6 +38,18 @@ class Target:
     pid: int | None = None
 
 
+def check_program(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """See that there is a program to launch.
+
+    Raises:
+        RigError: there is none of that name.
+    """
+    if shutil.which(argv[0], path=env.get("PATH")) is None:
+        raise RigError(
+            f"expected a program to launch, but {argv[0]!r} is none; give its path, or install it"
+        )
+
+
 @asynccontextmanager
 async def launch(
     argv: Sequence[str],
@@ -58,10 +70,7 @@ async def launch(
         RigError: there is no such program, it ends early, is not ready in time, or `url` is taken.
     """
     merged = {**os.environ, **(env or {})}
-    if shutil.which(argv[0], path=merged.get("PATH")) is None:
-        raise RigError(
-            f"expected a program to launch, but {argv[0]!r} is none; give its path, or install it"
-        )
+    check_program(argv, merged)
     held = leashed(argv)
     if url is None:
         async with (
@@ -142,6 +151,15 @@ async def reference(
         argv += ["--flaw", flaw]
     async with child(argv, env=dict(os.environ), ready=READY, log=log, ready_s=READY_S) as process:
         yield Target(url=process.ready_line.removeprefix(READY), pid=process.pid)
+
+
+def piped_reference(*, ledger: Path, flaws: Sequence[str] = ()) -> tuple[str, ...]:
+    """The command of the bundled server over its standard input and output; open to everybody."""
+    argv = [sys.executable, "-m", "harness.reference", "--stdio", "--no-auth"]
+    argv += ["--ledger", str(ledger.absolute())]
+    for flaw in flaws:
+        argv += ["--flaw", flaw]
+    return tuple(argv)
 
 
 async def _accepts(url: str, unix_socket: str) -> bool:

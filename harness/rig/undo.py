@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -318,9 +319,29 @@ def _end_process(what: Mapping[str, Any], attempt: Attempt) -> State:
     return State(whole=False, stood=True, words=f"{named}: was running; ended")
 
 
+def _end_servers(what: Mapping[str, Any], attempt: Attempt) -> State:
+    """End every server that a run spoke to over pipes, and whatever those have started."""
+    left = births.servers(str(what["run"]), Path(str(what["folder"])))
+    count = len(left)
+    if not count:
+        return State(whole=True, final=True, words="servers behind pipes: none runs")
+    named = f"{count} server process{'es' if count > 1 else ''} behind pipes"
+    if attempt.look:
+        return State(whole=False, stood=True, words=f"{named}: run")
+    for one in left:
+        with suppress(ProcessLookupError, PermissionError):
+            if attempt.elapsed_s >= TERMINATE_S:
+                os.kill(one.pid, signal.SIGKILL)
+            elif attempt.first:
+                os.kill(one.pid, signal.SIGTERM)
+                os.kill(one.pid, signal.SIGCONT)  # a stopped process hears nothing else
+    return State(whole=False, stood=True, words=f"{named}: were running; ended")
+
+
 WAYS: Final[dict[str, Way]] = {
     "delete_proxy": _delete_proxy,
     "remove_toxic": _remove_toxic,
     "enable_proxy": _enable_proxy,
     "end_process": _end_process,
+    "end_servers": _end_servers,
 }

@@ -24,11 +24,13 @@ from harness.scenario.records import (
     ReferenceTarget,
     Scenario,
     SingleStep,
+    StdioTarget,
     SubscribeStep,
     Target,
     UrlTarget,
     Window,
 )
+from harness.scenario.transports import is_piped
 from harness.scenario.wording import word
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
@@ -66,6 +68,10 @@ def decode(value: object, mistakes: Mistakes, *, target: Target | None = None) -
     if "target" in data:
         told = _target(data.pop("target"), ("target",), mistakes)
         data |= {} if told is None else {"target": told}
+    if isinstance(target, ReferenceTarget) and isinstance(data.get("target"), ReferenceTarget):
+        # Other flaws, by the same transport.
+        kept = data["target"].model_dump(include={"transport", "processes"}, exclude_unset=True)
+        target = target.model_copy(update=kept)
     if target is not None:
         data["target"] = target
     for key, one in (("agents", _agent), ("faults", _window)):
@@ -76,7 +82,8 @@ def decode(value: object, mistakes: Mistakes, *, target: Target | None = None) -
     fill = {"question": "unknown?", "agents": (_NOBODY,)}
     scenario = _build(Scenario, data, (), mistakes, fill)
     assert scenario is not None
-    if scenario.auth is None and isinstance(scenario.target, ReferenceTarget):
+    bundled = isinstance(scenario.target, ReferenceTarget) and not is_piped(scenario.target)
+    if scenario.auth is None and bundled:
         scenario = scenario.model_copy(update={"auth": Auth()})
     return scenario
 
@@ -125,12 +132,14 @@ def _given(data: Mapping[str, object], loc: tuple[str | int, ...], read: object)
 def _target(value: object, trail: Trail, mistakes: Mistakes) -> Target | None:
     """Give the target, or None where it cannot be told."""
     if isinstance(value, dict):
+        if "stdio" in value:
+            return _build(StdioTarget, value, trail, mistakes)
         if "launch" in value or "url" in value:
             return _url_target(value, trail, mistakes)
         if "reference" in value:
             return _reference(value, trail, mistakes)
     mend = "write for example {reference: hardened} or {url: http://127.0.0.1:8001/mcp}"
-    mistakes.add(trail, "one of reference, url and launch", shown(value), mend)
+    mistakes.add(trail, "one of reference, url, launch and stdio", shown(value), mend)
     return None
 
 

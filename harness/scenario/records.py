@@ -30,6 +30,7 @@ FLAWS: Final = (
     "sync-blocks-loop",
 )
 HARDENED: Final = "hardened"
+Processes = Literal["session", "shared"]
 
 
 def _as_words(value: object) -> object:
@@ -48,15 +49,30 @@ class ReferenceTarget(Record):
     reference: str | tuple[str, ...] = Field(
         description="hardened, or the names of flaws", examples=["hardened", ["no-dedup"]]
     )
-    transport: Literal["http", "sse"] = Field(
-        "http", description="sse: the HTTP+SSE of revision 2024-11-05"
+    transport: Literal["http", "sse", "stdio"] = Field(
+        "http", description="sse: the HTTP+SSE of revision 2024-11-05; stdio: over pipes"
     )
+    processes: Processes = Field("session", description="over stdio: how many of them")
 
     @property
     def flaws(self) -> tuple[str, ...]:
         """The flaws that are switched on; none on the hardened server."""
         names = (self.reference,) if isinstance(self.reference, str) else self.reference
         return tuple(name for name in names if name != HARDENED)
+
+
+class StdioTarget(Record):
+    """A server that squall starts, and speaks to over its standard input and output."""
+
+    stdio: tuple[str, ...] = Field(min_length=1, description="the command and its arguments")
+    processes: Processes = Field("session", description="one a session, or shared by an arm")
+    environment: dict[str, str] = Field(default_factory=dict)
+    ready_s: Duration = Field(20.0, alias="ready", description="until a process answers first")
+
+    @property
+    def transport(self) -> Literal["stdio"]:
+        """As other targets say theirs."""
+        return "stdio"
 
 
 class Tls(Record):
@@ -96,7 +112,7 @@ class LaunchTarget(Record):
     ready_s: Duration = Field(20.0, alias="ready", description="how long it may take to answer")
 
 
-Target = ReferenceTarget | UrlTarget | LaunchTarget
+Target = ReferenceTarget | UrlTarget | LaunchTarget | StdioTarget
 
 
 # --- what agents do -------------------------------------------------------------------------

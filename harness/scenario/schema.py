@@ -63,7 +63,7 @@ def json_schema() -> Schema:
     answers["elicitation"]["anyOf"].insert(0, {"enum": actions})
     scenario = defs.pop("Scenario")
     scenario["properties"]["target"] = {
-        "anyOf": _refs("ReferenceTarget", "UrlTarget", "LaunchTarget"),
+        "anyOf": _refs("ReferenceTarget", "UrlTarget", "LaunchTarget", "StdioTarget"),
         "description": "the server under test; the bundled one when left out",
     }
     return {

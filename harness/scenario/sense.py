@@ -27,6 +27,7 @@ from harness.scenario.records import (
 )
 from harness.scenario.shares import apportion, treated_count
 from harness.scenario.tongues import revision, tls, transport
+from harness.scenario.transports import clashes, is_piped
 from harness.scenario.units import duration
 
 BASELINE_MIN_S: Final = 3.0
@@ -46,6 +47,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_unmeasurable, (("faults",),)),
         (tls, (("target",),)),
         (_identity, (("target",), ("auth",), ("faults",))),
+        (clashes, (("target",), ("auth",), ("faults",), ("client",), ("load",))),
         (_payloads, (("target",), ("faults",), ("agents",))),
         (_tools, (("target",),)),
         (_listening, (("agents",), ("client",))),
@@ -210,6 +212,8 @@ def _unmeasurable(scenario: Scenario) -> Iterator[Objection]:
 
 def _identity(scenario: Scenario) -> Iterator[Objection]:
     auth = scenario.auth
+    if is_piped(scenario.target):
+        return  # without tokens at all, which is another mistake
     embedded = auth is not None and auth.issuer == "embedded" and auth.grant != "bearer"
     if embedded and isinstance(scenario.target, UrlTarget):
         yield Objection(

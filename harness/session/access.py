@@ -72,12 +72,29 @@ def creditor(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Command:
+    """How a server is started that is spoken to over its standard input and output."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]  # beside our own; it may hold secrets
+    shared: bool  # one process for all sessions of an arm, instead of one for each
+    run_id: str
+    folder: str  # of the run
+    ready_s: float = 20.0  # how long a process may take to answer its first message
+
+    def __repr__(self) -> str:
+        """Name the program; arguments and environment may hold what must not be shown."""
+        return f"Command({self.argv[0]!r}, shared={self.shared})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doors:
     """Where each arm's sessions really connect, and the address they believe in."""
 
-    url: str
-    control: tuple[str, int]
-    treated: tuple[str, int]
+    url: str  # in words where there is no address
+    control: tuple[str, int] = ("", 0)
+    treated: tuple[str, int] = ("", 0)
+    command: Command | None = None  # None: the target has an address
     trust: Trust = SYSTEM  # paths, and nothing that is secret
     unix_socket: str = ""  # of the target, for what does not go through the doors
     transport: Literal["http", "sse"] = "http"

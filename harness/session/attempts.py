@@ -8,6 +8,7 @@ from faults.levers import Behaviour
 from harness.session.identity import Standing
 from harness.session.policy import Next
 from harness.wire.reply import Reply
+from harness.wire.speaker import Speaker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,3 +28,7 @@ class Mend:
     serial: int
     session_id: str
     done: set[Next] = field(default_factory=set)
+
+    def is_of(self, client: Speaker) -> bool:
+        """Whether the attempt in hand was made in the session that the client has now."""
+        return self.session_id == client.session_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from faults.levers import Behaviour, BehaviourKind
@@ -23,10 +24,14 @@ class Conduct:
         """Begin with every session behaving well."""
         self._engaged: dict[BehaviourKind, tuple[Behaviour, int]] = {}
         self.active = False
+        # Whoever else has to act when a behaviour comes into force, or goes out of it.
+        self.on_engaged: Callable[[Behaviour], None] = lambda _: None
+        self.on_disengaged: Callable[[Behaviour], None] = lambda _: None
         self.reauthorize_serial = 0  # raised whenever every treated session must get a new token
 
     def engage(self, behaviour: Behaviour, *, now_ns: int) -> None:
         """Put a behaviour in force from now on."""
+        self.on_engaged(behaviour)
         if behaviour.kind == "reauthorize":
             self.reauthorize_serial += 1
             self.active = True
@@ -36,6 +41,7 @@ class Conduct:
 
     def disengage(self, behaviour: Behaviour) -> None:
         """Take it back; one that is not in force is no error."""
+        self.on_disengaged(behaviour)
         self._engaged.pop(behaviour.kind, None)
         self.active = bool(self._engaged) or self.reauthorize_serial > 0
 

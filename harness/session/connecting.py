@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from harness.scenario.records import Scenario
 from harness.session.access import Doors
+from harness.session.processes import SHARED, Processes
 from harness.wire.client import WireClient
 from harness.wire.endpoint import Endpoint
 from harness.wire.schemas import SchemaBook
 from harness.wire.speaker import Speaker
 from harness.wire.sse_legacy import SseClient
+from harness.wire.stdio import StdioClient
 
-Connect = Callable[[Literal["control", "treated"]], Speaker]
+Arm = Literal["control", "treated"]
+
+
+class Connect(Protocol):
+    """Makes one client for each session of an arm; nothing is connected by it."""
+
+    def __call__(self, arm: Arm, session: int = SHARED) -> Speaker:
+        """A client of its own for a session, whose number is told to whoever counts processes."""
+        ...
 
 
 def connector(
-    scenario: Scenario, doors: Doors, schemas: SchemaBook, now_ns: Callable[[], int]
+    scenario: Scenario,
+    doors: Doors,
+    schemas: SchemaBook,
+    now_ns: Callable[[], int],
+    processes: Processes | None = None,
 ) -> Connect:
-    """What makes one client for each session of an arm; nothing is connected by it."""
+    """What makes the clients; `processes` are those of a target that is spoken to over pipes."""
+    if processes is not None:
+        return _piped(scenario, schemas, now_ns, processes)
     ends = _ends(doors)
 
-    def connect(arm: Literal["control", "treated"]) -> Speaker:
+    def connect(arm: Arm, session: int = SHARED) -> Speaker:
+        del session
         if doors.transport == "sse":
             return SseClient(
                 ends[arm], now_ns=now_ns, schemas=schemas, revision=scenario.revision or ""
@@ -47,7 +64,8 @@ def witness_connector(scenario: Scenario, doors: Doors, now_ns: Callable[[], int
 
     ends = _ends(doors)
 
-    def connect(arm: Literal["control", "treated"]) -> Speaker:
+    def connect(arm: Arm, session: int = SHARED) -> Speaker:
+        del session
         return SdkSpeaker(ends[arm], era=scenario.spoken_era, now_ns=now_ns)
 
     return connect
@@ -58,3 +76,20 @@ def _ends(doors: Doors) -> dict[Literal["control", "treated"], Endpoint]:
         "control": Endpoint.from_url(doors.url, via=doors.control, trust=doors.trust),
         "treated": Endpoint.from_url(doors.url, via=doors.treated, trust=doors.trust),
     }
+
+
+def _piped(
+    scenario: Scenario, schemas: SchemaBook, now_ns: Callable[[], int], processes: Processes
+) -> Connect:
+    def connect(arm: Arm, session: int = SHARED) -> Speaker:
+        source = processes.source(arm, session)
+        return StdioClient(
+            source,
+            era=scenario.spoken_era,
+            revision=scenario.revision or "",
+            now_ns=now_ns,
+            schemas=schemas,
+            ready_s=processes.command.ready_s,
+        )
+
+    return connect

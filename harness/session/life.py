@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anyio
 
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
-from harness.journal import ROWS_UNKNOWN, SessionEntry
+from harness.journal import ROWS_UNKNOWN, SessionEdge, SessionEntry
 from harness.outcome import Effect, EndedBy, Outcome, Reason
 from harness.plan import PlannedSession, PlannedStep
 from harness.session.attempts import Asked, Mend
@@ -155,10 +155,12 @@ class Session:
         async with self._opening:
             if self.client.session_id != session_id:
                 return self._open  # a parallel call has done it already
-            self._entry("lost", why=words(reply))
-            self._open = False
-            self.client.forget_session()
+            self._lose(reply)
             return await self._handshake() is Reason.NONE
+
+    def _lose(self, reply: Reply) -> None:
+        self._entry("lost", why=words(reply))
+        self._open = False
 
     async def _perform(self, planned: PlannedStep) -> None:
         """Perform one step: its preludes, its attempts, and exactly one last entry."""
@@ -282,6 +284,8 @@ class Session:
     async def _follow(self, reply: Reply, attempt: int, mend: Mend) -> Next:
         """Do what the policy says after a reply that was not what was asked for."""
         policy = self.stage.scenario.client
+        if self._open and reply.reason is Reason.PROCESS_DIED and mend.is_of(self.client):
+            self._lose(reply)  # another is started for the next attempt or call
         follow = decide(
             reply,
             client=policy,
@@ -301,6 +305,8 @@ class Session:
             case Next.RETRY:
                 wait_ns = round(backoff_s(policy, attempt) * NS_PER_S)
                 await self.stage.clock.sleep_until(self.stage.clock.now_ns() + wait_ns)
+                if not self._open and await self._ensure_open() is not Reason.NONE:
+                    return Next.SETTLE
             case Next.SETTLE if self._open and mend.session_id and session_is_lost(reply):
                 self._entry("lost", why=words(reply))
         return follow
@@ -380,13 +386,7 @@ class Session:
         )
         self._settled.add(planned.index)
 
-    def _entry(
-        self,
-        edge: Literal["opened", "lost", "reopened", "closed", "failed"],
-        *,
-        why: str = "",
-        took_ns: int = 0,
-    ) -> None:
+    def _entry(self, edge: SessionEdge, *, why: str = "", took_ns: int = 0) -> None:
         self.stage.writer.append(
             SessionEntry(
                 at_ns=self.stage.clock.now_ns(),

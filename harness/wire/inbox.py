@@ -93,6 +93,12 @@ class Inbox:
             if self.on_list_changed is not None:
                 self.on_list_changed(what)
 
+    def watches(self, notification: Mapping[str, Any]) -> bool:
+        """Whether this is the progress of a call that is, or was, this client's."""
+        params = notification.get("params")
+        token = params.get("progressToken") if isinstance(params, dict) else None
+        return isinstance(token, int | str) and token in self._watched
+
     def watch_progress(self, token: int | str, call: int) -> Progress:
         """Count the progress of the call with this token from now on."""
         while len(self._watched) >= WATCHED_MAX:

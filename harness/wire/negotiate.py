@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pydantic_core import to_json
 
 from harness.outcome import Outcome, Reason
 from harness.wire import legacy, modern
+from harness.wire.inbox import Inbox
 from harness.wire.jsonrpc import MODERN_CODES, UNSUPPORTED_VERSION
 from harness.wire.reading import CREDENTIAL_STATUSES
 from harness.wire.reply import Reply
-
-if TYPE_CHECKING:
-    from harness.wire.client import WireClient
+from harness.wire.speaker import Era
 
 # Busy or broken for the moment: it says nothing about the era.
 _PASSING_STATUSES: Final = frozenset({429, 502, 503, 504})
@@ -23,7 +22,28 @@ _NO_SAYING = frozenset(
 )
 
 
-async def open_legacy(client: WireClient, deadline_ns: int) -> Reply:
+class Opener(Protocol):
+    """What opening asks of a client, whatever carries its messages."""
+
+    era: Era
+    agent: str
+    revision: str  # the one to speak; empty lets both sides settle on one
+    inbox: Inbox
+
+    def adopt(self, era: Era, *, version: str, session_id: str = "") -> None:
+        """Speak `version` of `era` from now on."""
+        ...
+
+    async def request(self, method: str, params: bytes, *, deadline_ns: int) -> Reply:
+        """Send one request."""
+        ...
+
+    async def notify(self, method: str, params: bytes, *, deadline_ns: int) -> Reply:
+        """Send one notification."""
+        ...
+
+
+async def open_legacy(client: Opener, deadline_ns: int) -> Reply:
     """Shake hands; the reply is the one to `initialize`, or to whatever failed after it."""
     client.adopt("legacy", version="")
     declared = client.inbox.rules.declare("legacy")
@@ -50,7 +70,7 @@ def refuse_version(reply: Reply, version: str, pinned: str) -> None:
     )
 
 
-async def open_modern(client: WireClient, deadline_ns: int) -> Reply:
+async def open_modern(client: Opener, deadline_ns: int) -> Reply:
     """Discover; the reply is the one to `server/discover`."""
     client.adopt("modern", version=modern.VERSION)
     reply = await client.request(modern.DISCOVER, b"{}", deadline_ns=deadline_ns)
@@ -63,9 +83,13 @@ async def open_modern(client: WireClient, deadline_ns: int) -> Reply:
     return reply
 
 
-async def open_auto(client: WireClient, deadline_ns: int) -> Reply:
+async def open_auto(client: Opener, deadline_ns: int) -> Reply:
     """Discover, try one modern request, and shake hands where either shows a legacy server."""
-    reply = await open_modern(client, deadline_ns)
+    return await follow_discovery(client, await open_modern(client, deadline_ns), deadline_ns)
+
+
+async def follow_discovery(client: Opener, reply: Reply, deadline_ns: int) -> Reply:
+    """Go on after a first discovery that was answered by `reply`, as `open_auto` does."""
     if reply.outcome is Outcome.OK:
         # Some legacy servers answer discovery and refuse every modern request after it.
         probe = await client.request("tools/list", b"{}", deadline_ns=deadline_ns)
@@ -106,7 +130,7 @@ def _refuses_version(reply: Reply) -> bool:
     return reply.status == bad_request and code not in MODERN_CODES
 
 
-OPENERS: Final[dict[str, Callable[[WireClient, int], Awaitable[Reply]]]] = {
+OPENERS: Final[dict[str, Callable[[Opener, int], Awaitable[Reply]]]] = {
     "legacy": open_legacy,
     "modern": open_modern,
     "auto": open_auto,

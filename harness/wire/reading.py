@@ -18,13 +18,14 @@ from harness.wire.shapes import is_plain_call, is_unfinished, misshape
 # RFC 9110 says what these mean whatever the body says: the credential decided, not the call.
 CREDENTIAL_STATUSES: Final = frozenset({401, 403})
 _LAST_TRANSPORT_REASON = Reason.STREAM_ENDED
-_TLS_REASONS: Final = frozenset(
+_BROKEN_REASONS: Final = frozenset(
     {Reason.TLS_UNTRUSTED, Reason.TLS_WRONG_NAME, Reason.TLS_EXPIRED, Reason.TLS_CLIENT_REFUSED}
-    | {Reason.TLS_FAILED}
+    | {Reason.TLS_FAILED, Reason.PROCESS_DIED}
 )
 _FOR_REASON = {
     Reason.HANG: (Outcome.HANG, EndedBy.DEADLINE),
     Reason.VANISHED: (Outcome.ABANDONED, EndedBy.CLIENT),
+    Reason.PIPE_FULL: (Outcome.HANG, EndedBy.DEADLINE),
 }
 # Names for the hot path: a member of an enumeration costs three look-ups each time.
 _OK, _NONE = Outcome.OK, Reason.NONE
@@ -199,7 +200,7 @@ def read_failure(arrival: Arrival, call: Call) -> Reply:
         if reason is Reason.HANG and arrival.partial:
             reply.outcome, reply.reason = Outcome.TIMEOUT, Reason.DEADLINE
             reply.detail = f"a reply was still trickling in, {arrival.reply_bytes} bytes so far"
-    elif reason <= _LAST_TRANSPORT_REASON or reason in _TLS_REASONS:
+    elif reason <= _LAST_TRANSPORT_REASON or reason in _BROKEN_REASONS:
         reply.outcome, reply.ended_by = Outcome.TRANSPORT_ERROR, EndedBy.CLOSED
         if arrival.pieces is not None and arrival.pieces.other_ids:
             _break(reply, Reason.WRONG_ID, "the stream ended with a response to another id only")

@@ -145,6 +145,45 @@ class FakeAgents:
         )
 
 
+class FakeProcesses:
+    """Server processes that only remember what was done to them."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.hand = hand
+        self.killing = False
+        self.stopped = False
+
+    async def kill(self) -> None:
+        """Note it."""
+        failing = await self.hand.before("kill")
+        self.killing = True
+        self.hand.after("kill", failing)
+
+    async def spare(self) -> None:
+        """Note it."""
+        failing = await self.hand.before("spare")
+        self.killing = False
+        self.hand.after("spare", failing)
+
+    async def stop(self) -> None:
+        """Note it."""
+        failing = await self.hand.before("stop")
+        self.stopped = True
+        self.hand.after("stop", failing)
+
+    async def resume(self) -> None:
+        """Note it."""
+        failing = await self.hand.before("resume")
+        self.stopped = False
+        self.hand.after("resume", failing)
+
+    async def exposure(self) -> Exposure:
+        """Claim five processes, while something is done to them."""
+        await checkpoint()
+        count = 5 if self.killing or self.stopped else 0
+        return Exposure(count=count, unit="processes", source="journal")
+
+
 class World:
     """Every lever there is, at rest, pulled by one hand."""
 
@@ -154,11 +193,14 @@ class World:
         self.identity = FakeIdentity(self.hand)
         self.agent = FakeAgents(self.hand)
         self.agent.identity = self.identity
+        self.process = FakeProcesses(self.hand)
 
     @property
     def levers(self) -> Levers:
         """What a fault gets to see."""
-        return Levers(network=self.network, identity=self.identity, agent=self.agent)
+        return Levers(
+            network=self.network, identity=self.identity, agent=self.agent, process=self.process
+        )
 
     @property
     def at_rest(self) -> bool:
@@ -168,4 +210,6 @@ class World:
             and self.network.enabled
             and self.identity.ttl_s is None
             and not self.agent.engaged
+            and not self.process.stopped
+            and not self.process.killing
         )

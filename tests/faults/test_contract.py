@@ -136,10 +136,11 @@ async def test_the_steps_back_are_bounded_together(fault: Fault) -> None:
 async def test_a_missing_lever_is_refused_with_nothing_applied(fault: Fault) -> None:
     """Each lever is withheld in turn; a fault that does not need it takes all the same."""
     refusals: list[str] = []
-    for lever in ("network", "identity", "agent"):
+    for lever in ("network", "identity", "agent", "process"):
         world = World()
         held: dict[str, Any] = {
             "network": world.network, "identity": world.identity, "agent": world.agent,
+            "process": world.process,
         }  # fmt: skip
         held[lever] = None
         try:

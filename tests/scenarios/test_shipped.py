@@ -17,7 +17,7 @@ SHIPPED = shipped()
 PROMISED = {
     *("first_storm", "slow_network", "dropped_connections", "token_expires", "token_revoked"),
     *("oversized_payloads", "lost_reply", "clients_vanish", "slow_neighbours", "steady"),
-    *("steady_echo", "sessions_die", "blackhole", "throttled", "compose_storm"),
+    *("steady_echo", "sessions_die", "blackhole", "throttled", "compose_storm", "stdio_storm"),
     "agents_are_asked",
 }
 VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema())

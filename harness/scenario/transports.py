@@ -1,0 +1,96 @@
+"""Whether what a scenario asks for can be had over the transport that its target speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from faults.agent import SlowReader
+from faults.fault import Fault
+from harness.scenario.mistakes import Trail
+from harness.scenario.objections import Objection
+from harness.scenario.records import ReferenceTarget, Scenario, StdioTarget, Target
+
+PROCESSES_MAX: Final = 256  # a server's process may well take 60 MiB
+# Of the bundled server's flaws, those that need HTTP or tokens to show.
+HTTP_FLAWS: Final = ("auth-at-init-only", "expired-is-403", "session-bound-to-token")
+_INSTEAD: Final = {
+    "tcp-blackhole": "process-stop",
+    "tcp-reset": "process-kill",
+    "tcp-down": "process-kill",
+    "tcp-truncate": "process-kill",
+}
+
+
+def is_piped(target: Target) -> bool:
+    """Whether a target is spoken to over pipes, so that there is no network and no token."""
+    if isinstance(target, ReferenceTarget):
+        return target.transport == "stdio"
+    return isinstance(target, StdioTarget)
+
+
+def is_shared(target: Target) -> bool:
+    """Whether the sessions of an arm speak to one process."""
+    return isinstance(target, ReferenceTarget | StdioTarget) and target.processes == "shared"
+
+
+def _no(trail: Trail, expected: str, came: str, mend: str) -> Objection:
+    return Objection(trail=trail, expected=expected, came=came, mend=mend)
+
+
+def clashes(scenario: Scenario) -> Iterator[Objection]:
+    """Yield everything that the target's transport cannot do."""
+    piped = is_piped(scenario.target)
+    yield from _over_pipes(scenario) if piped else _over_a_network(scenario)
+    for number, window in enumerate(scenario.faults):
+        trail: Trail = ("faults", number, window.fault.kind)
+        yield from _misplaced(window.fault, trail, piped=piped)
+
+
+def _misplaced(fault: Fault, trail: Trail, *, piped: bool) -> Iterator[Objection]:
+    of_pipes = fault.lever == "process" or isinstance(fault, SlowReader)
+    if piped and fault.lever == "network":
+        instead = _INSTEAD.get(fault.kind, "slow-reader")
+        mend = f"use {instead}, or remove the fault"
+        yield _no(trail, "a fault without a network, as pipes have none", fault.kind, mend)
+    elif piped and fault.lever == "identity":
+        expected = "a fault without tokens, as pipes carry none"
+        yield _no(trail, expected, fault.kind, "remove the fault, or give the target a url:")
+    elif of_pipes and not piped:
+        expected = "a target over stdio, whose processes squall starts for the sessions"
+        mend = "write target: {stdio: [COMMAND]}, or {reference: hardened, transport: stdio}"
+        yield _no(trail, expected, "a target with an address", mend)
+
+
+def _over_pipes(scenario: Scenario) -> Iterator[Objection]:
+    target, sessions = scenario.target, scenario.load.sessions
+    if scenario.auth is not None:
+        expected = "no auth, as pipes carry no tokens"
+        mend = "remove it; credentials go into target.environment"
+        yield _no(("auth",), expected, f"grant {scenario.auth.grant}", mend)
+    if scenario.engine == "sdk":
+        expected = "our own engine, which alone is driven over pipes here"
+        yield _no(("engine",), expected, "sdk", "remove engine: sdk")
+    if scenario.client.listen:
+        expected = "no listen, as pipes have no GET stream"
+        yield _no(("client", "listen"), expected, "true", "remove it")
+    if not is_shared(target) and sessions > PROCESSES_MAX:
+        yield _no(
+            ("load", "sessions"),
+            f"at most {PROCESSES_MAX} sessions with a process each",
+            f"{sessions} sessions, so {sessions} processes",
+            "ask for fewer, or say processes: shared",
+        )
+    if isinstance(target, ReferenceTarget):
+        for flaw in target.flaws:
+            if flaw in HTTP_FLAWS:
+                expected = "flaws that can show without HTTP and tokens"
+                mend = "remove it, or transport: stdio"
+                yield _no(("target", "reference"), expected, flaw, mend)
+
+
+def _over_a_network(scenario: Scenario) -> Iterator[Objection]:
+    target = scenario.target
+    if isinstance(target, ReferenceTarget) and "processes" in target.model_fields_set:
+        expected = "transport: stdio beside it, where alone there are several processes"
+        yield _no(("target", "processes"), expected, target.processes, "add transport: stdio")

@@ -1,0 +1,38 @@
+"""How the servers of a target that is spoken to over pipes are started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.rig import server
+from harness.rig.servers import promised
+from harness.scenario.records import ReferenceTarget, StdioTarget, Target
+from harness.scenario.transports import is_shared
+from harness.session.access import Command
+
+
+async def command_of(target: Target, *, run_id: str, folder: Path, ledger: Path | None) -> Command:
+    """The command of a run's servers, once it is written down that they must all be ended.
+
+    Raises:
+        RigError: there is no such program, or the promise cannot be written down.
+    """
+    environment: dict[str, str] = {}
+    ready_s = server.READY_S
+    if isinstance(target, ReferenceTarget):
+        assert ledger is not None
+        argv = server.piped_reference(ledger=ledger, flaws=target.flaws)
+    else:
+        assert isinstance(target, StdioTarget)
+        argv, environment, ready_s = target.stdio, dict(target.environment), target.ready_s
+    server.check_program(argv, {**os.environ, **environment})
+    await promised(run_id, folder)
+    return Command(
+        argv=argv,
+        environment=environment,
+        shared=is_shared(target),
+        run_id=run_id,
+        folder=str(folder),
+        ready_s=ready_s,
+    )
