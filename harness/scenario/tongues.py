@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.scenario.objections import Objection
-from harness.scenario.records import LaunchTarget, Scenario, Tls, UrlTarget, era_of
+from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, Tls, UrlTarget, era_of
 
 SDK_REVISIONS: Final = ("2025-11-25", "2026-07-28")  # the newest of either era
+HEADER_FLAW: Final = "auth-at-init-only"  # it believes a session by its header, which sse lacks
 SSE_REVISION: Final = "2024-11-05"
 
 
@@ -53,6 +54,13 @@ def transport(scenario: Scenario) -> Iterator[Objection]:
             expected="a transport of the modern era",
             came="sse",
             mend="say era: legacy, or transport: http",
+        )
+    if isinstance(target, ReferenceTarget) and HEADER_FLAW in target.flaws:
+        yield Objection(
+            trail=("target", "reference"),
+            expected="flaws that can show over HTTP+SSE",
+            came=HEADER_FLAW,
+            mend="say transport: http, or leave the flaw out",
         )
     if scenario.engine == "sdk":
         yield Objection(

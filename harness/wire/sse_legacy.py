@@ -73,6 +73,7 @@ class SseClient:
         self._waiting: dict[int, Awaited] = {}
         self._authorization = b""
         self._next_id = 1
+        self._lives = 0
         self._strays = self._duplicates = self._foreign = 0
 
     # --- credentials and sessions --------------------------------------------------------------
@@ -139,10 +140,14 @@ class SseClient:
         self.protocol_version = version
         receipt = await self.notify(legacy.INITIALIZED, b"", deadline_ns=deadline_ns)
         stream = self._stream
-        if receipt.outcome is not Outcome.OK or stream is None or stream.where is None:
+        if receipt.outcome is not Outcome.OK:
             return receipt
+        if stream is None or stream.where is None:
+            return _stream_lost()
         stream.batches = version <= legacy.BATCH_VERSION
-        self.session_id = stream.where.path
+        self._lives += 1
+        # Not every server gives each session a place of its own.
+        self.session_id = f"{stream.where.path} ({self._lives})"
         return reply
 
     async def close(self, *, deadline_ns: int) -> Reply | None:

@@ -112,6 +112,12 @@ BROKEN: Final = (
         ("https URL", "remove tls:"),
     ),
     Broken(
+        "a flaw that sse cannot show",
+        "{reference: hardened}",
+        "{reference: §[auth-at-init-only], transport: sse}",
+        ("show over HTTP+SSE", "auth-at-init-only", "transport: http"),
+    ),
+    Broken(
         "sse in the modern era",
         "{reference: hardened}",
         "{reference: hardened, transport: §sse}\nera: modern",
