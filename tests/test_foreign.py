@@ -8,12 +8,15 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from harness import journal
+from harness.journal import SaidEntry
 from tests import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(90)]
@@ -21,6 +24,40 @@ pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(90)]
 EVERYTHING: Final = os.environ.get("SQUALL_EVERYTHING", "")
 SCENARIOS: Final = command.ROOT / "scenarios"
 UP_S: Final = 20
+ASKED: Final = """\
+question: Are agents that are asked back served by a server that nobody here wrote?
+client:
+  listen: true
+  answers:
+    sampling: {text: "in short: ${asked}"}
+    elicitation: accept
+    roots: ["file:///srv/${session}"]
+agents:
+  - name: asked
+    pace: 4/s
+    steps:
+      - call: trigger-sampling-request
+        with: {prompt: "tell me of ${nonce}", maxTokens: 20}
+        expect: {carries: nonce}
+      - call: trigger-elicitation-request
+        expect: {contains: accept}
+      - call: get-roots-list
+        expect: {carries: session}
+      - call: trigger-long-running-operation
+        with: {duration: 0.2, steps: 2}
+        expect: {progress: "== 2"}
+      - call: simulate-research-query
+        with: {topic: "${nonce}"}
+        task: true
+        deadline: 30s
+        expect: {carries: nonce}
+      - subscribe: demo://resource/dynamic/text/1
+      - call: toggle-subscriber-updates
+      - unsubscribe: demo://resource/dynamic/text/1
+load: {sessions: 2, ramp: 0s}
+phases: {warmup: 0s, baseline: 4s}
+limits: {answered: ">= 99%"}
+"""
 
 
 class Everything:
@@ -139,3 +176,22 @@ def test_a_foreign_server_of_the_old_transport_is_found_and_passes(
     assert '"transport": "HTTP+SSE"' in (run / "facts.json").read_text(encoding="utf-8")
     assert verdict["calls"]["ok"] > 200
     assert verdict["sessions"]["lost"] == 0
+
+
+@pytest.mark.parametrize("everything", ["streamableHttp", "sse"], indirect=True)
+def test_a_foreign_server_is_answered_when_it_asks_back(
+    tmp_path: Path, everything: Everything
+) -> None:
+    """Sampling, forms, roots, progress, tasks and subscriptions, as another SDK has them."""
+    (tmp_path / "asked.yaml").write_text(ASKED, encoding="utf-8")
+    command.squall("run", "asked.yaml", "--target", everything.url, cwd=tmp_path)
+    folder = command.folder_of(tmp_path / "runs")
+    calls = command.verdict_of(folder)["calls"]
+    assert calls["ok"] == sum(calls.values()) >= 16, calls
+    told: Counter[str] = Counter()
+    for entry in journal.read(folder).of(SaidEntry):
+        told.update(entry.counts)
+    for name in ("sampling:answered", "elicitation:accepted", "roots:answered"):
+        assert told[f"asked:{name}"] >= 2, told
+    assert told["tasks:completed"] >= 2
+    assert told["heard:progress"] >= 4

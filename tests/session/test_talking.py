@@ -16,6 +16,7 @@ from harness.session.talking import ROUNDS_MAX, Conversation, Talk
 from harness.wire.answering import NO_RULES, Rules, Sampled
 from harness.wire.client import WireClient
 from harness.wire.reply import Reply
+from tests.wire.official import official
 from tests.wire.scripted import (
     CLOCK,
     CONTENT,
@@ -334,6 +335,27 @@ async def test_a_legacy_call_is_cancelled_by_a_notification_with_its_id(answers:
     assert cancelled["method"] == "notifications/cancelled"
     assert cancelled["params"]["requestId"] == called["id"]
     assert counts == {"cancelled:answered" if answers else "cancelled:quiet": 1}
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_the_official_server_stops_its_work_when_it_is_cancelled(
+    era: Literal["legacy", "modern"],
+) -> None:
+    """By the notification in the handshake era, by the closed stream in the modern one."""
+    async with official() as server, connected(server.url, era=era) as client:
+        with fail_after(WAIT_S):
+            await client.open(deadline_ns=within(WAIT_S))
+            reply = await Conversation(
+                client=client,
+                clock=CLOCK,
+                method="tools/call",
+                params=b'{"name":"slow","arguments":{}}',
+                name="slow",
+                deadline_ns=within(WAIT_S),
+                talk=Talk(cancel_after_ns=300_000_000),
+            ).hold()
+            assert (reply.outcome, reply.reason) == (Outcome.ABANDONED, Reason.CANCELLED)
+            await server.cancelled.wait()
 
 
 async def test_a_call_that_is_faster_than_its_cancel_is_a_call_like_others() -> None:
