@@ -112,27 +112,27 @@ class Plan:
         planned = self.planned(session)
         sizes = self.together[planned.agent]
         due_ns = planned.first_due_ns
-        nonce = self.marks.nonce
+        end_ns, pace_ns = planned.end_ns, planned.pace_ns
+        nonce = self.marks.nonces(session)
         index = 0
-        while due_ns < planned.end_ns:
+        while due_ns < end_ns:
             position = 0
             for size in sizes:
-                if due_ns >= planned.end_ns:
+                if due_ns >= end_ns:
                     return
                 if size == 1:
-                    step = PlannedStep(session, index, position, due_ns, nonce(session, index))
-                    yield (step,)
+                    yield (PlannedStep(session, index, position, due_ns, nonce(index)),)
                 else:
                     yield tuple(
                         PlannedStep(
                             session, index + member, position + member, due_ns,
-                            nonce(session, index + member),
+                            nonce(index + member),
                         )
                         for member in range(size)
                     )  # fmt: skip
                 index += size
                 position += size
-                due_ns += planned.pace_ns
+                due_ns += pace_ns
 
     def count(self, session: int) -> int:
         """Count a session's steps without making them."""

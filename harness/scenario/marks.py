@@ -7,6 +7,7 @@ session's mark, which steps write as `${session}`, is `s`, the same three digits
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -40,12 +41,20 @@ class Marks:
 
     def nonce(self, session: int, index: int) -> str:
         """Give the nonce of one logical call; sessions below 2**16, indices below 2**36."""
-        mixed = (session << INDEX_BITS | index) ^ self.whiten
-        mixed = mixed * self.first & _NONCE_MASK
-        mixed ^= mixed >> 27
-        mixed = mixed * self.second & _NONCE_MASK
-        mixed ^= mixed >> 25
-        return f"n{self.run}{mixed:013x}"
+        return self.nonces(session)(index)
+
+    def nonces(self, session: int) -> Callable[[int], str]:
+        """Give what gives the nonce of each of a session's calls, from its index."""
+        # All bound once: a session asks for thousands, one between any two calls.
+        whitened, first, second = session << INDEX_BITS ^ self.whiten, self.first, self.second
+        mask, start = _NONCE_MASK, f"n{self.run}%013x"
+
+        def nonce(index: int) -> str:
+            mixed = (whitened ^ index) * first & mask
+            mixed = (mixed ^ mixed >> 27) * second & mask
+            return start % (mixed ^ mixed >> 25)
+
+        return nonce
 
     def mark(self, session: int) -> str:
         """Give the text that names a session to the target; no mark is part of another."""
