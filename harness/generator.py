@@ -36,7 +36,7 @@ SLIP_P50_MAX_MS: Final = 2.0
 SLIP_P50_MAX_SHARE: Final = 0.25  # of the reported p50
 SLIP_P99_MAX_MS: Final = 20.0  # or the reported p50, whichever is more
 STALL_OVER_MS: Final = 20.0  # a timer later than that is a stall, and counts by what is beyond
-STALLED_MAX: Final = 0.05  # of a phase: its p95 is squall's own then
+STALLED_MAX: Final = 0.05  # of a phase: its p95 is squall's own then, if one is above p50
 STALLED_MIN_S: Final = 0.5  # below that a short phase is not given up for a hiccup
 FREE_CALLS_MIN: Final = 29  # what bounds a p90
 
@@ -218,7 +218,8 @@ def _harms(process: ProcessHealth, p50_ms: float, lost: str | None) -> Iterator[
     late_ms, most_ms = process.sent_late_p99_ms, max(SLIP_P99_MAX_MS, p50_ms)
     if late_ms > most_ms and (busy := [*_overloads(process)]):
         yield f"p99 of calls left {late_ms:.0f} ms late (at most {most_ms:.0f}), and {busy[0]}"
-    if process.stalled_share > STALLED_MAX:
+    # A stall that is shorter than the typical call takes anyway moves no percentile by much.
+    if process.stalled_share > STALLED_MAX and process.lag_max_ms > p50_ms:
         yield f"{process.name} stood still for {process.stalled_share:.0%} of {process.stalled_in}"
 
 

@@ -118,6 +118,13 @@ def test_a_loop_that_stands_still_is_found_in_the_phase_that_it_spoils() -> None
     assert fared.processes[0].lag_max_ms == 2000.0
 
 
+def test_stalls_that_are_short_beside_the_typical_call_are_believed() -> None:
+    """A server that takes seconds is not told from one that takes a tenth more."""
+    entries = _seconds(stalled_ms=100.0, lag_max_ms=400.0)
+    assert _fared(_calls(), entries).verdict == "invalid"
+    assert _fared(_calls(), entries, p50_ms=7000.0).verdict == "suspect"
+
+
 def test_a_hiccup_in_a_short_phase_is_no_reason_to_give_it_up() -> None:
     """Half a second at least: a busy machine stumbles now and then."""
     short = Stretch(name="1:tcp-reset", start_ns=0, end_ns=2 * S)

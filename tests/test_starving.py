@@ -25,11 +25,44 @@ from tests import command
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 BASELINE_S: Final = 4
-STEADY: Final = command.STORM.partition("faults:")[0].replace("line: 3s", f"line: {BASELINE_S}s")
-PULSES: Final = 5
-STOPPED_S: Final = 0.4
+STEADY: Final = f"""\
+question: Is the generator at ease?
+agents:
+  - name: caller
+    pace: 10/s
+    steps:
+      - call: echo
+        with: {{text: "${{nonce}}"}}
+load: {{sessions: 6, ramp: 500ms}}
+phases: {{warmup: 500ms, baseline: {BASELINE_S}s}}
+"""
+PULSES: Final = 3
+STOPPED_S: Final = 0.8
 BETWEEN_S: Final = 0.05
 HOG: Final = "import os, signal; os.nice(19); signal.alarm(60)\nwhile True: pass"
+
+
+@contextmanager
+def _started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run against a server that costs next to nothing: a slow one would hide who was late."""
+    (folder / "steady.yaml").write_text(STEADY, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.fast_server"],
+        cwd=command.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}/json"
+        process = command.start(
+            "run", "steady.yaml", "--target", url, "--era", "legacy", *words, cwd=folder
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            server.kill()
 
 
 def _starve(process: psutil.Process) -> None:
@@ -54,12 +87,11 @@ def test_a_starved_generator_concludes_nothing_and_says_why(
     workers: int, starved: str, named: str, tmp_path: Path
 ) -> None:
     """Exit 3, with the process and what happened to it in words; no score is given."""
-    (tmp_path / "steady.yaml").write_text(STEADY, encoding="utf-8")
-    process = command.start("run", "steady.yaml", "--workers", str(workers), cwd=tmp_path)
-    command.await_line(process, "baseline")
-    everyone = [psutil.Process(process.pid), *command.family(process.pid)]
-    _starve(next(one for one in everyone if starved in " ".join(one.cmdline())))
-    done = command.finish(process)
+    with _started(tmp_path, "--workers", str(workers)) as process:
+        command.await_line(process, "baseline")
+        everyone = [psutil.Process(process.pid), *command.family(process.pid)]
+        _starve(next(one for one in everyone if starved in " ".join(one.cmdline())))
+        done = command.finish(process)
     folder = command.folder_of(tmp_path / "runs")
     assert done.code == 3, done.all
     verdict = command.verdict_of(folder)
@@ -91,16 +123,15 @@ def _crowd() -> Iterator[None]:
 
 def test_a_machine_that_is_only_crowded_is_believed(tmp_path: Path) -> None:
     """Invalid is said only where calls really left late, or the loop really stood still."""
-    (tmp_path / "steady.yaml").write_text(STEADY, encoding="utf-8")
-    with _crowd():
-        done = command.squall("run", "steady.yaml", cwd=tmp_path)
+    with _crowd(), _started(tmp_path) as process:
+        done = command.finish(process)
     folder = command.folder_of(tmp_path / "runs")
     fared = _fared(folder)
     evidence, _ = read(folder)
     calm = evidence.settled[(evidence.phase == BASELINE) & (evidence.settled["sent_ns"] >= 0)]
     late_ms = np.maximum(0, calm["sent_ns"] - calm["due_ns"]) / 1e6
     stalled_s = sum(one.stalled_ms for one in evidence.journal.of(HealthEntry)) / 1000
-    assert len(calm) > 100
+    assert len(calm) > 50
     # Of half the calls twice the share, for only those count that nothing held.
     on_time = np.quantile(late_ms, 0.75) < SLIP_P50_MAX_MS
     on_time &= np.quantile(late_ms, 0.995) < SLIP_P99_MAX_MS
