@@ -33,6 +33,7 @@ from harness.session.life import Session
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
+from harness.session.talker import compile_rules
 from harness.wire.answering import Rules
 from harness.wire.endpoint import Endpoint
 from harness.wire.reply import Reply
@@ -94,6 +95,7 @@ async def live(made: Scenario, url: str) -> bool:
                     steps=(compile_agent(made, plan, 0),),
                     connect=lambda _: connected(made, url, SchemaBook(), clock),
                     credential=lambda planned: credential(planned.arm),
+                    rules=compile_rules(made),
                 )
                 await Session(stage=stage, planned=plan.sessions[0]).run()
         told = journal.read(Path(folder))
@@ -215,6 +217,14 @@ VARIABLES: Final = {
 }
 
 
+# A session that answers what the server asks in its results, with an unrelated call between.
+ROUNDS: Final[list[dict[str, Any]]] = [
+    {"parallel": [{"call": "test_mrtr_echo_state"}, {"call": "test_mrtr_unrelated"}]},
+    {"call": "test_mrtr_no_state"},
+    {"call": "test_mrtr_no_result_type"},
+]
+
+
 async def drive(name: str, version: str, url: str, context: dict[str, Any]) -> bool:
     """Do what the suite's scenario is about; whether all went well."""
     if name.startswith("auth/"):
@@ -224,6 +234,9 @@ async def drive(name: str, version: str, url: str, context: dict[str, Any]) -> b
         grant = AUTH.get(name, {"grant": "authorization_code"})
         auth = {"issuer": "target", "refresh": "on-401", "client_document": DOCUMENT, **grant}
         return await live(scenario(url, version, [LIST, CALL], auth=auth), url)
+    if name == "sep-2322-client-request-state":
+        policy = {"deadline": f"{DEADLINE_S:g}s", "answers": {"elicitation": "accept"}}
+        return await live(scenario(url, version, ROUNDS, client=policy), url)
     talk = Talk(url, version, listen=name.startswith("elicitation"))
     try:
         await TALKS.get(name, call_all)(talk, context)

@@ -16,7 +16,10 @@ from tests.conformance.parts import LEGACY, MODERN, entry, node
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = Path(os.environ.get("SQUALL_CONFORMANCE", "") or "no-such-folder")
 REVISION: Final = "2026-07-28"
-SCENARIO_S: Final = 60
+CLIENT_S: Final = 50  # what the suite allows the command; its own default is 30
+SCENARIO_S: Final = 100
+# These judge by the wall clock when the client came back, or lose what it has not asked for yet.
+BY_THE_CLOCK: Final = frozenset({"sse-retry", "elicitation-sep1034-client-defaults"})
 
 _LISTED: Final = re.compile(r"^\s*- (?P<name>\S+) \[(?P<revisions>[^\]]*)\]", re.MULTILINE)
 _COUNTS: Final = re.compile(r"Passed: (\d+)/(\d+), (\d+) failed, (\d+) warnings")
@@ -35,7 +38,6 @@ NOT_RUN: Final[dict[tuple[str, str], str]] = {
     (MODERN, "auth/enterprise-managed-authorization"): _ENTERPRISE,
     (MODERN, "auth/dpop"): _PROOFS,
     (MODERN, "auth/dpop-nonce"): _PROOFS,
-    (MODERN, "sep-2322-client-request-state"): "sessions do not answer an InputRequiredResult yet",
     (MODERN, "sep-2640-client-no-prefetch"): _SKILLS,
     (MODERN, "sep-2640-client-verify-digest"): _SKILLS,
     (MODERN, "sep-2640-client-verify-size"): _SKILLS,
@@ -81,13 +83,21 @@ def listed(version: str) -> dict[str, str]:
 
 
 def run(version: str, scenario: str, *, revision: str = "") -> Ran:
-    """Run one scenario; `revision` is what the client is to speak, where the suite lets one say."""
+    """Run one scenario; `revision` is what the client is to speak, where the suite lets one say.
+
+    One that judges by the clock has a second try, for a busy machine is no fault of the client's.
+    """
+    ran = _run(version, scenario, revision)
+    return ran if ran.good or scenario not in BY_THE_CLOCK else _run(version, scenario, revision)
+
+
+def _run(version: str, scenario: str, revision: str) -> Ran:
     command = shlex.join([sys.executable, "-m", "tests.conformance.client"])
     chosen = ["--spec-version", revision] if revision else []
     done = subprocess.run(
         [
             *(node(FOLDER), entry(FOLDER, version), "client", "--command", command),
-            *("--scenario", scenario, *chosen),
+            *("--scenario", scenario, "--timeout", str(CLIENT_S * 1000), *chosen),
         ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

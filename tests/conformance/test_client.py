@@ -55,6 +55,7 @@ STATELESS: Final = (
     "auth/iss-unexpected",
     "auth/iss-normalized",
     "auth/metadata-issuer-mismatch",
+    "sep-2322-client-request-state",
     "http-standard-headers",
     "http-custom-headers",
     "http-invalid-tool-headers",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -18,18 +17,17 @@ TARGET = "http://target.test/mcp"
 Handler = Callable[[Request], Response | Awaitable[Response]]
 
 
-def site(routes: Mapping[str, Handler]) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+def site(routes: Mapping[str, Handler]) -> httpx.AsyncClient:
     """A client to which all of the web is this table of URLs; anything else is 404."""
     return _web(lambda request: routes.get(str(request.url)))
 
 
-def paths(routes: Mapping[str, Handler]) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+def paths(routes: Mapping[str, Handler]) -> httpx.AsyncClient:
     """As `site`, by path alone: the query is for the endpoint to look at."""
     return _web(lambda request: routes.get(request.url.path))
 
 
-@asynccontextmanager
-async def _web(find: Callable[[Request], Handler | None]) -> AsyncIterator[httpx.AsyncClient]:
+def _web(find: Callable[[Request], Handler | None]) -> httpx.AsyncClient:
     async def answer(request: Request) -> Response:
         found = find(request)
         if found is None:
@@ -38,8 +36,7 @@ async def _web(find: Callable[[Request], Handler | None]) -> AsyncIterator[httpx
         return await given if isinstance(given, Awaitable) else given
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as http:
-        yield http
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app))
 
 
 def gives(document: Any, status: int = 200) -> Callable[[Request], Response]:
