@@ -25,6 +25,8 @@ from harness.wire.speaker import Speaker
 class Talker:
     """Prepares a client's inbox, and holds the calls that are more than question and answer."""
 
+    __slots__ = ("_client", "_stage", "_subscribed", "_who", "changed")
+
     def __init__(self, stage: Stage, who: Who, client: Speaker, values: Mapping[str, Any]) -> None:
         """`values` are what the rules' templates may name."""
         self._stage = stage

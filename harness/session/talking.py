@@ -89,6 +89,8 @@ class Conversation:
                 reply = answered
                 break
             self.client.inbox.counts["rounds"] += 1
+            if self.progress is not None:
+                self.progress.begin_again()
             reply = await self._request(self.method, answered, self.name)
             sent_bytes += reply.request_bytes
             got_bytes += reply.reply_bytes

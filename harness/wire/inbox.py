@@ -32,8 +32,12 @@ class Progress:
     backwards: int = 0
     late: int = 0
 
+    def begin_again(self) -> None:
+        """Let another request of the same call count from wherever it likes."""
+        self.last = NO_PROGRESS
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class Inbox:
     """One client's: a transport gives it every request and notification that is not a reply.
 

@@ -337,6 +337,38 @@ async def test_a_legacy_call_is_cancelled_by_a_notification_with_its_id(answers:
     assert counts == {"cancelled:answered" if answers else "cancelled:quiet": 1}
 
 
+async def test_each_round_of_a_call_may_count_its_progress_anew() -> None:
+    """The token is the call's, the notifications are each request's: no breach between rounds."""
+    asked = iter((_wants("s"), CONTENT))
+
+    def reply(request: Request) -> tuple[bytes, ...]:
+        notes = [
+            {"progressToken": "t", "progress": number} for number in range(1, 4)
+        ]
+        said = b"".join(
+            event(to_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": one}))
+            for one in notes
+        )
+        answer = event(response(request.message["id"], next(asked)))
+        return STREAM_HEAD, chunk(said), chunk(answer) + LAST_CHUNK
+
+    async with serving(answering(reply)) as server, connected(server.url, era="modern") as client:
+        progress = client.inbox.watch_progress("t", 1)
+        with fail_after(WAIT_S):
+            held = await Conversation(
+                client=client,
+                clock=CLOCK,
+                method="tools/call",
+                params=to_json(_CALL),
+                name="echo",
+                deadline_ns=within(WAIT_S),
+                talk=Talk(progress=True),
+                progress=progress,
+            ).hold()
+    assert held.outcome is Outcome.OK
+    assert (progress.seen, progress.backwards) == (6, 0)
+
+
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_the_official_server_stops_its_work_when_it_is_cancelled(
     era: Literal["legacy", "modern"],
