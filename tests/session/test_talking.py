@@ -342,9 +342,7 @@ async def test_each_round_of_a_call_may_count_its_progress_anew() -> None:
     asked = iter((_wants("s"), CONTENT))
 
     def reply(request: Request) -> tuple[bytes, ...]:
-        notes = [
-            {"progressToken": "t", "progress": number} for number in range(1, 4)
-        ]
+        notes = [{"progressToken": "t", "progress": number} for number in range(1, 4)]
         said = b"".join(
             event(to_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": one}))
             for one in notes
