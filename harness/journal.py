@@ -13,8 +13,11 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import chain, islice
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from struct import Struct
 from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
@@ -129,7 +132,7 @@ class TokenEntry:
     type: Literal["token"] = "token"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a long run holds millions
 class EffectEntry:
     """One execution, as the ledger at the dependency saw it."""
 
@@ -281,6 +284,8 @@ _WORDLESS: Final = (
     BreachEntry,
 )  # nothing in them quotes anybody
 _ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
+_ENTRIES: Final[TypeAdapter[list[Any]]] = TypeAdapter(list[Entry])
+_LINES_AT_ONCE: Final = 2000
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -297,7 +302,16 @@ class Journal:
 
     def of(self, kind: type[EntryT]) -> tuple[EntryT, ...]:
         """Give the entries of one type in time order."""
-        return tuple(entry for entry in self.entries if isinstance(entry, kind))
+        entries: tuple[EntryT, ...] = self._by_type.get(kind, ())
+        return entries
+
+    @cached_property
+    def _by_type(self) -> dict[type[Any], tuple[Any, ...]]:
+        """Sort the entries once: a long run has a line an effect, and many ask for a few others."""
+        found: dict[type[Any], list[Any]] = {}
+        for entry in self.entries:
+            found.setdefault(type(entry), []).append(entry)
+        return {kind: tuple(entries) for kind, entries in found.items()}
 
 
 def call_id(call: np.void) -> str:
@@ -317,30 +331,73 @@ def read(folder: Path) -> Journal:
         JournalError: when there is no journal in it.
     """
     _finish_merge(folder)
-    files = sorted(folder.glob("worker-*.jsonl"))
-    main = folder / JOURNAL
-    if not main.exists():
-        raise JournalError(f"{folder} holds no {JOURNAL}; name a folder that `squall run` wrote")
     entries: list[Any] = []
     damaged = 0
-    for file in (main, *files):
-        # Only a line feed ends a line: texts of servers hold other separators, and a crash may
-        # cut a character in half.
-        for line in filter(None, file.read_bytes().split(b"\n")):
-            try:
-                entries.append(_ENTRY.validate_json(line))
-            except ValidationError:
-                damaged += 1
-    entries.sort(key=lambda entry: entry.at_ns)  # stable: equal stamps keep their file's order
-    parts = [_read_calls(file) for file in (folder / CALLS, *sorted(folder.glob("worker-*.npy")))]
-    calls = np.concatenate(parts) if parts else empty_calls()
-    order = np.lexsort((calls["attempt"], calls["index"], calls["session"]))
+    for found, _, bad in _all_blocks(folder):
+        entries += found
+        damaged += bad
+    entries.sort(key=attrgetter("at_ns"))  # stable: equal stamps keep their file's order
     return Journal(
         entries=tuple(entries),
-        calls=calls[order],
+        calls=_all_calls(folder),
         damaged_lines=damaged,
         whole_by=_whole_by(folder),
     )
+
+
+def _all_blocks(folder: Path) -> Iterator[tuple[list[Any], list[bytes], int]]:
+    main = folder / JOURNAL
+    if not main.exists():
+        raise JournalError(f"{folder} holds no {JOURNAL}; name a folder that `squall run` wrote")
+    return chain.from_iterable(map(_blocks, (main, *sorted(folder.glob("worker-*.jsonl")))))
+
+
+def _all_calls(folder: Path) -> Calls:
+    files = (folder / CALLS, *sorted(folder.glob("worker-*.npy")))
+    parts = [_read_calls(file) for file in files]
+    return in_order(np.concatenate(parts) if len(parts) > 1 else parts[0])
+
+
+def _blocks(file: Path) -> Iterator[tuple[list[Any], list[bytes], int]]:
+    """Give a file's entries and the lines they stand on, thousands at a time, and the damaged."""
+    with file.open("rb") as stream:
+        # Only a line feed ends a line: texts of servers hold other separators, and a crash may cut
+        # a character in half.
+        while block := list(islice(stream, _LINES_AT_ONCE)):
+            lines = [line for line in block if line != b"\n"]
+            try:
+                entries = _ENTRIES.validate_json(b"[%b]" % b",".join(lines))
+            except ValidationError:
+                entries = []
+            if len(entries) == len(lines):
+                yield entries, lines, 0
+            else:
+                yield _one_by_one(lines)
+
+
+def _one_by_one(lines: list[bytes]) -> tuple[list[Any], list[bytes], int]:
+    entries: list[Any] = []
+    whole: list[bytes] = []
+    for line in lines:
+        try:
+            entries.append(_ENTRY.validate_json(line))
+        except ValidationError:
+            continue
+        whole.append(line)
+    return entries, whole, len(lines) - len(whole)
+
+
+def in_order(calls: Calls) -> Calls:
+    """Sort records by (session, index, attempt), those of one attempt as they came."""
+    if not len(calls):
+        return calls
+    # One number for all three: a single sort, and none where they are in order already.
+    key = calls["session"].astype(np.uint64) << np.uint64(40)
+    key |= calls["index"].astype(np.uint64) << np.uint64(8)
+    key |= calls["attempt"]
+    if (key[1:] >= key[:-1]).all():
+        return calls
+    return calls[np.argsort(key, kind="stable")]
 
 
 def _whole_by(folder: Path) -> str:
@@ -370,14 +427,20 @@ def merge(folder: Path) -> None:
     """
     if not _segments(folder):
         return
-    journal = read(folder)
-    lines = b"".join(_line(entry).encode(errors="replace") for entry in journal.entries)
-    for name, content in (
-        (JOURNAL, lines),
-        (CALLS, _header(len(journal.calls)) + journal.calls.tobytes()),
+    _finish_merge(folder)
+    stamped = [
+        (entry.at_ns, line if line.endswith(b"\n") else line + b"\n")
+        for entries, lines, _ in _all_blocks(folder)
+        for entry, line in zip(entries, lines, strict=True)
+    ]
+    stamped.sort(key=itemgetter(0))
+    calls = _all_calls(folder)
+    for name, parts in (
+        (JOURNAL, (line for _, line in stamped)),
+        (CALLS, iter((_header(len(calls)), calls.view(np.uint8).data))),
     ):
         with (folder / f"{name}{_FRESH}").open("wb") as fresh:
-            fresh.write(content)
+            fresh.writelines(parts)
             fresh.flush()
             os.fsync(fresh.fileno())
     (folder / _MERGED).touch()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any, Final, Literal
 
@@ -32,6 +32,7 @@ COARSE_BITS: Final = 8  # 0.8 % wide: what the score's resampling reads
 SAMPLES_MIN: Final = {50.0: 5, 90.0: 29, 95.0: 59, 99.0: 299, 99.9: 2995}
 ARMS: Final = ("treated", "control")
 _MAX_INTERVALS: Final = 300
+_MAX_LINES: Final = 20_000  # of the log, about: a scenario of many calls has longer intervals
 _DENSE_MAX: Final = 16_000_000  # cells that are counted without a sort
 
 Origin = Literal["due", "sent"]
@@ -96,13 +97,14 @@ def histogram() -> Any:
 
 
 def fill(counts: Whole, buckets: Whole) -> Any:
-    """Make a histogram from counts at bucket numbers."""
+    """Make a histogram from counts at bucket numbers, which are its own, all at once."""
     made = histogram()
     there = np.flatnonzero(counts)
-    values = bucket_lowest_us(buckets[there])
-    for value, count in zip(values.tolist(), counts[there].tolist(), strict=True):
-        recorded = made.record_value(value, count)
-        assert recorded, f"{value} us is outside the histogram"
+    if len(there):
+        np.frombuffer(made.counts, dtype=np.int64)[buckets[there]] = counts[there]
+        lowest_us = bucket_lowest_us(buckets[there[[0, -1]]])
+        made.min_value, made.max_value = lowest_us.tolist()
+        made.total_count = int(counts.sum())
     return made
 
 
@@ -181,28 +183,43 @@ def _rows(evidence: Evidence, origin: Origin, *, answered_only: bool) -> Iterato
         parts = [(names[int(cells.keys[i]) % width], cells.row(i)) for i in inside.tolist()]
         parts.insert(0, ("", np.sum([counts for _, counts in parts], axis=0)))
         for name, counts in parts:
-            yield _row(arm_name, phase_name, name, origin, fill(counts, cells.buckets))
+            of = _Of(arm=arm_name, phase=phase_name, tool=name, origin=origin)
+            yield _row(of, counts, cells.buckets)
 
 
-def _row(arm: str, phase: str, tool: str, origin: Origin, made: Any) -> LatencyRow:
-    count = int(made.get_total_count())
-    at = made.get_percentile_to_value_dict(list(SAMPLES_MIN))
+@dataclass(frozen=True, kw_only=True)
+class _Of:
+    """What a row is of."""
 
-    def ms(percentile: float) -> float | None:
-        return at[percentile] / 1000 if count >= SAMPLES_MIN[percentile] else None
+    arm: str
+    phase: str
+    tool: str
+    origin: Origin
+
+
+def _row(of: _Of, counts: Whole, buckets: Whole) -> LatencyRow:
+    cumulated = np.cumsum(counts)
+    count = int(cumulated[-1])
+
+    def ms(place: int) -> float:
+        return float(bucket_highest_us(buckets[place : place + 1])[0]) / 1000
+
+    def at(percentile: float) -> float | None:
+        """Give the percentile where HDR finds it, if the samples support it."""
+        if count < SAMPLES_MIN[percentile]:
+            return None
+        rank = max(1, int(percentile * count / 100 + 0.5))
+        return ms(int(np.searchsorted(cumulated, rank)))
 
     return LatencyRow(
-        arm=arm,
-        phase=phase,
-        tool=tool,
-        origin=origin,
+        **asdict(of),
         count=count,
-        p50_ms=ms(50.0),
-        p90_ms=ms(90.0),
-        p95_ms=ms(95.0),
-        p99_ms=ms(99.0),
-        p999_ms=ms(99.9),
-        max_ms=made.get_max_value() / 1000 if count else None,
+        p50_ms=at(50.0),
+        p90_ms=at(90.0),
+        p95_ms=at(95.0),
+        p99_ms=at(99.0),
+        p999_ms=at(99.9),
+        max_ms=ms(int(np.flatnonzero(counts)[-1])) if count else None,
     )
 
 
@@ -227,9 +244,10 @@ def hlog(evidence: Evidence) -> str:
     calls = evidence.settled[which]
     if not len(calls):
         return "\n".join(lines) + "\n"
-    interval_s = max(1, ceil(evidence.run_end_ns / 1e9 / _MAX_INTERVALS))
-    second = np.maximum(calls["due_ns"], 0) // (interval_s * 1_000_000_000)
     width, span = len(evidence.plan.calls), len(evidence.codes)
+    most = max(1, min(_MAX_INTERVALS, _MAX_LINES // (len(ARMS) * width)))
+    interval_s = max(1, ceil(evidence.run_end_ns / 1e9 / most))
+    second = np.maximum(calls["due_ns"], 0) // (interval_s * 1_000_000_000)
     phase = evidence.phase[which].astype(np.int64)
     arm = np.where(evidence.treated[which], 0, 1)
     keys = ((second * len(ARMS) + arm) * span + phase) * width + calls["call"]

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 
-from harness.journal import HealthEntry
 from harness.phases import Evidence, Span
 
 BUSIER_MAX: Final = 4.0  # beyond that the evidence has other troubles
@@ -29,15 +28,10 @@ def busier(evidence: Evidence, span: Span) -> float:
 
 def _slowness(evidence: Evidence, span: Span) -> float | None:
     """Give (running + waiting to run) / running; None where the system does not tell."""
-    told = [
-        (entry.cpu_share, entry.run_delay_share)
-        for entry in evidence.journal.of(HealthEntry)
-        if span.start_ns < entry.at_ns <= span.end_ns
-        and entry.run_delay_share is not None
-        and entry.sessions  # a master that hosts none does next to nothing
-    ]
+    waits = evidence.waits
+    told = waits[(waits[:, 0] > span.start_ns) & (waits[:, 0] <= span.end_ns), 1:]
     if len(told) < _ENTRIES_MIN:
         return None
-    cpu, delay = np.median(np.array(told, dtype=np.float64), axis=0)
+    cpu, delay = np.median(told, axis=0)
     cpu = max(float(cpu), _CPU_MIN)
     return (cpu + float(delay)) / cpu

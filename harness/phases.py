@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faults.fault import Fault
-from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, SessionEntry
-from harness.outcome import Auth, Outcome, Reason
-from harness.plan import Plan, PlannedWindow, flat
+from harness.attempts import UNFIT, Attempts
+from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry
+from harness.outcome import Outcome, Reason
+from harness.plan import Plan, PlannedWindow
 from harness.scenario.records import Scenario
 from harness.wal import BY_THE_RUN
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
+Times = NDArray[np.int64]
 Codes = NDArray[np.int16]
 
 DROPPED: Final = -1
@@ -69,6 +71,14 @@ class WindowSpan:
         return "treated"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Meetings:
+    """For each attempt, the first injected window that it overlapped, and one past the last."""
+
+    start: Codes
+    end: Codes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phases:
     """The run's phases; `end_ns` is where the run really ended, or its plan's end if earlier."""
@@ -89,40 +99,12 @@ def recovery_code(window: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
+class Evidence(Attempts):
     """All that a judge may look at. Masks and columns are aligned with `settled`, unless said."""
 
-    scenario: Scenario
-    plan: Plan
-    journal: Journal
     phases: Phases
     run_end_ns: int  # the last thing that happened
     witnessed: Evidence | None = None  # what the official client's sessions saw
-
-    @property
-    def calls(self) -> Calls:
-        """Every attempt, sorted by (session, index, attempt)."""
-        return self.journal.calls
-
-    @cached_property
-    def logical(self) -> Indices:
-        """Where in `calls` the settling attempts are, one for each logical call."""
-        return np.flatnonzero(self.calls["last"] == 1)
-
-    @cached_property
-    def settled(self) -> Calls:
-        """The settling attempts themselves."""
-        return self.calls if len(self.logical) == len(self.calls) else self.calls[self.logical]
-
-    @cached_property
-    def group(self) -> Indices:
-        """For every attempt in `calls`, the number of its logical call, from 0."""
-        calls = self.calls
-        if not len(calls):
-            return np.zeros(0, dtype=np.intp)
-        session, index = calls["session"], calls["index"]
-        fresh = (session[1:] != session[:-1]) | (index[1:] != index[:-1])
-        return np.concatenate(([0], np.cumsum(fresh))).astype(np.intp)
 
     @cached_property
     def phase(self) -> Codes:
@@ -193,6 +175,44 @@ class Evidence:
         """Give a window by its number."""
         return next(window for window in self.phases.windows if window.window == number)
 
+    # --- masks over the attempts ------------------------------------------------------------
+
+    @cached_property
+    def injected(self) -> tuple[WindowSpan, ...]:
+        """The windows whose fault was in force."""
+        return tuple(window for window in self.phases.windows if window.injected)
+
+    @cached_property
+    def met(self) -> Meetings | None:
+        """Which of the injected windows each attempt overlapped; None where they have no order."""
+        starts_ns = np.array([window.start_ns for window in self.injected], dtype=np.int64)
+        healed_ns = np.array([window.healed_ns for window in self.injected], dtype=np.int64)
+        if (np.diff(starts_ns) < 0).any() or (np.diff(healed_ns) < 0).any():
+            return None
+        start = np.searchsorted(healed_ns, self.began_ns, side="right").astype(np.int16)
+        end = np.searchsorted(starts_ns, self.ended_ns, side="right").astype(np.int16)
+        return Meetings(start=start, end=np.maximum(start, end))
+
+    @cached_property
+    def in_force(self) -> Codes:
+        """The window that each attempt stood under; 0 for none.
+
+        A misbehaviour names its window itself; otherwise it is the latest one that the attempt
+        overlapped on the treated arm.
+        """
+        calls, met = self.calls, self.met
+        asked = calls["window"].astype(np.int16)
+        under = np.zeros(len(calls), dtype=np.int16)
+        treated = self.attempted & (calls["treated"] == 1)
+        if met is None:
+            for window in self.injected:
+                mine = treated & (self.began_ns < window.healed_ns)
+                under[mine & (self.ended_ns >= window.start_ns)] = window.window
+        else:
+            numbers = np.array([0, *(window.window for window in self.injected)], dtype=np.int16)
+            under = np.where(treated & (met.end > met.start), numbers[met.end], under)
+        return np.where(asked > 0, asked, under)
+
     # --- masks over the settled calls -------------------------------------------------------
 
     @cached_property
@@ -213,9 +233,7 @@ class Evidence:
     @cached_property
     def rightly_refused(self) -> Mask:
         """Calls that presented a credential no server should accept, and got the 401 due."""
-        unfit = np.isin(
-            self.settled["auth"], (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
-        )
+        unfit = np.isin(self.settled["auth"], UNFIT)
         return np.asarray(unfit & (self.settled["status"] == UNAUTHORIZED))
 
     @cached_property
@@ -241,23 +259,6 @@ class Evidence:
         """Calls whose time from due is partly our own doing: some attempt misbehaved on purpose."""
         return self._settling((self.calls["attempt"] == 0) | (self.calls["behaviour"] > 0))
 
-    def _settling(self, attempts: Mask) -> Mask:
-        """Mark the settled calls that have one of these attempts among their own."""
-        marked = np.zeros(int(self.group[-1]) + 1 if len(self.group) else 0, dtype=np.bool_)
-        marked[self.group[attempts]] = True
-        return np.asarray(marked[self.group[self.logical]])
-
-    @cached_property
-    def deadline_ns(self) -> NDArray[np.int64]:
-        """How long each settled call was allowed to take."""
-        by_call_s = [0.0] * max(1, len(self.plan.calls))
-        for agent, positions in zip(self.scenario.agents, self.plan.positions, strict=True):
-            for step, call in zip(flat(agent), positions, strict=True):
-                own_s = getattr(step, "deadline_s", None) or self.scenario.client.deadline_s
-                by_call_s[call] = max(by_call_s[call], own_s)
-        by_call_ns = (np.array(by_call_s) * 1e9).astype(np.int64)
-        return np.asarray(by_call_ns[self.settled["call"]])
-
     @cached_property
     def from_due_ns(self) -> NDArray[np.int64]:
         """How long each settled call took since it was due; a failure no less than its deadline.
@@ -278,40 +279,6 @@ class Evidence:
         unsent = self.settled["outcome"] == Outcome.UNSENT
         took_ns = np.where(unsent, self.run_end_ns, self.settled["done_ns"]) - began_ns
         return np.where(self.ok, took_ns, np.maximum(took_ns, self.deadline_ns))
-
-    # --- attempts and sessions --------------------------------------------------------------
-
-    @cached_property
-    def prelude(self) -> Indices:
-        """Where in `calls` the misbehaving attempts are that precede a real call."""
-        return np.flatnonzero(self.calls["attempt"] == 0)
-
-    @cached_property
-    def session_count(self) -> int:
-        """One more than the greatest session number in the plan or the calls."""
-        seen = int(self.calls["session"].max()) + 1 if len(self.calls) else 0
-        return max(seen, len(self.session_treated))
-
-    @cached_property
-    def session_treated(self) -> Mask:
-        """By session number: whether it belongs to the treated arm."""
-        arm = np.zeros(max((s.session for s in self.plan.sessions), default=-1) + 1, dtype=np.bool_)
-        arm[[s.session for s in self.plan.sessions if s.arm == "treated"]] = True
-        return arm
-
-    @cached_property
-    def session_edges(self) -> dict[int, tuple[SessionEntry, ...]]:
-        """What happened to each session, in time order."""
-        edges: dict[int, list[SessionEntry]] = {}
-        for entry in self.journal.of(SessionEntry):
-            edges.setdefault(entry.session, []).append(entry)
-        return {session: tuple(entries) for session, entries in edges.items()}
-
-    @cached_property
-    def era(self) -> str:
-        """The protocol era that the sessions spoke: legacy, modern, or both."""
-        eras = {entry.era for entry in self.journal.of(SessionEntry) if entry.era}
-        return "both" if len(eras) > 1 else eras.pop() if eras else self.scenario.spoken_era
 
 
 def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faults.network import TcpTruncate
+from harness.draws import small
 from harness.latencies import latency_ns, measured
 from harness.machine import BUSIER_MAX
 from harness.outcome import Outcome
@@ -24,6 +25,7 @@ STEADY_SLICES: Final = 3  # this many good slices in a row are a recovery
 _SLICE_NS: Final = 1_000_000_000
 _CALLS_A_SLICE: Final = 20
 _SLICES_MIN: Final = 4
+_SLICES_MAX: Final = 600  # an hour's recovery is sliced more coarsely
 _GRACE_NS: Final = 5_000_000_000  # after which a hung call is given up, beyond its deadline
 _TAIL: Final = 0.05
 _CHANCE_Z: Final = 1.645  # one-sided 95 %: what chance alone brings is no relapse
@@ -110,9 +112,9 @@ class Slices:
     """A recovery in slices of time: calls, answered ones and slow ones, by session."""
 
     length_s: float
-    calls: Whole  # (sessions, slices)
-    answered: Whole
-    slow: Whole
+    calls: NDArray[Any]  # (sessions, slices), whole numbers
+    answered: NDArray[Any]
+    slow: NDArray[Any]
     answered_share_min: float
     unavoidable_s: float  # how long the fault's last victims waited on their own account
     watched_s: float
@@ -132,6 +134,7 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     if not base.any() or not mine.any() or watched_ns <= 0 or not evidence.ok[base].any():
         return None
     length_ns = max(_SLICE_NS, ceil(_CALLS_A_SLICE * watched_ns / np.count_nonzero(mine)))
+    length_ns = max(length_ns, ceil(watched_ns / _SLICES_MAX))
     length_ns = min(length_ns, watched_ns // _SLICES_MIN)
     count = watched_ns // length_ns
     took_ns = latency_ns(evidence, "due")
@@ -149,8 +152,8 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     rows = evidence.session_count
     cell = evidence.settled["session"][which].astype(np.int64) * count + at
 
-    def tally(mask: Mask) -> Whole:
-        return np.bincount(cell[mask], minlength=rows * count).reshape(rows, count)
+    def tally(mask: Mask) -> NDArray[Any]:
+        return small(np.bincount(cell[mask], minlength=rows * count).reshape(rows, count))
 
     held_ns = int(held_until_ns(evidence, window).max()) - window.healed_ns
     return Slices(

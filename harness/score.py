@@ -80,7 +80,8 @@ def score(
     A rule broken under no window in particular counts against the run alone.
     """
     windows = [window for window in evidence.phases.windows if window.injected]
-    by_window = {window.window: tallies.of_window(evidence, window) for window in windows}
+    before = tallies.of_baseline(evidence)
+    by_window = {window.window: tallies.of_window(evidence, window, before) for window in windows}
     everything = by_window or {0: tallies.of_steady(evidence)}
     unscored: dict[int, Score | None] = {window.window: None for window in evidence.phases.windows}
     if soundness != "pass":

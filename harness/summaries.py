@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import Final
 
 import numpy as np
 
-from harness.journal import EffectEntry
-from harness.outcome import Effect, Outcome
+from harness.outcome import Outcome
 from harness.phases import DROPPED, Evidence
 
 BYTES_PER_TOKEN: Final = 4  # a usual estimate for JSON and English
-_NONCE: Final = re.compile(r"n[0-9a-f]{16}")
 _ALIVE: Final = ("opened", "reopened")
 
 
@@ -61,16 +57,8 @@ def effects(evidence: Evidence) -> dict[str, int]:
     `happened` includes the doubled; `orphaned` happened too, and their callers never learned so.
     Where the ledger shows nothing at all, every one is unknown.
     """
-    declared = evidence.settled[evidence.settled["effect"] != Effect.NONE]
-    pairs = zip(declared["session"].tolist(), declared["index"].tolist(), strict=True)
-    place = {evidence.plan.nonce(session, index): at for at, (session, index) in enumerate(pairs)}
-    executions = np.zeros(len(declared), dtype=np.int64)
-    keys = Counter(entry.key for entry in evidence.journal.of(EffectEntry))
-    for key, count in keys.items():
-        at = next((place[nonce] for nonce in _NONCE.findall(key) if nonce in place), None)
-        if at is not None:
-            # Equal keys are one request; an oversized variant under another key is its own.
-            executions[at] = max(executions[at], count)
+    declared = evidence.calls[evidence.declared]
+    executions = evidence.executions.times
     happened = executions > 0
     if not happened.any():
         nothing = dict.fromkeys(("happened", "absent", "unknown", "doubled", "orphaned"), 0)

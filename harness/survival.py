@@ -8,6 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.attempts import FAILED, LOST, OPENED, REOPENED, Edges
 from harness.phases import BASELINE, Evidence, Mask, Span, WindowSpan, recovery_code
 
 Fate = Literal["kept", "reopened", "dead", "absent"]
@@ -59,32 +60,40 @@ def through(evidence: Evidence, span: Span, proof: Mask, *, known: Mask) -> Surv
     asked = tally(proof & evidence.counted)
     answered = tally(proof & evidence.ok)
     before = tally(known & evidence.ok)
-    alive = np.zeros(count, dtype=np.bool_)
-    credit = np.zeros(count)
-    for number in range(count):
-        fate = _fate(
-            evidence, number, span, asked=int(asked[number]), answered=int(answered[number])
-        )
-        if fate is None:  # no edges: only calls can tell
-            alive[number] = bool(before[number]) and bool(asked[number])
-            credit[number] = 1.0 if answered[number] else 0.0
-        else:
-            alive[number] = fate != "absent"
-            credit[number] = CREDITS[fate]
-    return Survival(alive=alive, credit=credit)
+    told, begun, fell, anew = _followed(evidence.edges, span, count)
+    dead = fell | ((asked > 0) & (answered == 0))
+    credit = np.where(dead, CREDITS["dead"], np.where(anew, CREDITS["reopened"], CREDITS["kept"]))
+    credit = np.where(begun, credit, CREDITS["absent"])
+    return Survival(
+        alive=np.where(told, begun, (before > 0) & (asked > 0)),  # without edges calls must tell
+        credit=np.where(told, credit, np.where(answered > 0, 1.0, 0.0)),
+    )
 
 
-def _fate(
-    evidence: Evidence, session: int, span: Span, *, asked: int, answered: int
-) -> Fate | None:
-    """Read one session's edges; None when it has none."""
-    edges = evidence.session_edges.get(session)
-    if not edges:
-        return None
-    before = [entry.edge for entry in edges if entry.at_ns < span.start_ns]
-    if not before or before[-1] not in ("opened", "reopened"):
-        return "absent"
-    inside = [entry.edge for entry in edges if span.start_ns <= entry.at_ns < span.end_ns]
-    if (asked and not answered) or (inside and inside[-1] in ("lost", "failed")):
-        return "dead"
-    return "reopened" if "reopened" in inside or "lost" in inside else "kept"
+def _followed(edges: Edges, span: Span, count: int) -> tuple[Mask, Mask, Mask, Mask]:
+    """Follow the sessions' edges through a stretch.
+
+    Gives which sessions have any, which were alive when it began, which had a loss for their last
+    word in it, and which had to start anew.
+    """
+    of = edges.session[edges.session < count]
+    if not len(of):
+        none = np.zeros(count, dtype=np.bool_)
+        return none, none, none, none
+    at_ns, edge = edges.at_ns[: len(of)], edges.edge[: len(of)]
+    inside = (at_ns >= span.start_ns) & (at_ns < span.end_ns)
+
+    def number(mask: Mask) -> NDArray[np.int64]:
+        return np.bincount(of[mask], minlength=count)
+
+    total = number(np.ones(len(of), dtype=np.bool_))
+    early, within = number(at_ns < span.start_ns), number(inside)
+    first = np.minimum(np.cumsum(total) - total, len(of) - 1)
+    last_early = edge[np.maximum(first + early - 1, 0)]
+    last_within = edge[np.maximum(first + early + within - 1, 0)]
+    return (
+        total > 0,
+        (early > 0) & np.isin(last_early, (OPENED, REOPENED)),
+        (within > 0) & np.isin(last_within, (LOST, FAILED)),
+        number(inside & np.isin(edge, (REOPENED, LOST))) > 0,
+    )

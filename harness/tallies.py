@@ -6,13 +6,14 @@ Every component is a function of sums over sessions; under resampling the sums a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faults.network import TcpBandwidth, TcpSlice
 from harness import recovery, survival
+from harness.draws import Bins, Floats, Ratio, small
 from harness.latencies import (
     COARSE_BITS,
     SAMPLES_MIN,
@@ -49,48 +50,6 @@ SLACK_US: Final = 20_000  # so that a baseline of a few milliseconds is not judg
 _TOLERANCE: Final = 1.2
 _QUANTILES: Final = (50.0, 95.0, 99.0)
 
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ratio:
-    """Two counts by session, whose sums make a share."""
-
-    part: Floats  # (sessions,)
-    whole: Floats
-
-    def share(self, weights: Floats) -> Floats:
-        """Give the share under each row of weights; NaN where there is nothing to share."""
-        whole = weights @ self.whole
-        share = np.full(len(whole), np.nan)
-        np.divide(weights @ self.part, whole, out=share, where=whole > 0)
-        return share
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bins:
-    """Latencies by session in coarse buckets."""
-
-    counts: Floats  # (sessions, buckets)
-    upper_us: Floats  # (buckets,)
-
-    @property
-    def total(self) -> int:
-        """How many latencies there are in all."""
-        return int(self.counts.sum())
-
-    def quantiles_us(self, weights: Floats, percentiles: tuple[float, ...]) -> list[Floats]:
-        """Give each percentile under each row of weights; NaN where there is no sample."""
-        cumulated = np.cumsum(weights @ self.counts, axis=1)
-        total = cumulated[:, -1]
-        found = []
-        for percentile in percentiles:
-            rank = np.maximum(1.0, np.floor(total * percentile / 100 + 0.5))
-            at = np.sum(cumulated < rank[:, None], axis=1)
-            value = self.upper_us[np.minimum(at, len(self.upper_us) - 1)]
-            found.append(np.where(total > 0, value, np.nan))
-        return found
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tally:
@@ -114,7 +73,7 @@ class Tally:
     control_latency: Bins | None = None
     control_latency_before: Bins | None = None
     slices: Slices | None = None
-    slice_counts: tuple[Floats, Floats, Floats] | None = None
+    slice_counts: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
     recovery_max_s: float = 0.0
     busier: float = 1.0  # how many times the machine itself was slower than in the baseline
 
@@ -151,7 +110,7 @@ class Arm:
         row = np.searchsorted(self.numbers, self.evidence.settled["session"][which])
         flat = np.bincount(row * len(present) + column, minlength=len(self.numbers) * len(present))
         return Bins(
-            counts=flat.reshape(len(self.numbers), len(present)).astype(np.float64),
+            cumulated=small(np.cumsum(flat.reshape(len(self.numbers), -1), axis=1)),
             upper_us=bucket_highest_us(present, COARSE_BITS).astype(np.float64),
         )
 
@@ -186,17 +145,46 @@ def of_steady(evidence: Evidence) -> Tally:
     )
 
 
-def of_window(evidence: Evidence, window: WindowSpan) -> Tally:
-    """Count one fault window, its recovery, and the baseline beside them."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Before:
+    """The baseline, counted once for all windows."""
+
+    treated: Arm
+    control: Arm
+    answered: Ratio
+    alive: Ratio
+    latency: Bins | None
+    control_answered: Ratio
+    control_latency: Bins | None
+
+
+def of_baseline(evidence: Evidence) -> Before:
+    """Count what every window is held against."""
     treated, control = arm_of(evidence, treated=True), arm_of(evidence, treated=False)
+    before = (evidence.phase == BASELINE) & evidence.counted
+    took_ns, told = latency_ns(evidence, "due"), before & measured(evidence, "due")
+    return Before(
+        treated=treated,
+        control=control,
+        answered=treated.ratio(evidence.ok, before),
+        alive=_alive(treated, survival.through_baseline(evidence)),
+        latency=treated.bins(told, took_ns),
+        control_answered=control.ratio(evidence.ok, before),
+        control_latency=control.bins(told, took_ns),
+    )
+
+
+def of_window(evidence: Evidence, window: WindowSpan, before: Before | None = None) -> Tally:
+    """Count one fault window, its recovery, and the baseline beside them."""
+    before = of_baseline(evidence) if before is None else before
+    treated, control = before.treated, before.control
     inside = (evidence.phase == fault_code(window.window)) & evidence.counted
     after = (evidence.phase == recovery_code(window.window)) & evidence.counted
-    before = (evidence.phase == BASELINE) & evidence.counted
     served = _served(evidence, window, inside, after)
     took_ns, told = latency_ns(evidence, "due"), measured(evidence, "due")
     sliced = recovery.slices(evidence, window)
     totals = () if sliced is None else (sliced.calls, sliced.answered, sliced.slow)
-    rows = [part[treated.numbers].astype(np.float64) for part in totals]
+    rows = [part[treated.numbers] for part in totals]
     wanted = conditions.limits(evidence.scenario.limits).get("recovery")
     watched_s = 0.0 if sliced is None else sliced.watched_s
     lasting = evidence.deadline_ns[served & treated.mine]
@@ -206,20 +194,20 @@ def of_window(evidence: Evidence, window: WindowSpan) -> Tally:
         treated_sessions=len(treated.numbers),
         control_sessions=len(control.numbers),
         answered=treated.ratio(evidence.ok, served),
-        answered_before=treated.ratio(evidence.ok, before),
+        answered_before=before.answered,
         wrong=_wrong(treated, inside | after),
         foreign=_foreign(evidence, inside | after),
         alive=_alive(treated, survival.through_window(evidence, window)),
-        alive_before=_alive(treated, survival.through_baseline(evidence)),
+        alive_before=before.alive,
         latency=treated.bins(served & told, took_ns) if known_delay else None,
-        latency_before=treated.bins(before & told, took_ns),
+        latency_before=before.latency,
         injected_us=0.0 if stopped else window.fault.added_round_trip_s() * 1e6,
         deadline_us=float(np.median(lasting)) / 1000 if len(lasting) else 0.0,
         control=control.ratio(evidence.ok, inside | after),
-        control_before=control.ratio(evidence.ok, before),
+        control_before=before.control_answered,
         control_beside=control.bins((after if stopped else inside) & told, took_ns),
         control_latency=control.bins((inside | after) & told, took_ns),
-        control_latency_before=control.bins(before & told, took_ns),
+        control_latency_before=before.control_latency,
         slices=sliced,
         slice_counts=(rows[0], rows[1], rows[2]) if rows else None,
         busier=busier(evidence, Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns)),
@@ -326,7 +314,7 @@ def _recovery(tally: Tally, weights: Floats) -> Floats:
     if tally.slices is None or tally.slice_counts is None:
         return unmeasured
     spare_s = tally.recovery_max_s - min(tally.slices.unavoidable_s, tally.slices.watched_s)
-    calls, answered, slow = (weights @ part for part in tally.slice_counts)
+    calls, answered, slow = (weights @ part.astype(np.float64) for part in tally.slice_counts)
     took_s = recovery.time_to_recover(tally.slices, calls, answered, slow)
     if spare_s <= 0:
         return unmeasured

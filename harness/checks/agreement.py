@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.draws import Bins, Ratio
 from harness.latencies import latency_ns, measured
 from harness.phases import BASELINE, Evidence
 from harness.score import RESAMPLES, weights
-from harness.tallies import Bins, Ratio, arm_of
+from harness.tallies import arm_of
 from harness.verdict import Soundness
 
 ARMS_RATIO_MAX: Final = 1.25

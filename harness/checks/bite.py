@@ -63,7 +63,7 @@ def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
     if struck:
         words = f"{struck} processes, counted in the journal"
         return Bite(bit=True, count=struck, unit="processes", exposure=words)
-    acted = int(np.count_nonzero(evidence.calls["window"] == window.window))
+    acted = int(evidence.acted[window.window])
     renewed = _renewed(evidence, window)
     if not acted and not renewed:
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,8 +12,7 @@ from numpy.typing import NDArray
 from harness.checks import sightings
 from harness.checks.claims import singles
 from harness.checks.sightings import Rule, Windows
-from harness.journal import EffectEntry
-from harness.outcome import Effect, Outcome
+from harness.outcome import Outcome
 from harness.phases import Evidence, Indices, Mask
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
@@ -35,7 +32,6 @@ _NOT_DONE: Final = Rule(
     unseen="no call that declares an effect was answered",
     hard=True,
 )
-_NONCE: Final = re.compile(r"n[0-9a-f]{16}")  # see `harness.plan`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,24 +55,11 @@ def _declaring(evidence: Evidence) -> tuple[CallStep, ...]:
 
 
 def _reckon(evidence: Evidence) -> _Reckoning:
-    """Match executions to calls by the nonce that the ledger's key carries.
-
-    Only equal keys are added up: an oversized variant that a prelude sent is a request of its own.
-    """
-    logical = evidence.logical
-    declared = logical[evidence.calls["effect"][logical] != Effect.NONE]
-    rows = evidence.calls[declared]
-    pairs = zip(rows["session"].tolist(), rows["index"].tolist(), strict=True)
-    place = {evidence.plan.nonce(session, index): at for at, (session, index) in enumerate(pairs)}
-    executions = np.zeros(len(declared), dtype=np.int64)
-    strangers = 0
-    for key, count in Counter(entry.key for entry in evidence.journal.of(EffectEntry)).items():
-        at = next((place[nonce] for nonce in _NONCE.findall(key) if nonce in place), None)
-        if at is None:
-            strangers += count
-        else:
-            executions[at] = max(executions[at], count)
-    return _Reckoning(declared=declared, executions=executions, strangers=strangers)
+    return _Reckoning(
+        declared=evidence.declared,
+        executions=evidence.executions.times,
+        strangers=evidence.executions.strangers,
+    )
 
 
 def against_ledger(evidence: Evidence) -> tuple[Finding, ...]:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.attempts import LOST, REOPENED
 from harness.checks import sightings
 from harness.checks.renewals import SHARE_MIN, forgotten, renewals, sessions_lost
 from harness.checks.sightings import Rule
@@ -100,14 +101,15 @@ def _never_reopened(evidence: Evidence, window: WindowSpan, count: int) -> Mask:
     last_ok_ns = np.full(count, -1, dtype=np.int64)
     mine = ok & (calls["session"] < count)
     np.maximum.at(last_ok_ns, calls["session"][mine], calls["done_ns"][mine])
-    gone = np.zeros(count, dtype=np.bool_)
-    for session, edges in evidence.session_edges.items():
-        in_time = [e for e in edges if window.start_ns <= e.at_ns < window.recovery_end_ns]
-        lost_ns = max((e.at_ns for e in in_time if e.edge == "lost"), default=-1)
-        back_ns = max((e.at_ns for e in edges if e.edge == "reopened"), default=-1)
-        if session < count and lost_ns >= 0:
-            gone[session] = back_ns < lost_ns and last_ok_ns[session] < lost_ns
-    return gone
+    edges = evidence.edges
+    known = edges.session < count
+    lost = known & (edges.edge == LOST)
+    lost &= (edges.at_ns >= window.start_ns) & (edges.at_ns < window.recovery_end_ns)
+    lost_ns, back_ns = np.full((2, count), -1, dtype=np.int64)
+    np.maximum.at(lost_ns, edges.session[lost], edges.at_ns[lost])
+    back = known & (edges.edge == REOPENED)
+    np.maximum.at(back_ns, edges.session[back], edges.at_ns[back])
+    return np.asarray((lost_ns >= 0) & (back_ns < lost_ns) & (last_ok_ns < lost_ns))
 
 
 def _first_each(evidence: Evidence, due: Mask, sessions: Mask) -> tuple[str, ...]:

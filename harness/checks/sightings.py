@@ -16,18 +16,14 @@ from numpy.typing import NDArray
 
 from faults.fault import Fault
 from harness.journal import call_id
-from harness.outcome import Auth, Outcome
-from harness.phases import Evidence, Mask, WindowSpan
+from harness.phases import Evidence, Mask, Times, WindowSpan
 from harness.verdict import Finding
 
 EVIDENCE_MAX: Final = 10
 TOOLS_NAMED_MAX: Final = 3
 BLAME_RATIO_MIN: Final = 2.0
-GRACE_NS: Final = 5_000_000_000  # after the deadline, before a call is given up as a hang
-UNFIT: Final = (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
 
 Windows = NDArray[np.int16]
-Times = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,55 +40,45 @@ class Rule:
 
 def attempted(evidence: Evidence) -> Mask:
     """Tell which attempts were made, whether or not a connection was there to send them on."""
-    return np.asarray(evidence.calls["outcome"] != Outcome.UNSENT)
+    return evidence.attempted
 
 
 def began_ns(evidence: Evidence) -> Times:
     """Give when each attempt was sent; where nothing could be sent, when it was due."""
-    calls = evidence.calls
-    return np.where(calls["sent_ns"] >= 0, calls["sent_ns"], calls["due_ns"])
+    return evidence.began_ns
 
 
 def ended_ns(evidence: Evidence) -> Times:
-    """Give when each attempt ended: with its reply, or at the latest when waiting for one did.
-
-    Only a reply leaves a stamp. Without one the wait may have lasted to the deadline, and a hang
-    or a timeout to the end of the grace after it.
-    """
-    calls = evidence.calls
-    began = began_ns(evidence)
-    deadline_ns = np.full(
-        len(evidence.plan.calls), evidence.scenario.client.deadline_s * 1e9, dtype=np.int64
-    )
-    np.maximum.at(deadline_ns, evidence.settled["call"], evidence.deadline_ns)
-    wait_ns = deadline_ns[calls["call"]]
-    waited = np.isin(calls["outcome"], (Outcome.HANG, Outcome.TIMEOUT))
-    wait_ns = np.where(waited, wait_ns + GRACE_NS, wait_ns)
-    wait_ns = np.where(calls["sent_ns"] >= 0, wait_ns, 0)
-    return np.where(calls["done_ns"] >= 0, calls["done_ns"], began + wait_ns)
+    """Give when each attempt ended: with its reply, or at the latest when waiting for one did."""
+    return evidence.ended_ns
 
 
 def fit(evidence: Evidence) -> Mask:
     """Tell which attempts presented a credential that is good, or needed none."""
-    return ~np.isin(evidence.calls["auth"], UNFIT)
+    return evidence.fit
 
 
 def overlaps(evidence: Evidence, window: WindowSpan) -> Mask:
     """Tell which attempts were in flight at any moment of a window, whichever their arm."""
     return np.asarray(
         window.injected
-        & attempted(evidence)
-        & (began_ns(evidence) < window.healed_ns)
-        & (ended_ns(evidence) >= window.start_ns)
+        & evidence.attempted
+        & (evidence.began_ns < window.healed_ns)
+        & (evidence.ended_ns >= window.start_ns)
     )
 
 
 def struck(evidence: Evidence, by: Callable[[Fault], bool]) -> Mask:
     """Tell which attempts overlapped a window on their own arm whose fault answers to `by`."""
-    mask = np.zeros(len(evidence.calls), dtype=np.bool_)
-    for window in evidence.phases.windows:
-        if by(window.fault):
+    met, windows = evidence.met, evidence.injected
+    chosen = np.array([by(window.fault) for window in windows], dtype=np.bool_)
+    if met is None:
+        mask = np.zeros(len(evidence.calls), dtype=np.bool_)
+        for window in (one for one, yes in zip(windows, chosen, strict=True) if yes):
             mask |= overlaps(evidence, window)
+    else:
+        before = np.concatenate(([0], np.cumsum(chosen)))
+        mask = evidence.attempted & (before[met.end] > before[met.start])
     return np.asarray(mask & (evidence.calls["treated"] == 1))
 
 
@@ -102,13 +88,7 @@ def in_force(evidence: Evidence) -> Windows:
     A misbehaviour names its window itself; otherwise it is the latest one that the attempt
     overlapped on the treated arm.
     """
-    calls = evidence.calls
-    windows = np.zeros(len(calls), dtype=np.int16)
-    for window in evidence.phases.windows:
-        windows[overlaps(evidence, window) & (calls["treated"] == 1)] = window.window
-    asked = calls["window"] > 0
-    windows[asked] = calls["window"][asked]
-    return windows
+    return evidence.in_force
 
 
 def fault_at(evidence: Evidence, at_ns: int) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from faults.agent import PayloadRequest
 from faults.network import TcpLatency, TcpReset, TcpSlice
@@ -105,3 +106,16 @@ def test_a_misbehaviour_names_its_window_itself() -> None:
     )
     prelude = of.calls["attempt"] == 0
     assert sightings.in_force(of)[prelude].tolist() == [1, 1]
+
+
+def test_windows_out_of_order_are_met_as_those_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look at all windows says the same as one look at each."""
+    found = storm(TcpLatency(), TcpReset(), TcpLatency())
+    monkeypatch.setitem(found.__dict__, "met", None)
+    slow = sightings.in_force(found), sightings.struck(found, lambda f: f.stops_service())
+    fresh = storm(TcpLatency(), TcpReset(), TcpLatency())
+    assert fresh.met is not None
+    quick = sightings.in_force(fresh), sightings.struck(fresh, lambda f: f.stops_service())
+    for one, other in zip(slow, quick, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert set(np.unique(quick[0]).tolist()) == {0, 1, 2, 3}

@@ -1,0 +1,202 @@
+"""Every attempt of a run beside its plan: the views of a journal that know of no phases yet.
+
+The numpy views are made once and shared. "Settled" names the last attempts: one row a logical
+call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.executions import Executions, match
+from harness.journal import Calls, EffectEntry, HealthEntry, Journal, SessionEntry
+from harness.outcome import Auth, Effect, Outcome
+from harness.plan import Plan, flat
+from harness.scenario.records import Scenario
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+Times = NDArray[np.int64]
+
+UNFIT: Final = (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
+EDGES: Final = ("opened", "reopened", "lost", "failed", "closed")
+OPENED, REOPENED, LOST, FAILED, _ = range(len(EDGES))
+GRACE_NS: Final = 5_000_000_000  # after the deadline, before a call is given up as a hang
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edges:
+    """What happened to sessions, a row each, by session and then in time order."""
+
+    session: Times
+    at_ns: Times
+    edge: NDArray[np.uint8]  # index into `EDGES`
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attempts:
+    """A journal and its plan. Columns are aligned with `settled` or, where said, with `calls`."""
+
+    scenario: Scenario
+    plan: Plan
+    journal: Journal
+
+    @property
+    def calls(self) -> Calls:
+        """Every attempt, sorted by (session, index, attempt)."""
+        return self.journal.calls
+
+    @cached_property
+    def logical(self) -> Indices:
+        """Where in `calls` the settling attempts are, one for each logical call."""
+        return np.flatnonzero(self.calls["last"] == 1)
+
+    @cached_property
+    def settled(self) -> Calls:
+        """The settling attempts themselves."""
+        return self.calls if len(self.logical) == len(self.calls) else self.calls[self.logical]
+
+    @cached_property
+    def group(self) -> Indices:
+        """For every attempt in `calls`, the number of its logical call, from 0."""
+        calls = self.calls
+        if not len(calls):
+            return np.zeros(0, dtype=np.intp)
+        session, index = calls["session"], calls["index"]
+        fresh = (session[1:] != session[:-1]) | (index[1:] != index[:-1])
+        return np.concatenate(([0], np.cumsum(fresh))).astype(np.intp)
+
+    @cached_property
+    def by_call_ns(self) -> Times:
+        """By call of the plan: the longest deadline that a step gives it."""
+        by_call_s = [0.0] * max(1, len(self.plan.calls))
+        for agent, positions in zip(self.scenario.agents, self.plan.positions, strict=True):
+            for step, call in zip(flat(agent), positions, strict=True):
+                own_s = getattr(step, "deadline_s", None) or self.scenario.client.deadline_s
+                by_call_s[call] = max(by_call_s[call], own_s)
+        return (np.array(by_call_s) * 1e9).astype(np.int64)
+
+    @cached_property
+    def deadline_ns(self) -> Times:
+        """How long each settled call was allowed to take."""
+        return np.asarray(self.by_call_ns[self.settled["call"]])
+
+    def _settling(self, attempts: Mask) -> Mask:
+        """Mark the settled calls that have one of these attempts among their own."""
+        marked = np.zeros(int(self.group[-1]) + 1 if len(self.group) else 0, dtype=np.bool_)
+        marked[self.group[attempts]] = True
+        return np.asarray(marked[self.group[self.logical]])
+
+    @cached_property
+    def prelude(self) -> Indices:
+        """Where in `calls` the misbehaving attempts are that precede a real call."""
+        return np.flatnonzero(self.calls["attempt"] == 0)
+
+    @cached_property
+    def session_count(self) -> int:
+        """One more than the greatest session number in the plan or the calls."""
+        seen = int(self.calls["session"].max()) + 1 if len(self.calls) else 0
+        return max(seen, len(self.session_treated))
+
+    @cached_property
+    def session_treated(self) -> Mask:
+        """By session number: whether it belongs to the treated arm."""
+        arm = np.zeros(max((s.session for s in self.plan.sessions), default=-1) + 1, dtype=np.bool_)
+        arm[[s.session for s in self.plan.sessions if s.arm == "treated"]] = True
+        return arm
+
+    @cached_property
+    def session_edges(self) -> dict[int, tuple[SessionEntry, ...]]:
+        """What happened to each session, in time order."""
+        edges: dict[int, list[SessionEntry]] = {}
+        for entry in self.journal.of(SessionEntry):
+            edges.setdefault(entry.session, []).append(entry)
+        return {session: tuple(entries) for session, entries in edges.items()}
+
+    @cached_property
+    def era(self) -> str:
+        """The protocol era that the sessions spoke: legacy, modern, or both."""
+        eras = {entry.era for entry in self.journal.of(SessionEntry) if entry.era}
+        return "both" if len(eras) > 1 else eras.pop() if eras else self.scenario.spoken_era
+
+    @cached_property
+    def edges(self) -> Edges:
+        """The same in columns, by session and time."""
+        entries = self.journal.of(SessionEntry)
+        session = np.fromiter((e.session for e in entries), dtype=np.int64, count=len(entries))
+        order = np.argsort(session, kind="stable")
+        at_ns = np.fromiter((e.at_ns for e in entries), dtype=np.int64, count=len(entries))
+        edge = np.array([EDGES.index(e.edge) for e in entries], dtype=np.uint8)
+        return Edges(session=session[order], at_ns=at_ns[order], edge=edge[order])
+
+    @cached_property
+    def acted(self) -> Times:
+        """By window number: how many attempts misbehaved for it."""
+        return np.bincount(self.calls["window"], minlength=256)
+
+    @cached_property
+    def waits(self) -> NDArray[np.float64]:
+        """When, and what share of its time a process of the generator ran and waited to run."""
+        told = [
+            (entry.at_ns, entry.cpu_share, entry.run_delay_share)
+            for entry in self.journal.of(HealthEntry)
+            if entry.run_delay_share is not None
+        ]
+        return np.array(told, dtype=np.float64).reshape(-1, 3)
+
+    @cached_property
+    def declared(self) -> Indices:
+        """Where in `calls` the settling attempts of the calls are that should take effect once."""
+        return np.asarray(self.logical[self.settled["effect"] != Effect.NONE])
+
+    @cached_property
+    def executions(self) -> Executions:
+        """How often each of those took effect, by the ledger."""
+        return match(
+            map(attrgetter("key"), self.journal.of(EffectEntry)),
+            marks=self.plan.marks,
+            session=self.calls["session"][self.declared],
+            index=self.calls["index"][self.declared],
+        )
+
+    # --- of every attempt -------------------------------------------------------------------
+
+    @cached_property
+    def attempted(self) -> Mask:
+        """Whether each attempt was made, with or without a connection to send it on."""
+        return np.asarray(self.calls["outcome"] != Outcome.UNSENT)
+
+    @cached_property
+    def fit(self) -> Mask:
+        """Whether each attempt presented a credential that is good, or needed none."""
+        return ~np.isin(self.calls["auth"], UNFIT)
+
+    @cached_property
+    def began_ns(self) -> Times:
+        """When each attempt was sent; where nothing could be sent, when it was due."""
+        calls = self.calls
+        return np.where(calls["sent_ns"] >= 0, calls["sent_ns"], calls["due_ns"])
+
+    @cached_property
+    def ended_ns(self) -> Times:
+        """When each attempt ended: with its reply, or at the latest when waiting for one did.
+
+        Only a reply leaves a stamp. Without one the wait may have lasted to the deadline, and a
+        hang or a timeout to the end of the grace after it.
+        """
+        calls = self.calls
+        allowed_ns = np.full(
+            len(self.plan.calls), self.scenario.client.deadline_s * 1e9, dtype=np.int64
+        )
+        seen = np.unique(self.settled["call"])
+        allowed_ns[seen] = np.maximum(allowed_ns[seen], self.by_call_ns[seen])
+        wait_ns = allowed_ns[calls["call"]]
+        wait_ns[np.isin(calls["outcome"], (Outcome.HANG, Outcome.TIMEOUT))] += GRACE_NS
+        wait_ns[calls["sent_ns"] < 0] = 0
+        return np.where(calls["done_ns"] >= 0, calls["done_ns"], self.began_ns + wait_ns)
