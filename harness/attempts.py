@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.executions import Executions, match
 from harness.journal import Calls, EffectEntry, HealthEntry, Journal, SessionEntry
-from harness.outcome import Auth, Effect, Outcome
+from harness.outcome import Auth, Effect, Outcome, Reason
 from harness.plan import Plan, flat
 from harness.scenario.records import Scenario
 
@@ -134,6 +134,24 @@ class Attempts:
         at_ns = np.fromiter((e.at_ns for e in entries), dtype=np.int64, count=len(entries))
         edge = np.array([EDGES.index(e.edge) for e in entries], dtype=np.uint8)
         return Edges(session=session[order], at_ns=at_ns[order], edge=edge[order])
+
+    @cached_property
+    def answered_ns(self) -> tuple[Times, Times]:
+        """By session number: when its first answer was whole, and its last; -1 without any."""
+        ok = self.calls[self.calls["outcome"] == Outcome.OK]
+        first = np.full(self.session_count, np.iinfo(np.int64).max)
+        last = np.full(self.session_count, -1, dtype=np.int64)
+        np.minimum.at(first, ok["session"], ok["done_ns"])
+        np.maximum.at(last, ok["session"], ok["done_ns"])
+        return np.where(last < 0, -1, first), last
+
+    @cached_property
+    def begun(self) -> tuple[Indices, Times]:
+        """Where in `calls` the last attempts are that the run let start, by when due; and when."""
+        started = self.logical[self.settled["reason"] != Reason.RUN_ENDED]
+        due_ns = self.calls["due_ns"][started]
+        order = np.argsort(due_ns, kind="stable")
+        return started[order], due_ns[order]
 
     @cached_property
     def acted(self) -> Times:

@@ -86,6 +86,7 @@ class Host:
         writer.secrets_of = self._secrets_of
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
         self._group: TaskGroup | None = None
+        self._settled = 0  # how many sessions lived when the collector was last told to pass over
         self._left = anyio.Event()  # set whenever a session leaves
         self._processes: Processes | None = None
         if doors.command is not None:
@@ -192,7 +193,17 @@ class Host:
         await anyio.sleep(FIRST_FLUSH_S)
         while True:
             self._book()
+            self._settle()
             await anyio.sleep(FLUSH_S)
+
+    def _settle(self) -> None:
+        """Keep the collector from looking through sessions that have only just begun.
+
+        While thousands open it would do so again and again: more than half of the process's time.
+        """
+        if self.living > self._settled:
+            self._settled = self.living
+            gc.freeze()
 
     def _book(self) -> None:
         """Hand the finished calls of the last second to the file, the meter and the listener."""

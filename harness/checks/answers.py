@@ -85,7 +85,11 @@ def _network_holds(evidence: Evidence) -> Mask:
         ]
         or [0.0]
     )
+    least_s = _WIRE_SHARE_MAX * evidence.scenario.client.deadline_s
     for window in evidence.phases.windows:
+        throttles = isinstance(window.fault, TcpBandwidth)
+        if not throttles and _ROUND_TRIPS * window.fault.added_round_trip_s() <= least_s:
+            continue
         wire_s = np.full(len(calls), _ROUND_TRIPS * window.fault.added_round_trip_s())
         if isinstance(window.fault, TcpBandwidth):
             size_bytes = calls["request_bytes"] + usual_bytes[calls["call"]]

@@ -13,7 +13,7 @@ from harness.checks import sightings
 from harness.checks.renewals import SHARE_MIN, forgotten, renewals, sessions_lost
 from harness.checks.sightings import Rule
 from harness.journal import call_id
-from harness.outcome import Outcome, Reason
+from harness.outcome import Outcome
 from harness.phases import Evidence, Indices, Mask, WindowSpan
 from harness.verdict import Finding
 
@@ -54,11 +54,10 @@ def _after(evidence: Evidence, window: WindowSpan) -> Finding:
     due = _due_after(evidence, window)
     count = len(evidence.session_treated)
     due_count = _per_session(calls["session"][due], count)
-    ok = calls["outcome"] == Outcome.OK
-    before = ok & (calls["done_ns"] < window.start_ns)
-    ok_before = _per_session(calls["session"][before], count)
-    ok_after = _per_session(calls["session"][due & ok], count)
-    watched = evidence.session_treated & (due_count >= _CALLS_MIN) & (ok_before > 0)
+    ok_after = _per_session(calls["session"][due[calls["outcome"][due] == Outcome.OK]], count)
+    first_ns = evidence.answered_ns[0][:count]
+    ok_before = (first_ns >= 0) & (first_ns < window.start_ns)
+    watched = evidence.session_treated & (due_count >= _CALLS_MIN) & ok_before
     if not watched.any():
         return sightings.unknown(_RECOVERY, _RECOVERY.unseen, fault=window.id)
     gone = watched & ((ok_after == 0) | _never_reopened(evidence, window, count))
@@ -79,15 +78,11 @@ def _after(evidence: Evidence, window: WindowSpan) -> Finding:
     )
 
 
-def _due_after(evidence: Evidence, window: WindowSpan) -> Mask:
-    """Select the settling calls due in a window's recovery that the run let start."""
-    calls = evidence.calls
-    return np.asarray(
-        (calls["last"] == 1)
-        & (calls["due_ns"] >= window.healed_ns)
-        & (calls["due_ns"] < window.recovery_end_ns)
-        & (calls["reason"] != Reason.RUN_ENDED)
-    )
+def _due_after(evidence: Evidence, window: WindowSpan) -> Indices:
+    """Find the settling calls due in a window's recovery that the run let start."""
+    positions, due_ns = evidence.begun
+    start, end = np.searchsorted(due_ns, (window.healed_ns, window.recovery_end_ns), side="left")
+    return np.sort(positions[start:end])
 
 
 def _per_session(sessions: NDArray[np.uint32], count: int) -> NDArray[np.intp]:
@@ -96,11 +91,7 @@ def _per_session(sessions: NDArray[np.uint32], count: int) -> NDArray[np.intp]:
 
 def _never_reopened(evidence: Evidence, window: WindowSpan, count: int) -> Mask:
     """Tell which sessions were lost from the fault on and neither reopened nor answered since."""
-    calls = evidence.calls
-    ok = calls["outcome"] == Outcome.OK
-    last_ok_ns = np.full(count, -1, dtype=np.int64)
-    mine = ok & (calls["session"] < count)
-    np.maximum.at(last_ok_ns, calls["session"][mine], calls["done_ns"][mine])
+    last_ok_ns = evidence.answered_ns[1][:count]
     edges = evidence.edges
     known = edges.session < count
     lost = known & (edges.edge == LOST)
@@ -112,12 +103,10 @@ def _never_reopened(evidence: Evidence, window: WindowSpan, count: int) -> Mask:
     return np.asarray((lost_ns >= 0) & (back_ns < lost_ns) & (last_ok_ns < lost_ns))
 
 
-def _first_each(evidence: Evidence, due: Mask, sessions: Mask) -> tuple[str, ...]:
+def _first_each(evidence: Evidence, due: Indices, sessions: Mask) -> tuple[str, ...]:
     """Name the first call of each session after the fault, up to ten."""
     calls = evidence.calls
-    positions: Indices = np.flatnonzero(
-        due & sessions[np.minimum(calls["session"], len(sessions) - 1)]
-    )
+    positions = due[sessions[np.minimum(calls["session"][due], len(sessions) - 1)]]
     _, first = np.unique(calls["session"][positions], return_index=True)
     return tuple(call_id(calls[at]) for at in positions[first][: sightings.EVIDENCE_MAX])
 
