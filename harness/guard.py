@@ -85,8 +85,13 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def files_needed(scenario: Scenario, workers: int) -> int:
-    """Count the descriptors that one process of the run may need at once."""
+def files_needed(scenario: Scenario, workers: int, *, proxied: bool = True) -> int:
+    """Count the descriptors that one process of the run may need at once.
+
+    With `proxied`, squall's own proxy is one of them: it stands before both arms, for whatever an
+    arm is spared would be a difference between them, and it has two descriptors for each
+    connection of every session. A Toxiproxy that runs already has a limit of its own.
+    """
     widest = max(
         len(step.parallel) if isinstance(step, ParallelStep) else 1
         for agent in scenario.agents
@@ -99,9 +104,8 @@ def files_needed(scenario: Scenario, workers: int) -> int:
     if is_piped(scenario.target):
         processes = 2 if is_shared(scenario.target) else sessions
         return processes * PIPES_OF_A_PROCESS + FILES_SPARE
-    # The embedded proxy inherits the limit and holds two descriptors a connection, both arms.
-    proxied = scenario.load.sessions * per_session * 2
-    return max(sessions * per_session, proxied) + FILES_SPARE
+    behind = scenario.load.sessions * per_session * 2 if proxied else 0
+    return max(sessions * per_session, behind) + FILES_SPARE
 
 
 def processes_needed(scenario: Scenario) -> int:
@@ -145,8 +149,10 @@ def raise_file_limit(needed: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise RigError(
-            f"this run needs up to {needed} open files in one process and the system allows "
-            f"{hard}; raise it (ulimit -Hn) or ask for fewer sessions"
+            f"this run needs up to {needed} open files in one process, its proxy's counted, and "
+            f"the system allows {hard}; raise it (ulimit -Hn), ask for fewer sessions or "
+            "connections a session (parallel, client.listen), or name a Toxiproxy that runs "
+            "already (--toxiproxy URL)"
         )
     wanted = max(soft, needed) if hard == resource.RLIM_INFINITY else hard
     if wanted <= soft:

@@ -64,7 +64,8 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     """
     if order.web_port is not None:
         guard.check_port(order.web_port)
-    guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers))
+    own = order.toxiproxy_url is None
+    guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers, proxied=own))
     guard.check_process_limit(guard.processes_needed(order.loaded.scenario))
     await run_sync(leftovers.check, order.out, order.toxiproxy_url)
     folder = _folder(order)

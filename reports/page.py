@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import Final
@@ -24,6 +24,8 @@ from reports.report import Report
 from reports.said import sentences
 
 _TEXT_CHARS_MAX: Final = 1000
+_TEXT_CHARS_CROWDED: Final = 200  # where hundreds of rows each have one
+_ROWS_CROWDED: Final = 200
 # In JSON inside a script element these could end it, or a line of it.
 _UNFIT: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -34,7 +36,7 @@ def page(report: Report) -> str:
     script = _resource("page.js")
     phases = list(dict.fromkeys(spectrum.phase for spectrum in report.spectra))
     return (
-        _environment()
+        _environment(_chars_max(report))
         .get_template("page.html")
         .render(
             report=report,
@@ -88,19 +90,25 @@ def _resource(name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(chars_max: int) -> Environment:
     return Environment(
         loader=PackageLoader("reports", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_clean,
+        finalize=partial(_clean, chars_max=chars_max),
     )
 
 
-def _clean(value: object) -> object:
+def _chars_max(report: Report) -> int:
+    """Bound texts the more the more of them there are: a page must stay small."""
+    rows = len(report.bands) + len(report.findings) + len(report.judgement.soundness)
+    return _TEXT_CHARS_MAX if rows <= _ROWS_CROWDED else _TEXT_CHARS_CROWDED
+
+
+def _clean(value: object, *, chars_max: int) -> object:
     """Bound whatever text the template prints, and strip its control characters."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return words.cut(words.clean(value), _TEXT_CHARS_MAX)
+    return words.cut(words.clean(value), chars_max)

@@ -132,6 +132,15 @@ def test_files_are_counted_for_the_process_that_needs_most(
     assert guard.files_needed(scenario, workers) == needed + guard.FILES_SPARE
 
 
+def test_a_proxy_that_runs_already_has_a_limit_of_its_own() -> None:
+    """Then squall's processes need one descriptor a connection."""
+    scenario = _scenario(9000, listen=True)
+    spare = guard.FILES_SPARE
+    assert guard.files_needed(scenario, 0, proxied=False) == 18_000 + spare
+    assert guard.files_needed(scenario, 2, proxied=False) == 9_000 + spare
+    assert guard.files_needed(scenario, 2) == 36_000 + spare
+
+
 class _Limits:
     """The system's limit of open files, and what was asked of it."""
 

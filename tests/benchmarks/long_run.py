@@ -62,7 +62,7 @@ agents:
 
 def text(calls: int, sessions: int, windows: int) -> str:
     """Write the scenario whose plan holds about so many calls."""
-    length_s = max(4.0 * (windows + 1), calls / sessions / PACE_PER_S)
+    length_s = max(1.0 * (windows + 1), calls / sessions / PACE_PER_S)
     part_s = length_s / (2 * windows + 2)
     faults = "\n".join(
         f"  - {FAULTS[number % len(FAULTS)]}\n    for: {part_s:.3f}s" for number in range(windows)
@@ -75,7 +75,8 @@ def text(calls: int, sessions: int, windows: int) -> str:
         "client: {retry: {attempts: 3, on: [transport_error], backoff: 200ms}}\n"
         f"{AGENTS.format(pace=PACE_PER_S)}"
         f"load: {{sessions: {sessions}, ramp: 1s}}\n"
-        f"phases: {{warmup: 1s, baseline: {2 * part_s:.3f}s, recovery: {part_s:.3f}s}}\n"
+        f"phases: {{warmup: 1s, baseline: {max(3.0, 2 * part_s):.3f}s, "
+        f"recovery: {max(1.0, part_s):.3f}s}}\n"
         f"{f'faults:{chr(10)}{faults}' if windows else ''}\n"
         'limits: {answered: ">= 50%", latency_p99: "<= 5s", recovery: "<= 60s", score: ">= 10"}\n'
     )
