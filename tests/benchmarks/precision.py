@@ -1,0 +1,165 @@
+"""How exactly squall measures; run as `python -m tests.benchmarks.precision [CALLS_PER_S …]`.
+
+Planned sessions call a server that answers after exactly 20 ms and stamps what it did. Three
+figures a rate: how late calls left (sent - due), how much more than the server's own time was
+measured (done - sent - held), and how busy this process was. What a crowded machine adds is in
+them, so its share of waiting for a processor is told as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import uvloop
+
+from harness import journal
+from harness import plan as plans
+from harness.clock import RunClock
+from harness.outcome import Outcome
+from harness.plan import Plan
+from harness.scenario.records import Scenario
+from harness.session.life import Session
+from tests.benchmarks.rounds import cpu_seconds, say
+from tests.benchmarks.stages import stage
+
+RATES: Final = (500, 2000, 6000)
+SESSIONS: Final = 300
+SECONDS: Final = 5
+SETTLED_NS: Final = 1_000_000_000
+LATE_P99_MAX_MS: Final = 2.5
+ERROR_P50_MAX_MS: Final = 0.3
+ERROR_P99_MAX_MS: Final = 2.5
+WAITED_SHARE_MAX: Final = 0.02
+_HALF_LOAD: Final = 0.6  # of a core; above it the goals do not hold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Precision:
+    """One rate, measured; milliseconds."""
+
+    calls: int
+    late: tuple[float, float]  # p50, p99
+    error: tuple[float, float]
+    cpu_share: float
+    waited_share: float
+
+    def row(self, rate: int) -> str:
+        """Write a line of the table."""
+        (late_p50, late_p99), (error_p50, error_p99) = self.late, self.error
+        over = [
+            name
+            for name, seen, most in (
+                ("sent late p99", late_p99, LATE_P99_MAX_MS),
+                ("error p50", error_p50, ERROR_P50_MAX_MS),
+                ("error p99", error_p99, ERROR_P99_MAX_MS),
+            )
+            if seen > most
+        ]
+        remark = ""
+        if self.waited_share > WAITED_SHARE_MAX:
+            remark = "  the machine was TOO BUSY to tell"
+        elif over and self.cpu_share <= _HALF_LOAD:
+            remark = f"  over its goal: {', '.join(over)}"
+        return (
+            f"{rate:>8,}{self.calls:>9,}{self.cpu_share:>7.0%}{self.waited_share:>8.0%}"
+            f"{late_p50:>9.2f}{late_p99:>9.2f}{error_p50:>9.2f}{error_p99:>9.2f}{remark}"
+        )
+
+
+def scenario(url: str, rate: int, seconds: float = SECONDS) -> Scenario:
+    """Make a scenario that calls so often in all."""
+    document: dict[str, Any] = {
+        "question": "How exactly is a known delay measured?",
+        "era": "legacy",
+        "target": {"url": url},
+        "agents": [
+            {
+                "name": "caller",
+                "pace": f"{rate / SESSIONS:g}/s",
+                "steps": [{"call": "echo", "with": {"text": "${nonce}"}}],
+            }
+        ],
+        "load": {"sessions": SESSIONS, "ramp": "200ms"},
+        "phases": {"warmup": "0s", "baseline": f"{seconds:g}s"},
+    }
+    return Scenario.model_validate(document)
+
+
+async def _drive(of: Scenario, plan: Plan, folder: Path) -> tuple[float, float]:
+    """Live the plan; the shares of its time that this process ran and waited to run."""
+    clock = RunClock()
+    with journal.JournalWriter(folder) as writer:
+        made = stage(of, plan, clock, writer)
+        gc.collect()
+        gc.freeze()  # as the host of sessions does
+        began_s, waited_ns, at_ns = cpu_seconds(), _waited_ns(), clock.now_ns()
+        lives = [Session(stage=made, planned=who) for who in plan.sessions]
+        async with asyncio.timeout(plan.end_ns / 1e9 + 30):
+            await asyncio.gather(*(life.run() for life in lives))
+        length_ns = clock.now_ns() - at_ns
+    return (cpu_seconds() - began_s) * 1e9 / length_ns, (_waited_ns() - waited_ns) / length_ns
+
+
+def _waited_ns() -> int:
+    """Read how long this process has been runnable without running; 0 where nobody tells."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def measure(rate: int, seconds: float = SECONDS) -> Precision:
+    """Run one rate against a server of its own."""
+    server = subprocess.Popen(
+        (sys.executable, "-m", "tests.benchmarks.slow_server"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        of = scenario(f"http://127.0.0.1:{server.stdout.readline().strip()}/mcp", rate, seconds)
+        plan = plans.make(of)
+        with tempfile.TemporaryDirectory() as folder:
+            cpu_share, waited_share = uvloop.run(_drive(of, plan, Path(folder)))
+            calls = journal.read(Path(folder)).calls
+        told, _ = server.communicate(timeout=30)
+    finally:
+        server.kill()
+        server.wait()
+    held_ns = dict(line.split() for line in told.splitlines())
+    calls = calls[(calls["due_ns"] >= SETTLED_NS) & (calls["outcome"] == Outcome.OK)]
+    rows = zip(calls["session"].tolist(), calls["index"].tolist(), strict=True)
+    own_ns = np.array([int(held_ns[plan.nonce(session, index)]) for session, index in rows])
+    late_ms = (calls["sent_ns"] - calls["due_ns"]) / 1e6
+    error_ms = (calls["done_ns"] - calls["sent_ns"] - own_ns) / 1e6
+    return Precision(
+        calls=len(calls),
+        late=(float(np.quantile(late_ms, 0.5)), float(np.quantile(late_ms, 0.99))),
+        error=(float(np.quantile(error_ms, 0.5)), float(np.quantile(error_ms, 0.99))),
+        cpu_share=cpu_share,
+        waited_share=waited_share,
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    say("a server that answers after exactly 20 ms; milliseconds")
+    say(
+        f"{'calls/s':>8}{'calls':>9}{'CPU':>7}{'waited':>8}"
+        f"{'late p50':>9}{'p99':>9}{'err p50':>9}{'p99':>9}"
+    )
+    for rate in [int(word) for word in sys.argv[1:]] or RATES:
+        say(measure(rate).row(rate))
+
+
+if __name__ == "__main__":
+    main()
