@@ -43,6 +43,8 @@ bench: setup ## measure the engine and the proxy beside others, and write it to 
 	@mkdir -p .cache && rm -f .cache/bench.txt
 	@$(BIN)/python -m tests.benchmarks.engine --out .cache/bench.txt
 	@$(BIN)/python -m tests.benchmarks.proxies --out .cache/bench.txt
+	@$(BIN)/python -m tests.benchmarks.precision | tee -a .cache/bench.txt
+	@$(BIN)/python -m tests.benchmarks.judging | tee -a .cache/bench.txt
 
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
 	@$(BIN)/python -m tests.faults.toxiproxy.soak
