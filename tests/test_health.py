@@ -10,6 +10,7 @@ import pytest
 
 from harness import health
 from harness.clock import NS_PER_S, RunClock
+from harness.generator import STALL_OVER_MS
 from harness.health import HealthMeter
 from tests import journals
 
@@ -53,6 +54,8 @@ def test_open_files_are_counted() -> None:
         os.close(writer)
     assert before is not None
     assert after == before + 2
+    entry = meter.entry(none, sessions=0)
+    assert entry.open_files_max is None or entry.open_files_max >= after
 
 
 def test_what_the_system_does_not_tell_is_none(
@@ -83,6 +86,54 @@ def test_waiting_for_a_processor_is_a_share_of_the_interval(
     assert meter.entry(journals.calls(1)[:0], sessions=0).run_delay_share == 0.25
 
 
+@pytest.mark.parametrize(
+    ("groups", "file", "counts"),
+    [
+        ("0::/box\n", "box/cpu.stat", ("throttled_usec 1000\n", "throttled_usec 251000\n")),
+        (
+            "4:memory:/box\n3:cpu,cpuacct:/box\n",
+            "cpu/box/cpu.stat",
+            ("nr_throttled 1\nthrottled_time 1000\n", "throttled_time 250001000\n"),
+        ),
+    ],
+)
+def test_time_held_back_by_a_containers_limit_is_a_share_of_the_interval(
+    groups: str,
+    file: str,
+    counts: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the control group's own count, in either version of it."""
+    (tmp_path / "cgroup").write_text(groups)
+    place = tmp_path / "fs" / file
+    place.parent.mkdir(parents=True)
+    place.write_text(counts[0])
+    monkeypatch.setattr(health, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(health, "CGROUPS", tmp_path / "fs")
+    now_ns = [0]
+    monkeypatch.setattr("harness.health.time.monotonic_ns", lambda: now_ns[0])
+    meter = _meter()
+    now_ns[0] = NS_PER_S
+    place.write_text(counts[1])
+    assert meter.entry(journals.calls(1)[:0], sessions=0).throttled_share == 0.25
+
+
+@pytest.mark.parametrize(
+    "content", [None, "nr_periods 0\n", "throttled_usec\n", "throttled_usec x"]
+)
+def test_without_a_limit_nobody_is_held_back(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No count, or one that makes no sense, is None."""
+    (tmp_path / "cgroup").write_text("0::/\n")
+    if content is not None:
+        (tmp_path / "cpu.stat").write_text(content)
+    monkeypatch.setattr(health, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(health, "CGROUPS", tmp_path)
+    assert _meter().entry(journals.calls(1)[:0], sessions=0).throttled_share is None
+
+
 @pytest.mark.anyio
 async def test_a_loop_that_is_held_up_is_seen_and_its_collector_too() -> None:
     """A blocked loop shows in the lag; each entry begins a new interval; the hook goes away."""
@@ -102,8 +153,9 @@ async def test_a_loop_that_is_held_up_is_seen_and_its_collector_too() -> None:
                 await anyio.lowlevel.checkpoint()
             entry = meter.entry(none, sessions=1)
             beside.cancel_scope.cancel()
-    assert entry.lag_p99_ms > 50
-    assert entry.gc_pause_ms > 0
+    assert entry.lag_max_ms >= entry.lag_p99_ms > 50
+    assert entry.stalled_ms >= entry.lag_max_ms - STALL_OVER_MS - 0.01
+    assert entry.gc_pause_ms >= entry.gc_pause_max_ms > 0
     assert entry.cpu_share > 0
     assert meter.entry(none, sessions=1).lag_p99_ms == 0.0
     assert len(gc.callbacks) == hooks
