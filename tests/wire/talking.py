@@ -42,6 +42,8 @@ for line in sys.stdin:
         hello(asked)
     elif method == "tools/call":
         turn(asked)
+    elif method == "tools/list":
+        answer(asked, {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]})
     elif "id" in asked and method:
         say({"jsonrpc": "2.0", "id": asked["id"],
              "error": {"code": -32601, "message": "no such method"}})
