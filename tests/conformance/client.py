@@ -6,6 +6,7 @@ a run; the rest talks through the wire's client alone.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
@@ -44,6 +45,7 @@ MODERN: Final = "2026-07-28"
 DOCUMENT: Final = "https://conformance-test.local/client-metadata.json"
 PACE, PACE_MS = "20/s", 50
 DEADLINE_S: Final = 15.0
+STUCK_S: Final = 40  # before the suite gives up on this process without a word
 SEEN_S: Final = 0.5  # the suite's server asks on the GET stream, and does not say when it has one
 
 LIST: Final = {"method": "tools/list"}
@@ -247,6 +249,7 @@ async def drive(name: str, version: str, url: str, context: dict[str, Any]) -> b
 
 def main() -> int:
     """Give the exit code that the suite reads."""
+    faulthandler.dump_traceback_later(STUCK_S, exit=True)  # so that a hang says where it is
     name = os.environ["MCP_CONFORMANCE_SCENARIO"]
     version = os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", "2025-11-25")
     context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
