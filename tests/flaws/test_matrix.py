@@ -21,7 +21,7 @@ from tests.flaws.matrix import (
     scenarios_of,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 HERE: Final = Path(__file__).parent
 SHORT: Final = {
