@@ -26,7 +26,7 @@ from harness.scenario.records import (
     UrlTarget,
 )
 from harness.scenario.shares import apportion, treated_count
-from harness.scenario.tongues import revision, tls, transport
+from harness.scenario.tongues import ours_alone, revision, tls, transport
 from harness.scenario.transports import clashes, is_piped
 from harness.scenario.units import duration
 
@@ -54,6 +54,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_calling_off, (("agents",), ("client",))),
         (revision, (("era",), ("revision",))),
         (transport, (("target",), ("era",), ("revision",))),
+        (_witnessed, (("agents",),)),
     )
     for check, stands_on in checks:
         if not mistakes.touch(*stands_on):
@@ -73,6 +74,21 @@ def steps_of(scenario: Scenario) -> Iterator[tuple[Trail, SingleStep]]:
                     yield (*trail, "parallel", member), single
             else:
                 yield trail, step
+
+
+def _witnessed(scenario: Scenario) -> Iterator[Objection]:
+    """Object to steps that only squall's own client takes beside the official one."""
+    if scenario.engine != "sdk":
+        return
+    for trail, step in steps_of(scenario):
+        odd = ours_alone(step)
+        if odd:
+            yield Objection(
+                trail=trail,
+                expected="steps that the official client takes as squall's own does",
+                came=odd,
+                mend="remove engine: sdk, or the step",
+            )
 
 
 def _shares(scenario: Scenario) -> Iterator[Objection]:

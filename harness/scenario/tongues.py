@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.scenario.objections import Objection
-from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario, Tls, UrlTarget, era_of
+from harness.scenario.records import (
+    CallStep,
+    LaunchTarget,
+    ReferenceTarget,
+    Scenario,
+    SingleStep,
+    SubscribeStep,
+    Tls,
+    UrlTarget,
+    era_of,
+)
 
 SDK_REVISIONS: Final = ("2025-11-25", "2026-07-28")  # the newest of either era
 HEADER_FLAW: Final = "auth-at-init-only"  # it believes a session by its header, which sse lacks
@@ -90,3 +100,18 @@ def tls(scenario: Scenario) -> Iterator[Objection]:
             came="none",
             mend="add certificate:",
         )
+
+
+def ours_alone(step: SingleStep) -> str:
+    """Say what of a step the official client would not do as ours does; "" when nothing is."""
+    if isinstance(step, SubscribeStep):
+        return step.method.removeprefix("resources/")
+    if not isinstance(step, CallStep):
+        return ""
+    asked = {
+        "task": step.task,
+        "progress": step.progress,
+        "patience": step.patience_s,
+        "cancel_after": step.cancel_after_s,
+    }
+    return next((name for name, value in asked.items() if value), "")

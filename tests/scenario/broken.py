@@ -332,4 +332,12 @@ BROKEN: Final = (
         'rows: ">= 1", carries: nonce, progress: §"many"',
         ("many",),
     ),
+    Broken(
+        "a step that the official client does not take",
+        between("target:", "      - list_tools"),
+        "engine: sdk\n"
+        + between("target:", "      - list_tools")
+        + "      - §call: fetch\n        progress: true\n",
+        ("remove engine: sdk, or the step",),
+    ),
 )
