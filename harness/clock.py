@@ -12,6 +12,8 @@ from typing import Protocol
 
 import anyio
 
+from harness.alarm import running_alarm
+
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 # The loop counts in whole milliseconds from a time it looked up a moment ago, so it may ring early.
@@ -44,6 +46,9 @@ class RunClock:
     async def sleep_until(self, at_ns: int) -> None:
         """Sleep the rest of the way to `at_ns`; never less, since early calls would look fast."""
         left_ns = at_ns + self.origin_ns - monotonic_ns()
+        if left_ns > 0 and (alarm := running_alarm()) is not None:
+            await alarm.sleep_until(at_ns + self.origin_ns)
+            return
         await anyio.sleep((left_ns + ROUNDING_NS) / NS_PER_S if left_ns > 0 else 0)
         # Nothing could set an event here: what is waited for is time itself.
         while (left_ns := at_ns + self.origin_ns - monotonic_ns()) > 0:  # noqa: ASYNC110

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-import psutil
-
+from tests.benchmarks.cores import pin, prefer, waited_s
 from tests.benchmarks.rounds import ARGUMENTS, SESSIONS, SESSIONS_VARIABLE, Round
 
 WAIT_S: Final = 60
@@ -90,16 +89,16 @@ class Driver:
         self.waited_shares: list[float] = []
         line = _read_line(self.process)
         assert line == "ready", f"{mode.name}: {line!r}"
-        _prefer(self.process.pid)
+        prefer(self.process.pid)
 
     def run(self, seconds: float) -> Round:
         """One round."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
-        before_s = _waited_s(self.process.pid)
+        before_s = waited_s(self.process.pid)
         self.process.stdin.flush()
         measured = Round(**json.loads(_read_line(self.process)))
-        self.waited_shares.append((_waited_s(self.process.pid) - before_s) / seconds)
+        self.waited_shares.append((waited_s(self.process.pid) - before_s) / seconds)
         return measured
 
 
@@ -128,8 +127,8 @@ class Wrk:
             "-s", str(self._script), self._url,
         ]  # fmt: skip
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            _pin(process.pid, 0)
-            _prefer(process.pid)
+            pin(process.pid, 0)
+            prefer(process.pid)
             assert process.stdout is not None
             text = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
@@ -151,27 +150,8 @@ def _python(
         text=True,
         env=environment,
     )
-    _pin(process.pid, cpu)
+    pin(process.pid, cpu)
     return process
-
-
-def _pin(pid: int, cpu: int) -> None:
-    # Client and server on cores of their own, where the system can say so.
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(pid, {cpu})
-
-
-def _prefer(*pids: int) -> None:
-    """Let these processes run before all others, where the system lets this one say so.
-
-    Foreign work between two calls empties the caches, and that is charged to the calls.
-    """
-    if hasattr(os, "sched_setscheduler"):
-        with contextlib.suppress(OSError):
-            for pid in pids:
-                for thread in psutil.Process(pid).threads():
-                    os.sched_setscheduler(thread.id, os.SCHED_RR, os.sched_param(1))
 
 
 def _read_line(process: subprocess.Popen[str]) -> str:
@@ -184,15 +164,6 @@ def _read_line(process: subprocess.Popen[str]) -> str:
         watchdog.cancel()
     assert line, f"{process.args!r} ended without a word, or said none in {WAIT_S} s"
     return line
-
-
-def _waited_s(pid: int) -> float:
-    """How long the process was ready and had no core; 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
-    except OSError:
-        return 0.0
-    return int(fields[1]) / 1e9
 
 
 @contextlib.contextmanager
@@ -292,7 +263,7 @@ def main() -> None:
         tell("MISSING: wrk is not installed, so no ratio to it can be given")
     with _ended(_python("tests.benchmarks.fast_server", cpu=1)) as server:
         origin = f"http://127.0.0.1:{_read_line(server)}"
-        _prefer(server.pid)
+        prefer(server.pid)
         for path in options.paths:
             measured, waited_share = _compare(path, origin, options.rounds, options.seconds)
             tell(*_table(path, measured, waited_share))

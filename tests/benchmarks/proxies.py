@@ -23,7 +23,8 @@ from typing import Final
 
 import psutil
 
-from tests.benchmarks.engine import _ended, _pin, _prefer, _python, _read_line
+from tests.benchmarks.cores import pin, prefer
+from tests.benchmarks.engine import _ended, _python, _read_line
 from tests.benchmarks.rounds import Round
 from tests.faults.toxiproxy.conftest import REAL, Server, end, start_original, start_ours
 
@@ -97,7 +98,7 @@ def _pinned(cpu: int) -> Iterator[None]:
         yield
         return
     before = os.sched_getaffinity(0)
-    _pin(os.getpid(), cpu)
+    pin(os.getpid(), cpu)
     try:
         yield
     finally:
@@ -214,7 +215,7 @@ def _ping_rounds(
     """For each round, the round trips straight and through each server."""
     module, arguments = "tests.benchmarks.drive_proxy_pings", (PING_CONNECTIONS, PINGS_PER_S)
     with _ended(_python(module, *map(str, arguments), cpu=DRIVER_CPU)) as process:
-        _prefer(process.pid, *(server.process.pid for server in servers))
+        prefer(process.pid, *(server.process.pid for server in servers))
         upstream = int(_read_line(process))
         ports = [upstream, *(_set(server, upstream, cell) for server in servers)]
         _send_line(process, " ".join(map(str, ports)))
