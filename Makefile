@@ -44,6 +44,7 @@ bench: setup ## measure the engine and the proxy beside others, and write it to 
 	@$(BIN)/python -m tests.benchmarks.engine --out .cache/bench.txt
 	@$(BIN)/python -m tests.benchmarks.proxies --out .cache/bench.txt
 	@$(BIN)/python -m tests.benchmarks.precision | tee -a .cache/bench.txt
+	@$(BIN)/python -m tests.benchmarks.workers | tee -a .cache/bench.txt
 	@$(BIN)/python -m tests.benchmarks.judging | tee -a .cache/bench.txt
 
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat

@@ -5,10 +5,12 @@ Commands are imported when they are asked for, so that `squall --help` does not 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -35,6 +37,9 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
+_BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # read when it is loaded
+
+
 class _Lazy(click.Group):
     """A group that imports a command's module when the command is named."""
 
@@ -49,9 +54,27 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         system.check()
-        module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name]}")
+        with _numpy_alone():
+            module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+
+@contextlib.contextmanager
+def _numpy_alone() -> Iterator[None]:
+    """Let numpy, if it is loaded in here, multiply on one thread, unless the user says how many.
+
+    The products of a verdict are so small that threads mostly wait for each other: three times the
+    processor time, and longer still where cores are shared. Children see the environment as it was.
+    """
+    asked = any(name in os.environ for name in _BLAS_THREADS)
+    if not asked:
+        os.environ[_BLAS_THREADS[0]] = "1"
+    try:
+        yield
+    finally:
+        if not asked:
+            del os.environ[_BLAS_THREADS[0]]
 
 
 @click.group(

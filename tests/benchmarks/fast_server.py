@@ -1,7 +1,8 @@
 """A small MCP server that costs next to nothing, so that what a benchmark measures is the client.
 
 The path chooses the reply: `/json`, `/sse` (one segment) or `/sse3` (head, event and end apart).
-Run as `python -m tests.benchmarks.fast_server`; it prints its port and serves until stdin ends.
+Run as `python -m tests.benchmarks.fast_server [PORT]`; it prints its port and serves until stdin
+ends. Several may share a port.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ async def _serve() -> None:
         loop.call_later(1, _tick)
 
     _tick()
-    server = await loop.create_server(FastServer, "127.0.0.1", 0, backlog=16384)
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    server = await loop.create_server(FastServer, "127.0.0.1", port, backlog=16384, reuse_port=True)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how the parent learns it
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
