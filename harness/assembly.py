@@ -54,6 +54,7 @@ class Rig:
     ledger: Path | None
     toxiproxy_kind: str
     toxiproxy_version: str
+    proxy_pid: int | None  # of a Toxiproxy that squall started
     proxies_lost: Callable[[], Awaitable[str]]  # returns when the arms' proxies are no more
 
 
@@ -199,6 +200,7 @@ async def build(
             ledger=ledger,
             toxiproxy_kind=proxies.server.kind,
             toxiproxy_version=proxies.server.version,
+            proxy_pid=proxies.pid,
             proxies_lost=proxies.lost,
         )
 
@@ -218,6 +220,7 @@ async def _piped(scenario: Scenario, *, run_id: str, folder: Path) -> AsyncItera
         ledger=ledger,
         toxiproxy_kind="none",
         toxiproxy_version="",
+        proxy_pid=None,
         proxies_lost=_never,
     )
 

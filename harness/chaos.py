@@ -6,9 +6,9 @@ a cancellation nor an error on the way out can leave a fault in force.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import anyio
 
@@ -24,6 +24,29 @@ HEAL_S: Final = 20.0  # a fault that cannot be applied, or undone, in this time 
 ASK_S: Final = 6.0  # meanwhile the fault lasts
 NOTHING: Final = Exposure(count=0, unit="calls", source="none")
 Edge = Literal["intended", "injected", "healing", "healed", "failed", "not_healed"]
+
+
+class Conductor(Protocol):
+    """Decides when faults happen while a storm lasts."""
+
+    @property
+    def in_force(self) -> Mapping[int, str]:
+        """The windows whose fault is in force, each with its kind."""
+        ...
+
+    @property
+    def exposures(self) -> Mapping[int, Exposure]:
+        """What they have hit, about a second old."""
+        ...
+
+    @property
+    def not_healed(self) -> Sequence[str]:
+        """What may still be in force, in words."""
+        ...
+
+    async def conduct(self, stop: anyio.Event) -> None:
+        """Let all of it happen; return when everything is healed. `stop` ends it early."""
+        ...
 
 
 class Chaos:

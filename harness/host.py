@@ -55,6 +55,10 @@ def longest_deadline_s(scenario: Scenario) -> float:
     return max(scenario.client.deadline_s, *own_s, 0.0)
 
 
+def _session(stage: Stage, planned: PlannedSession) -> Session:
+    return Session(stage=stage, planned=planned)
+
+
 class Host:
     """The sessions of one process, as an async context manager around their whole time."""
 
@@ -69,8 +73,10 @@ class Host:
         access: Access,
         schemas: SchemaBook,
         on_batch: Callable[[Calls], None],
+        life: Callable[[Stage, PlannedSession], Session] = _session,
     ) -> None:
         """Compile what all sessions share; nothing is connected yet."""
+        self._life = life
         self.clock = clock
         self.conduct = Conduct()
         self._plan = plan
@@ -182,7 +188,7 @@ class Host:
     async def _live(self, number: int, scope: anyio.CancelScope, done: Callable[[], None]) -> None:
         try:
             with scope:
-                await Session(stage=self._stage, planned=self._plan.planned(number)).run()
+                await self._life(self._stage, self._plan.planned(number)).run()
         finally:
             self._scopes.pop(number, None)
             self._credentials.pop(number, None)

@@ -251,6 +251,24 @@ class BreachEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepEntry:
+    """One edge of one step of a climb: which calls were due, and why it ended early, if it did."""
+
+    at_ns: int
+    step: int  # 1, 2, ... over the whole climb
+    curve: int  # 0 is bare; else the number of the fault window in force
+    edge: Literal["began", "ended"]
+    rate_per_s: float
+    start_ns: int  # calls are due from here
+    end_ns: int  # to here; on the second edge where it really ended
+    calls: int  # due in it, as planned
+    sessions: int
+    why: str = ""
+    proxy_cpu_share: float | None = None  # of squall's own proxy, over the step
+    type: Literal["step"] = "step"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoteEntry:
     """Something the reader of the report should know."""
 
@@ -272,6 +290,7 @@ Entry = Annotated[
     | SampleEntry
     | SaidEntry
     | BreachEntry
+    | StepEntry
     | NoteEntry,
     Field(discriminator="type"),
 ]

@@ -18,6 +18,8 @@ from anyio.to_thread import run_sync
 
 from harness import assembly, facts, guard, leftovers, overrides, preflight, yardstick
 from harness import plan as plans
+from harness.capacity import course as courses
+from harness.capacity.course import Course
 from harness.errors import NotHealedError, SquallError, UsageError
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
@@ -33,6 +35,7 @@ from harness.storm import Ran, Stage, storm
 SCENARIO = "scenario.yaml"
 FACTS = "facts.json"
 LOGS = "logs"
+CAPACITY = "capacity"  # the fact that the run was a search for capacity, and which
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class Order:
     workers: int = 0  # 0: every session in this process
     web_port: int | None = None
     allowed: tuple[str, ...] = ()
+    course: Course | None = None  # of a search for capacity; the scenario is prepared for it
 
 
 async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
@@ -84,13 +88,17 @@ async def _conduct(
 ) -> Ran:
     scenario = order.loaded.scenario
     run_id = folder.name.rpartition("-")[2]
-    plan = plans.make(scenario)
+    course = order.course
+    plan = plans.make(scenario) if course is None else courses.make_plan(scenario, course)
     known = facts.gather(
         command=order.command, seed=scenario.seed, era=scenario.spoken_era, name=order.loaded.name
     )
     known |= {"run_id": run_id, "overrides": overrides.dump(order.overrides)}
     known |= {"file": order.loaded.lines.file, "workers": order.workers}
-    known |= _yardstick(order, known["machine"])
+    if course is None:
+        known |= _yardstick(order, known["machine"])
+    else:
+        known |= {CAPACITY: courses.dump(course)}
     ran: Ran | None = None
     try:
         async with (
@@ -122,6 +130,7 @@ async def _conduct(
                     workers=order.workers,
                     web_port=order.web_port,
                     interruption=interruption,
+                    course=course,
                     pillars=(safety.watchdog.lost, rig.proxies_lost),
                 ),
                 on_status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.chaos import Chaos
+from harness.chaos import Conductor
 from harness.clock import NS_PER_S, RunClock
 from harness.offering import Offering
 from harness.plan import Plan
@@ -26,7 +26,7 @@ class Status:
 
 
 def status(
-    plan: Plan, clock: RunClock, chaos: Chaos, *, offering: Offering, recent: Recent
+    plan: Plan, clock: RunClock, chaos: Conductor, *, offering: Offering, recent: Recent
 ) -> Status:
     """Give where a run stands now."""
     now_ns = clock.now_ns()
@@ -42,7 +42,7 @@ def status(
     )
 
 
-def _hit(chaos: Chaos, recent: Recent, window: int) -> str:
+def _hit(chaos: Conductor, recent: Recent, window: int) -> str:
     """Say what a fault has hit: by its injector, else by the calls that it made misbehave."""
     seen = chaos.exposures.get(window)
     if seen is not None and seen.count:

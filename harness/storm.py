@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 
-from faults.levers import Behaviour, BehaviourKind, Exposure, Levers
 from harness import health, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
-from harness.chaos import Chaos
+from harness.capacity.course import Course
+from harness.chaos import Chaos, Conductor
+from harness.climb import Climb, Pids
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import BrokenOffError, RigError, leaves
+from harness.grip import grip
 from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
 from harness.journal import (
@@ -62,6 +64,7 @@ class Stage:
     workers: int
     web_port: int | None
     interruption: Interruption
+    course: Course | None = None  # of a climb, which decides step by step what is asked
     # What the run stands on: each returns, with a sentence, when that is no more.
     pillars: tuple[Callable[[], Awaitable[str]], ...] = ()
 
@@ -93,53 +96,6 @@ class Ran:
     why: str
     not_healed: tuple[str, ...]
     locust_totals: tuple[int, int]  # requests and failures, by Locust's own count
-
-
-class _AgentLever:
-    """Stamps behaviours with the window that asked for them."""
-
-    def __init__(self, offering: Offering, window: int) -> None:
-        self._offering = offering
-        self._window = window
-
-    async def engage(self, behaviour: Behaviour) -> None:
-        await self._offering.engage(self._stamped(behaviour))
-
-    async def disengage(self, behaviour: Behaviour) -> None:
-        await self._offering.disengage(self._stamped(behaviour))
-
-    async def exposure(self, behaviour: Behaviour) -> Exposure:
-        return await self._offering.exposure(self._stamped(behaviour))
-
-    def _stamped(self, behaviour: Behaviour) -> Behaviour:
-        return replace(behaviour, window=self._window)
-
-
-class _ProcessLever:
-    """Strikes the treated sessions' server processes, wherever those are hosted."""
-
-    def __init__(self, offering: Offering, window: int) -> None:
-        self._offering = offering
-        self._window = window
-
-    async def kill(self) -> None:
-        await self._offering.engage(self._behaviour("kill_process"))
-
-    async def spare(self) -> None:
-        await self._offering.disengage(self._behaviour("kill_process"))
-
-    async def stop(self) -> None:
-        await self._offering.engage(self._behaviour("stop_process"))
-
-    async def resume(self) -> None:
-        await self._offering.disengage(self._behaviour("stop_process"))
-
-    async def exposure(self) -> Exposure:
-        """Who hosts a process writes down that it was struck; the journal counts."""
-        return Exposure(count=0, unit="processes", source="journal")
-
-    def _behaviour(self, kind: BehaviourKind) -> Behaviour:
-        return Behaviour(kind=kind, share=1.0, window=self._window)
 
 
 async def storm(stage: Stage, on_status: Callable[[Status], None]) -> Ran:
@@ -193,14 +149,21 @@ async def _whole(
 ) -> tuple[tuple[str, ...], tuple[int, int]]:
     """Stand the load up and let it all happen; what was not healed, and Locust's totals."""
     clock, recent = ending.clock, Recent()
-    async with _offering(stage, clock, writer, recent) as offering:
+    climb = None if stage.course is None else _climb(stage, stage.course, writer, ending)
+    async with _offering(stage, clock, writer, recent, climb) as offering:
         stage.interruption.arm(lambda name: ending.call("interrupted", name))
         clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
         writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
-        chaos = _chaos(stage, clock, writer, offering)
+        chaos: Conductor
+        if climb is None:
+            chaos = _chaos(stage, clock, writer, offering)
+        else:
+            chaos = climb
+            climb.levers = grip(stage.rig, offering)
 
         def show() -> None:
-            on_status(status(stage.plan, clock, chaos, offering=offering, recent=recent))
+            now = status(stage.plan, clock, chaos, offering=offering, recent=recent)
+            on_status(now if climb is None else climb.told(now))
 
         async with anyio.create_task_group() as beside:
             beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
@@ -220,7 +183,7 @@ async def _whole(
     return tuple(chaos.not_healed), offering.totals()
 
 
-async def _rage(offering: Offering, chaos: Chaos, ending: Ending) -> None:
+async def _rage(offering: Offering, chaos: Conductor, ending: Ending) -> None:
     """Offer load and faults until either the plan or something else ends them; keep when that was.
 
     Whatever ends the run ends the faults first, then the load.
@@ -237,28 +200,37 @@ async def _rage(offering: Offering, chaos: Chaos, ending: Ending) -> None:
 
 def _chaos(stage: Stage, clock: RunClock, writer: JournalWriter, offering: Offering) -> Chaos:
     """Give the conductor of the faults, with this rig's levers in its hands."""
-
-    def levers(window: int) -> Levers:
-        return Levers(
-            network=stage.rig.network,
-            identity=stage.rig.identity,
-            agent=_AgentLever(offering, window),
-            process=_ProcessLever(offering, window) if stage.rig.doors.command else None,
-        )
-
     return Chaos(
         scenario=stage.loaded.scenario,
         plan=stage.plan,
-        levers=levers,
+        levers=grip(stage.rig, offering),
         writer=writer,
         clock=clock,
         run_id=stage.run_id,
     )
 
 
+def _climb(stage: Stage, course: Course, writer: JournalWriter, ending: Ending) -> Climb:
+    """Give the conductor of a climb, which ends the run when it is done."""
+    return Climb(
+        scenario=stage.loaded.scenario,
+        plan=stage.plan,
+        course=course,
+        writer=writer,
+        clock=ending.clock,
+        run_id=stage.run_id,
+        end=ending.call,
+        pids=Pids(target=stage.rig.pid, proxy=stage.rig.proxy_pid),
+    )
+
+
 @asynccontextmanager
 async def _offering(
-    stage: Stage, clock: RunClock, writer: JournalWriter, recent: Recent
+    stage: Stage,
+    clock: RunClock,
+    writer: JournalWriter,
+    recent: Recent,
+    climb: Climb | None,
 ) -> AsyncIterator[Offering]:
     """Stand the load up, in this process or in workers."""
     scenario, plan, rig = stage.loaded.scenario, stage.plan, stage.rig
@@ -292,6 +264,7 @@ async def _offering(
     for page in stage.tools:
         schemas.learn(page)
     listeners: list[Callable[[Calls], None]] = [tallied(recent.add)]
+    listeners += [] if climb is None else [climb.hear]
 
     def hear(batch: Calls) -> None:
         for listen in listeners:
@@ -307,6 +280,7 @@ async def _offering(
             access=rig.access,
             schemas=schemas,
             on_batch=hear,
+            **({} if climb is None else {"life": climb.life}),
         )
         local = await stack.enter_async_context(
             offered_here(host=host, plan=plan, clock=clock, web_port=stage.web_port)
@@ -316,7 +290,7 @@ async def _offering(
         yield local
 
 
-async def _break_things(chaos: Chaos, ending: Ending, halt: anyio.Event) -> None:
+async def _break_things(chaos: Conductor, ending: Ending, halt: anyio.Event) -> None:
     """Conduct the faults; once they are healed and the run is over, let the load end too."""
     await chaos.conduct(ending.stop)
     await ending.stop.wait()

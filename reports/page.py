@@ -32,23 +32,35 @@ _UNFIT: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 def page(report: Report) -> str:
     """Give the whole page; the same report gives the same bytes."""
+    phases = list(dict.fromkeys(spectrum.phase for spectrum in report.spectra))
+    return rendered(
+        "page.html",
+        charts(report),
+        chars_max=_chars_max(report),
+        report=report,
+        judgement=report.judgement,
+        phases=phases,
+        shown_phase=_worst_phase(report, phases),
+    )
+
+
+def rendered(
+    template: str, figures: object, *, chars_max: int = _TEXT_CHARS_MAX, **values: object
+) -> str:
+    """Give a page of its own from a template: style, script and charts are in it."""
     plotly = get_plotlyjs().replace("\r", "")
     script = _resource("page.js")
-    phases = list(dict.fromkeys(spectrum.phase for spectrum in report.spectra))
     return (
-        _environment(_chars_max(report))
-        .get_template("page.html")
+        _environment(chars_max)
+        .get_template(template)
         .render(
-            report=report,
-            judgement=report.judgement,
+            **values,
             said=sentences,
             words=words,
             sentence=sentence,
-            phases=phases,
-            shown_phase=_worst_phase(report, phases),
             policy=_policy(plotly, script),
             style=Markup(_resource("page.css")),  # noqa: S704  ours
-            figures=Markup(embedded(charts(report))),  # noqa: S704  cannot leave its element
+            figures=Markup(embedded(figures)),  # noqa: S704  cannot leave its element
             plotly=Markup(plotly),  # noqa: S704  the library's own bundle
             script=Markup(script),  # noqa: S704  ours
         )

@@ -118,8 +118,8 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
         vitals=_vitals(evidence.journal.of(VitalsEntry)),
         said=dict(said(evidence)),
         notes=_notes(evidence, judgement),
-        facts=tuple(_flat({key: value for key, value in known.items() if key != "bare_arms"})),
-        command=_command(known),
+        facts=tuple(flat_facts({key: value for key, value in known.items() if key != "bare_arms"})),
+        command=command_of(known),
     )
 
 
@@ -229,12 +229,13 @@ def _notes(evidence: Evidence, judgement: Judgement) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _flat(facts: Facts, prefix: str = "") -> list[tuple[str, str]]:
+def flat_facts(facts: Facts, prefix: str = "") -> list[tuple[str, str]]:
+    """Give a run's facts as names and texts, bounded."""
     flat: list[tuple[str, str]] = []
     for key, value in facts.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            flat += _flat(value, f"{name}.")
+            flat += flat_facts(value, f"{name}.")
         elif isinstance(value, (list, tuple)):
             flat.append((name, " ".join(str(part) for part in value)[:_FACT_CHARS_MAX]))
         elif value is not None:
@@ -242,6 +243,7 @@ def _flat(facts: Facts, prefix: str = "") -> list[tuple[str, str]]:
     return flat
 
 
-def _command(facts: Facts) -> str:
+def command_of(facts: Facts) -> str:
+    """Give the command that repeats the run; "" when it is not known."""
     command = facts.get("command", "")
     return shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)

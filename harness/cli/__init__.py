@@ -24,6 +24,7 @@ from harness.redaction import redact
 COMMANDS: Final[dict[str, str]] = {
     "demo": "running",
     "run": "running",
+    "capacity": "climbing",
     "check": "listing",
     "judge": "reading",
     "report": "reading",

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import aa, journal, plan, wal, witnesses, yardstick
+from harness.capacity import course as courses
+from harness.capacity import ruling
+from harness.capacity.ruling import Capacity
 from harness.errors import Exit, JournalError
 from harness.judge import judge
 from harness.overrides import restore
 from harness.phases import Evidence
-from harness.run import FACTS, SCENARIO
+from harness.run import CAPACITY, FACTS, SCENARIO
+from harness.scenario.load import Loaded
 from harness.verdict import Judgement
 from reports.folder import write_all
 from reports.report import Report
@@ -65,12 +69,48 @@ def judged(evidence: Evidence, facts: dict[str, Any]) -> Judgement:
     return judge(evidence, name=str(facts.get("scenario", "")), bare_arms=bare_arms)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Climbed:
+    """A judged search for capacity."""
+
+    folder: Path
+    result: Capacity
+    facts: dict[str, Any]
+
+
+def climbed(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Climbed | None:
+    """Judge a search for capacity from its folder; None when the run was none.
+
+    Raises:
+        JournalError: when the folder holds no run, or one of another version.
+    """
+    loaded, facts = _scenario(folder)
+    if CAPACITY not in facts:
+        return None
+    course = courses.restore(facts[CAPACITY])
+    result = ruling.conclude(
+        courses.prepare(loaded.scenario, course),
+        course,
+        journal.read(folder),
+        name=str(facts.get("scenario", "")),
+        open_=not_healed,
+    )
+    return Climbed(folder=folder, result=result, facts=facts)
+
+
 def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
     """Read a run folder back: its scenario as it ran, its plan, its journal.
 
     Raises:
         JournalError: when the folder holds no run.
     """
+    loaded, facts = _scenario(folder)
+    scenario = loaded.scenario
+    return witnesses.lay(scenario, plan.make(scenario), journal.read(folder)), facts
+
+
+def _scenario(folder: Path) -> tuple[Loaded, dict[str, Any]]:
+    """Read a run's scenario, with what the command line changed in it, and its facts."""
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         text = (folder / SCENARIO).read_text(encoding="utf-8")
@@ -86,6 +126,4 @@ def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise JournalError(f"{folder / FACTS} cannot be read: {error}") from error
     overrides = restore(facts.get("overrides", {}), folder)
-    loaded = overrides.load(text, str(facts.get("file", folder / SCENARIO)))
-    scenario = loaded.scenario
-    return witnesses.lay(scenario, plan.make(scenario), journal.read(folder)), facts
+    return overrides.load(text, str(facts.get("file", folder / SCENARIO))), facts

@@ -7,7 +7,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -192,9 +193,9 @@ def _all(scenarios: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run scenarios one after the other and give the worst of their codes."""
     options = _options(flags)
     eras = ("legacy", "modern") if flags["era"] == "both" else (flags["era"],)
-    chosen = [_overrides(flags, era) for era in eras]
+    chosen = [overrides_of(flags, era) for era in eras]
     # All are read before the first is run: a mistake in the last one is told at once.
-    runs = [(_load(name, each), each) for name in scenarios for each in chosen]
+    runs = [(load_scenario(name, each), each) for name in scenarios for each in chosen]
     if len(runs) > 1 and (options.json or options.junit):
         raise UsageError("--json and --junit take one run; every run folder has its own")
     codes: list[Exit] = []
@@ -205,7 +206,13 @@ def _all(scenarios: tuple[str, ...], flags: dict[str, Any]) -> int:
     return int(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
+def overrides_of(given: dict[str, Any], era: str | None) -> Overrides:
+    """Give what the flags change in a scenario.
+
+    Raises:
+        UsageError: when they name two targets, or a command without its URL.
+    """
+    flags = defaultdict(lambda: None, given)  # what a command does not take, it leaves as it is
     if flags["target"] and flags["reference"]:
         raise UsageError("--target and --reference name two targets; give one of them")
     if flags["stdio"] and (flags["target"] or flags["reference"]):
@@ -229,7 +236,7 @@ def _overrides(flags: dict[str, Any], era: str | None) -> Overrides:
     )
 
 
-def _tls(flags: dict[str, Any]) -> dict[str, str] | None:
+def _tls(flags: Mapping[str, Any]) -> dict[str, str] | None:
     names = {"ca": "ca", "certificate": "client_certificate", "key": "client_key"}
     return {name: flags[flag] for name, flag in names.items() if flags[flag]} or None
 
@@ -246,7 +253,7 @@ def _options(flags: dict[str, Any]) -> Options:
     return Options(**{name: flags[name] for name in names})
 
 
-def _load(name: str, overrides: Overrides) -> Loaded:
+def load_scenario(name: str, overrides: Overrides) -> Loaded:
     """Read a scenario file, or a shipped scenario by its name."""
     path = Path(name)
     if not path.exists() and name in shipped():
@@ -276,7 +283,7 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
     )
     with Live(loaded.name, sys.stderr, environment=os.environ, quiet=options.quiet) as live:
         ran: Ran = anyio.run(
-            partial(conduct, order, lambda status: live.update(_snapshot(status))),
+            partial(conduct, order, lambda status: live.update(snapshot_of(status))),
             backend_options={"use_uvloop": True},
         )
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
@@ -308,7 +315,7 @@ def _tell(conclusion: Conclusion, options: Options) -> None:
             conclusion.report,
             width=min(100, shutil.get_terminal_size((80, 24)).columns),
             color=wants_color(sys.stderr if piped else sys.stdout, os.environ),
-            folder=_shown(conclusion.folder),
+            folder=shown(conclusion.folder),
         ),
         nl=False,
         err=piped,
@@ -324,13 +331,14 @@ def _write_copies(conclusion: Conclusion, options: Options) -> None:
         Path(options.junit).write_text(junit(conclusion.report), encoding="utf-8")
 
 
-def _shown(folder: Path) -> str:
+def shown(folder: Path) -> str:
+    """Give a folder's path as short as it can be typed here."""
     with suppress(ValueError):
         return str(folder.resolve().relative_to(Path.cwd()))
     return str(folder)
 
 
-def _snapshot(status: Status) -> LiveSnapshot:
+def snapshot_of(status: Status) -> LiveSnapshot:
     """Make what the live view shows of a run's status."""
     recent = {arm: status.recent.window(arm, RECENT_S) for arm in ("control", "treated")}
     total = status.recent.total.values()

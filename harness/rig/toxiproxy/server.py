@@ -79,6 +79,11 @@ class Toxiproxy:
         self._lost = anyio.Event()
         self._lost_words = ""
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process, when we started it."""
+        return None if self._origin is None else self._origin.pid
+
     async def create_proxy(self, name: str, *, upstream: str) -> Proxy:
         """A new proxy before `upstream` (host:port or unix:PATH), listening on a free port.
 

@@ -1,0 +1,1 @@
+"""A search for capacity, shown: one file per renderer, as for a run."""
