@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
-
-import anyio
 
 from harness.clock import NS_PER_S, Clock
 from harness.errors import SquallError
@@ -18,6 +15,7 @@ from harness.redaction import redact
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
 from harness.session.policy import FORBIDDEN
+from harness.session.turn import Turn
 from harness.wire.reading import CREDENTIAL_STATUSES
 from harness.wire.reply import Reply
 
@@ -37,7 +35,7 @@ OPEN_TARGET: Final = Standing(Auth.NONE_NEEDED)
 GOOD: Final = Standing(Auth.VALID)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Identity:
     """A session's credential, its renewals, and its treatment by the identity faults."""
 
@@ -48,15 +46,17 @@ class Identity:
     clock: Clock
     writer: JournalWriter
     present: Callable[[str], None]  # puts a token on every further request
+    needed: bool = field(init=False)  # the target asks for a token
+    _treated: bool = field(init=False)
+    _reauthorized: int = field(init=False, default=0)
+    _widened: int = field(init=False, default=-1)  # the token that a wider one is replacing
+    _renewing: Turn = field(init=False, default_factory=Turn)
+    _shown: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         """Begin without a token."""
         self._treated = self.planned.arm == "treated"
-        self.needed = self.credential is not None  # the target asks for a token
-        self._reauthorized = 0
-        self._widened = -1  # the number of the token that is being replaced by a wider one
-        self._renewing = anyio.Lock()
-        self._shown: deque[str] = deque(maxlen=SHOWN_MAX)
+        self.needed = self.credential is not None
 
     @property
     def serial(self) -> int:
@@ -156,7 +156,7 @@ class Identity:
         return True
 
     def _show(self, token: str) -> None:
-        self._shown.append(token)
+        self._shown = (*self._shown, token)[-SHOWN_MAX:]
         self.present(token)
 
     def hush(self, reply: Reply) -> None:

@@ -6,7 +6,6 @@ The session records and never judges. Whatever ends it, every planned step is ac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step, measure
 from harness.session.talker import Talker
+from harness.session.turn import Turn
 from harness.wire.reply import Reply
 
 OPEN_AGAIN_NS: Final = NS_PER_S // 2  # a session that could not open waits this long
@@ -40,29 +40,29 @@ CLOSE_S: Final = 2.0  # how long a polite goodbye may take
 _OK, _SETTLE, _NO_EFFECT, _MORE = Outcome.OK, Next.SETTLE, Effect.NONE, Reason.RESULT_TYPE
 
 
-@dataclass(eq=False)
 class Session:
     """One session of the plan; `run` is its whole life."""
 
-    stage: Stage
-    planned: PlannedSession
-    values: dict[str, Any] = field(default_factory=dict)  # what templates may name, kept included
-    _open: bool = False
-    _was_open: bool = False
-    _tried_ns: int = -OPEN_AGAIN_NS
-    _group: tuple[PlannedStep, ...] = ()  # in hand: due together
-    _settled: set[int] = field(default_factory=set)  # of that group, those with a last entry
+    __slots__ = (
+        "_group", "_groups", "_open", "_opening", "_tried_ns", "_was_open", "client",
+        "conducted", "identity", "planned", "stage", "steps", "talker", "values", "who",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
+    def __init__(self, *, stage: Stage, planned: PlannedSession) -> None:
         """Prepare what every step needs."""
-        stage, planned = self.stage, self.planned
+        self.stage, self.planned = stage, planned
+        self._open = self._was_open = False
+        self._tried_ns = -OPEN_AGAIN_NS
+        self._opening = Turn()
+        self._group: tuple[PlannedStep, ...] = ()  # in hand: due together
         self.client = stage.connect(planned)
         treated = planned.arm == "treated"
         self.who = Who(session=planned.session, treated=treated)
         # The official client does not misbehave on purpose.
         self.conducted = treated and planned.engine == "wire"
         self.steps = stage.steps[planned.agent]
-        self.values |= {
+        # What templates may name, kept included.
+        self.values: dict[str, Any] = {
             "session": stage.plan.mark(planned.session),
             "agent": stage.scenario.agents[planned.agent].name,
         }
@@ -77,7 +77,6 @@ class Session:
             present=self._present,
         )
         self._groups = stage.plan.groups(planned.session)
-        self._opening = anyio.Lock()
 
     def _present(self, token: str) -> None:
         self.client.authorization = b"Bearer " + token.encode()
@@ -103,7 +102,6 @@ class Session:
                         for planned in group:
                             together.start_soon(self._perform, planned)
                 self._group = ()
-                self._settled.clear()
             await clock.sleep_until(self.planned.end_ns)
         finally:
             with anyio.CancelScope(shield=True):
@@ -113,7 +111,7 @@ class Session:
     def _account_for_the_rest(self) -> None:
         """Give their last entries to what is left of the group in hand and to all after it."""
         for planned in chain(self._group, chain.from_iterable(self._groups)):
-            if planned.index not in self._settled:
+            if not planned.settled:
                 self._unsent(planned, Reason.RUN_ENDED)
 
     async def _close(self) -> None:
@@ -207,7 +205,7 @@ class Session:
         if reply.outcome is _OK and (standing is OPEN_TARGET or standing is GOOD):
             effect = Effect.HAPPENED if step.effect else _NO_EFFECT
             stage.recorder.success(self.who, planned, step.call, reply, rows, effect, standing.auth)
-            self._settled.add(planned.index)
+            planned.settled = True
             return
         first = Asked(reply=reply, rows=rows, standing=standing, losing=losing)
         await self._go_on(planned, step, values, first, Mend(serial, session_id))
@@ -246,7 +244,7 @@ class Session:
                     window=losing.window if losing else standing.window,
                 )
                 if follow is _SETTLE:
-                    self._settled.add(planned.index)
+                    planned.settled = True
             if follow is _SETTLE:
                 return
             attempt += 1
@@ -273,7 +271,7 @@ class Session:
             effect=Effect.UNKNOWN if step.effect else _NO_EFFECT,
             auth=self.identity.standing().auth,
         )
-        self._settled.add(planned.index)
+        planned.settled = True
 
     async def _ask_again(self, step: Step, values: dict[str, Any], attempt: int) -> Asked:
         standing = self.identity.standing()
@@ -384,7 +382,7 @@ class Session:
             reason=reason,
             effect=Effect.ABSENT if step.effect else Effect.NONE,
         )
-        self._settled.add(planned.index)
+        planned.settled = True
 
     def _entry(self, edge: SessionEdge, *, why: str = "", took_ns: int = 0) -> None:
         self.stage.writer.append(

@@ -16,7 +16,7 @@ from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step
 from harness.session.talking import PLAIN, Conversation
-from harness.wire.answering import Rules, Sampled
+from harness.wire.answering import NO_RULES, Rules, Sampled
 from harness.wire.inbox import Breach
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
@@ -36,7 +36,8 @@ class Talker:
         self._subscribed: dict[str, None] = {}  # a set that keeps its order
         inbox = client.inbox
         inbox.rules, inbox.counts = stage.rules, stage.said
-        inbox.values = {name: values[name] for name in ("session", "agent")}
+        if stage.rules != NO_RULES:
+            inbox.values = {name: values[name] for name in ("session", "agent")}
         inbox.now_ns = stage.clock.now_ns
         inbox.on_breach = self._breach
         if stage.scenario.client.follow_changes:

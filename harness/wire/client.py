@@ -29,6 +29,9 @@ from harness.wire.schemas import SchemaBook
 from harness.wire.speaker import Era
 from harness.wire.stats import WireStats
 
+# One for all clients that are told no other: there are thousands.
+_LIMITS: Final = Limits()
+_NO_URIS: Final[frozenset[str]] = frozenset()
 CANCEL_NS: Final = NS_PER_S  # how long a courtesy message after a hang may take
 
 
@@ -67,14 +70,14 @@ class WireClient:
         self.agent = agent
         self.protocol_version = ""
         self.session_id = ""
-        limits = limits or Limits()
+        limits = limits or _LIMITS
         self.inbox = Inbox()
         self._pool = Pool(endpoint, now_ns, limits, self._answer, self._hear)
         self._grace_ns = int(limits.hang_grace_s * NS_PER_S)
         self._listen = listen
         self._resume = resume
         self._listener: Listener | None = None
-        self._uris: frozenset[str] = frozenset()
+        self._uris = _NO_URIS
         self._answers: Answers | None = None
         self._authorization = b""
         self._meta = b""
@@ -100,8 +103,9 @@ class WireClient:
         self.protocol_version = version
         self.session_id = session_id
         self._pool.batches = version == legacy.BATCH_VERSION
-        declared = self.inbox.rules.declare("modern")
-        self._meta = to_json(modern.request_meta(self.agent, modern.VERSION, declared))
+        if era == "modern":
+            declared = self.inbox.rules.declare("modern")
+            self._meta = to_json(modern.request_meta(self.agent, modern.VERSION, declared))
         self._render()
 
     def forget_session(self) -> None:
@@ -333,8 +337,6 @@ class WireClient:
             self._pool,
             resume=self._resume,
             make_request=make_request,
-            on_server_request=self._answer,
-            on_notification=self._hear,
             counts=self.inbox.counts,
         )
 

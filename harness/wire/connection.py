@@ -21,6 +21,7 @@ from harness.wire.salvage import Salvage
 
 LARGE_BYTES: Final = 64 * KIB  # above this a request is written in slices, under back-pressure
 SLICE_BYTES: Final = 256 * KIB
+AT_REST: Final = Arrival(0)  # of every connection that carries nothing; never written to
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._known_head = KnownHead()
         self._paused = False
         self._sending = False
-        self.arrival = Arrival(0)
+        self.arrival = AT_REST
         self.expires_ns = NEVER_NS
         self.stage = Stage.CLOSED
 
@@ -203,6 +204,7 @@ class Connection(asyncio.Protocol):
                         self.stage = _IDLE
                         if done is not None and not done.done():
                             done.set_result(arrival)
+                        self._done = None
                         return
                     self._finish(arrival)
                     return
@@ -314,6 +316,7 @@ class Connection(asyncio.Protocol):
         done, timers = self._done, self._timers
         if done is not None and not done.done():
             done.set_result(self.arrival)
+        self._done = None
         if timers is not None:
             for handle in timers:
                 handle.cancel()

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
@@ -44,9 +44,9 @@ class Listener:
 
     __slots__ = (
         "_acknowledged", "_connection", "_ended_well", "_endpoint", "_failures", "_last_id",
-        "_make_request", "_on_notification", "_on_server_request", "_pool", "_resume", "_retry",
-        "_retry_ms", "_task", "bytes_in", "bytes_out", "counts", "limits", "messages", "now_ns",
-        "reconnects", "state", "status", "sweep",
+        "_make_request", "_pool", "_resume", "_retry", "_retry_ms", "_task", "bytes_in",
+        "bytes_out", "counts", "limits", "messages", "now_ns", "reconnects", "state", "status",
+        "sweep",
     )  # fmt: skip
 
     def __init__(
@@ -56,8 +56,6 @@ class Listener:
         *,
         resume: bool,
         make_request: Callable[[bytes], tuple[int, bytes]],
-        on_server_request: Callable[[dict[str, Any]], None],
-        on_notification: Callable[[dict[str, Any]], None],
         counts: Counter[str] | None = None,
     ) -> None:
         self._endpoint = endpoint
@@ -67,8 +65,6 @@ class Listener:
         self._acknowledged: asyncio.Future[Arrival | None] | None = None
         self._ended_well = False
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self._on_server_request = on_server_request
-        self._on_notification = on_notification
         self._connection: Connection | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -157,13 +153,13 @@ class Listener:
             raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
         sort = sort_message(message, arrival.call_id)
         if sort is Sort.REQUEST:
-            self._on_server_request(message)
+            self._pool.on_server_request(message)
         elif sort is Sort.NOTIFICATION:
             if self._acknowledged is not None and not self._acknowledged.done():
                 if message["method"] != ACKNOWLEDGED:
                     self.counts["listen:unacknowledged"] += 1
                 self._acknowledged.set_result(None)
-            self._on_notification(message)
+            self._pool.on_notification(message)
         elif sort is Sort.RESULT:
             self._ended_well = True
 

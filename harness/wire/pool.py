@@ -13,7 +13,7 @@ from harness.clock import NS_PER_S
 from harness.outcome import Reason
 from harness.trust import tls_failure
 from harness.wire.arrival import Arrival
-from harness.wire.connection import Connection, Stage
+from harness.wire.connection import AT_REST, Connection, Stage
 from harness.wire.deadlines import Sweep, running_sweep
 from harness.wire.endpoint import Endpoint
 from harness.wire.http import BrokenReplyError
@@ -39,9 +39,9 @@ class Pool:
     """Connections of one client; also counts what they carried."""
 
     __slots__ = (
-        "_endpoint", "_idle", "_on_notification", "_on_server_request", "_open", "_sweep",
-        "batches", "bytes_in", "bytes_out", "connections_opened", "duplicate_replies",
-        "foreign_messages", "limits", "now_ns", "streams_left_open",
+        "_endpoint", "_idle", "_open", "_sweep", "batches", "bytes_in", "bytes_out",
+        "connections_opened", "duplicate_replies", "foreign_messages", "limits", "now_ns",
+        "on_notification", "on_server_request", "streams_left_open",
     )  # fmt: skip
 
     def __init__(
@@ -53,10 +53,10 @@ class Pool:
         on_notification: Callable[[dict[str, Any]], None],
     ) -> None:
         self._endpoint = endpoint
-        self._on_server_request = on_server_request
-        self._on_notification = on_notification
+        self.on_server_request = on_server_request
+        self.on_notification = on_notification
         self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
+        self._open: list[Connection] = []  # few: a set would weigh more than they are worth
         self._sweep: Sweep | None = None
         self.limits = limits
         self.now_ns = now_ns
@@ -86,6 +86,7 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """Keep the connection for the next exchange, if it can carry one."""
         if connection.stage is _IDLE:
+            connection.arrival = AT_REST
             self._idle.append(connection)
         elif connection.stage is Stage.DRAIN:
             self.streams_left_open += 1
@@ -97,7 +98,7 @@ class Pool:
         failure = await dial(connection, self._endpoint, self, deadline_ns)
         if failure is not None:
             return failure
-        self._open.add(connection)
+        self._open.append(connection)
         self.connections_opened += 1
         return connection
 
@@ -147,17 +148,19 @@ class Pool:
             assert arrival.pieces is not None
             arrival.pieces.other_ids += 1
         elif sort is Sort.REQUEST:
-            self._on_server_request(message)
+            self.on_server_request(message)
         else:
-            self._on_notification(message)
+            self.on_notification(message)
 
     def take_freed(self, connection: Connection) -> None:
         """A stream that outlived its reply has ended: its connection may serve again."""
+        connection.arrival = AT_REST
         self._idle.append(connection)
 
     def take_lost(self, connection: Connection) -> None:
         """The connection is gone."""
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -26,6 +27,8 @@ from tests.benchmarks.cores import pin, prefer, waited_s
 from tests.benchmarks.rounds import ARGUMENTS, SESSIONS, SESSIONS_VARIABLE, Round
 
 WAIT_S: Final = 60
+SOCKETS_PER_SESSION: Final = 2
+SPARE_FILES: Final = 200
 WAITED_SHARE_MAX: Final = 0.1  # above it, foreign work on the core spoils the caches
 PATHS: Final = ("json", "sse", "sse3")
 HEADER: Final = (
@@ -230,6 +233,9 @@ def _table(
 
 
 def _weigh(origin: str, sessions: int) -> str:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < SOCKETS_PER_SESSION * sessions + SPARE_FILES:
+        return f"memory: NOT MEASURED at {sessions} sessions: only {hard} open files are allowed"
     with _ended(
         _python("tests.benchmarks.drive_memory", f"{origin}/json", str(sessions), cpu=0)
     ) as process:
@@ -244,7 +250,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS))
     parser.add_argument("--crowd", type=int, default=1000, help="sessions; 0 leaves it out")
-    parser.add_argument("--memory-sessions", type=int, default=2000, help="0 leaves it out")
+    parser.add_argument(
+        "--memory-sessions", type=int, nargs="*", default=[1000, 5000, 9000], help="none: leave out"
+    )
     parser.add_argument("--out", type=Path, help="a file to add the report to")
     options = parser.parse_args()
     out = io.StringIO()
@@ -273,8 +281,8 @@ def main() -> None:
                 "json", origin, options.rounds, 3 * options.seconds, options.crowd
             )
             tell(*_table("json", measured, waited_share, options.crowd))
-        if options.memory_sessions:
-            tell(_weigh(origin, options.memory_sessions))
+        for sessions in options.memory_sessions:
+            tell(_weigh(origin, sessions))
     if options.out is not None:
         with options.out.open("a", encoding="utf-8") as report:
             report.write(out.getvalue())
