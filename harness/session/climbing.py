@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from harness.outcome import Reason
-from harness.plan import PlannedStep
+from harness.plan import PlannedSession, PlannedStep
 from harness.session.life import Session
+from harness.session.stage import Stage
 
 
 @dataclass(eq=False, kw_only=True)
@@ -52,13 +53,15 @@ class Rungs:
             yield rung
 
 
-@dataclass(eq=False)
 class Climber(Session):
     """One session through all steps; what it kept of one reply serves in the next step too."""
 
-    rungs: Rungs = field(default_factory=Rungs)
-    _turn: int = 0  # which of the agent's groups of steps comes next
-    _index: int = 0
+    def __init__(self, *, stage: Stage, planned: PlannedSession, rungs: Rungs) -> None:
+        """Prepare to live through all steps that `rungs` gives."""
+        super().__init__(stage=stage, planned=planned)
+        self.rungs = rungs
+        self._turn = 0  # which of the agent's groups of steps comes next
+        self._index = 0
 
     async def run(self) -> None:
         """Live until the climb ends; cancelled, account for the step in hand and go."""
@@ -92,7 +95,6 @@ class Climber(Session):
                     for planned in group:
                         together.start_soon(self._perform, planned)
             self._group = ()
-            self._settled.clear()
 
     def _groups_of(self, due_ns: Sequence[int]) -> Iterator[tuple[PlannedStep, ...]]:
         """Give the agent's steps in their order, from where the step before has left off."""
