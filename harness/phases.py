@@ -175,6 +175,18 @@ class Evidence(Attempts):
         """Give a window by its number."""
         return next(window for window in self.phases.windows if window.window == number)
 
+    # --- what others have found out, by window number: each looks through all calls ---------
+
+    @cached_property
+    def held_ns(self) -> dict[int, NDArray[np.int64]]:
+        """What `recovery.held_until_ns` has given."""
+        return {}
+
+    @cached_property
+    def recoveries_s(self) -> dict[int, float | None]:
+        """What `recovery.recovery_s` has given."""
+        return {}
+
     # --- masks over the attempts ------------------------------------------------------------
 
     @cached_property

@@ -41,6 +41,12 @@ def held_until_ns(evidence: Evidence, window: WindowSpan) -> Whole:
 
     Until then a session is waiting out its own deadline, and then drains what had piled up.
     """
+    if window.window not in evidence.held_ns:
+        evidence.held_ns[window.window] = _held_until_ns(evidence, window)
+    return evidence.held_ns[window.window]
+
+
+def _held_until_ns(evidence: Evidence, window: WindowSpan) -> Whole:
     calls = evidence.settled
     session, due_ns, done_ns = calls["session"], calls["due_ns"], calls["done_ns"]
     held = np.full(evidence.session_count, window.healed_ns, dtype=np.int64)
@@ -216,6 +222,12 @@ def time_to_recover(
 
 def recovery_s(evidence: Evidence, window: WindowSpan) -> float | None:
     """Give the treated arm's time to recover in seconds; -1 never, None not measured."""
+    if window.window not in evidence.recoveries_s:
+        evidence.recoveries_s[window.window] = _recovery_s(evidence, window)
+    return evidence.recoveries_s[window.window]
+
+
+def _recovery_s(evidence: Evidence, window: WindowSpan) -> float | None:
     sliced = slices(evidence, window) if window.injected else None
     if sliced is None:
         return None
