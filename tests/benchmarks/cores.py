@@ -35,3 +35,8 @@ def waited_s(pid: int) -> float:
     except OSError:
         return 0.0
     return int(fields[1]) / 1e9
+
+
+def stolen_s() -> float:
+    """How long the first two cores were taken from a virtual machine; 0 elsewhere."""
+    return float(sum(getattr(one, "steal", 0.0) for one in psutil.cpu_times(percpu=True)[:2]))
