@@ -31,7 +31,7 @@ _NEVER: Final = 2**63
 class Alarm:
     """Wakes the sleepers of one asyncio loop at points of `time.monotonic_ns()`, never early."""
 
-    def __init__(self, descriptor: int, set_time: Callable[..., object]) -> None:
+    def __init__(self, descriptor: int, set_time: Callable[..., int]) -> None:
         """Take over a system's timer; `ring` is to be called whenever it is readable."""
         self.descriptor = descriptor
         self._set_time = set_time
@@ -86,7 +86,9 @@ class Alarm:
     def _arm(self, at_ns: int) -> None:
         self._armed_ns = at_ns
         self._times[2], self._times[3] = divmod(at_ns, _NS_PER_S)
-        self._set_time(self.descriptor, _ABSOLUTE, self._reference, None)
+        if self._set_time(self.descriptor, _ABSOLUTE, self._reference, None):
+            failed = ctypes.get_errno()  # better than a sleep without end
+            raise OSError(failed, os.strerror(failed))
 
     def _forget(self) -> None:
         """Count a cancelled sleeper, and clear them away when they are many."""
