@@ -142,7 +142,7 @@ class SseClient:
         stream = self._stream
         if receipt.outcome is not Outcome.OK:
             return receipt
-        if stream is None or stream.where is None:
+        if stream is None or stream.where is None or not stream.up:
             return _stream_lost()
         stream.batches = version <= legacy.BATCH_VERSION
         self._lives += 1

@@ -1,7 +1,8 @@
 """Plays random cases on the wire engine; run as `python -m tests.wire.hostile.fuzz --cases N`.
 
-A case is a string of bytes (`tape`), so what fails is repeated by `--tape HEX`. Ends with 1 at the
-first thing that must not be.
+Every transport in turn, or the one that `--transport` names. A case is a string of bytes (`tape`),
+so what fails is repeated by `--transport NAME --tape HEX`. Ends with 1 at the first thing that must
+not be.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ import psutil
 import uvloop
 
 from harness.errors import leaves
+from tests.wire.hostile.over_http import StreamableStage
+from tests.wire.hostile.over_pipes import PipeStage
+from tests.wire.hostile.over_sse import SseStage
 from tests.wire.hostile.stage import Stage, WrongError, staged
+
+STAGES: Final[dict[str, type[Stage]]] = {
+    "http": StreamableStage,
+    "sse": SseStage,
+    "stdio": PipeStage,
+}
 
 TAPE_BYTES: Final = (8, 24, 48, 96)
 PLAYERS: Final = 24  # cases under way at once
@@ -48,15 +58,15 @@ def tapes(cases: int, seed: int) -> Iterator[bytes]:
         yield source.randbytes(source.choice(TAPE_BYTES))
 
 
-async def play(cases: Iterator[bytes]) -> Figures:
-    """Play every tape.
+async def play(stage: Stage, cases: Iterator[bytes]) -> Figures:
+    """Play every tape on this stage.
 
     Raises:
         WrongError: naming the tape that showed it, or what was left in the end.
     """
     process, figures = psutil.Process(), Figures()
     began_s = time.monotonic()
-    async with staged() as stage:
+    async with staged(stage):
         files = process.num_fds()
         await _many(stage, islice(cases, WARM_CASES))
         before_bytes = process.memory_info().rss
@@ -108,23 +118,31 @@ async def _quiet(process: psutil.Process, files: int) -> None:
 def main() -> int:
     """Play as many cases as asked and say what came of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--cases", type=int, default=20_000, help="so many on each transport")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--transport", choices=STAGES, help="play on this one alone")
     parser.add_argument("--tape", help="play this one case alone")
     chosen = parser.parse_args()
-    cases = iter([bytes.fromhex(chosen.tape)]) if chosen.tape else tapes(chosen.cases, chosen.seed)
-    try:
-        figures = uvloop.run(play(cases))
-    except (WrongError, ExceptionGroup) as wrong:
-        for error in leaves(wrong):
-            _say(f"WRONG {error}")
-        return 1
-    rate = figures.cases / max(figures.elapsed_s, 1e-9)
-    _say(f"{figures.cases:,} cases in {figures.elapsed_s:.1f} s ({rate:,.0f} a second)")
-    _say(f"memory grew by {figures.grown_bytes / MIB:.1f} MiB")
-    for name, count in figures.outcomes.most_common():
-        _say(f"{count:>10,}  {name.lower().replace('_', ' ')}")
+    for name in [chosen.transport] if chosen.transport else STAGES:
+        cases = tapes(chosen.cases, chosen.seed)
+        if chosen.tape:
+            cases = iter([bytes.fromhex(chosen.tape)])
+        try:
+            figures = uvloop.run(play(STAGES[name](), cases))
+        except (WrongError, ExceptionGroup) as wrong:
+            for error in leaves(wrong):
+                _say(f"WRONG over {name}: {error}")
+            return 1
+        _show(name, figures)
     return 0
+
+
+def _show(name: str, figures: Figures) -> None:
+    rate = figures.cases / max(figures.elapsed_s, 1e-9)
+    _say(f"{name}: {figures.cases:,} cases in {figures.elapsed_s:.1f} s ({rate:,.0f} a second)")
+    _say(f"memory grew by {figures.grown_bytes / MIB:.1f} MiB")
+    for outcome, count in figures.outcomes.most_common():
+        _say(f"{count:>10,}  {outcome.lower().replace('_', ' ')}")
 
 
 def _say(text: str) -> None:

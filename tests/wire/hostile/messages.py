@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from tests.wire.hostile.tape import Tape
 
 DEEP: Final = 20_000
+FILLER: Final = b'{"jsonrpc":"2.0","method":"notifications/message"}'
 METHODS: Final = (
     "ping",
     "sampling/createMessage",

@@ -34,7 +34,7 @@ _MORE: Final = (
     b"no colon", b" folded", b"X\x00Y: z", b"X : y", b"Trailer: X", b"Upgrade: h2c",
     b"Location: //evil",
 )  # fmt: skip
-_EVENT_LINES: Final = (
+EVENT_LINES: Final = (
     b": comment", b"id: 1", b"id: 1\x00", b"id:", b"retry: 1", b"retry: 99999999999999",
     b"retry: -1", b"retry: x", b"event: message", b"event: other", b"event:", b"data", b"data:",
     b"nonsense: 1",
@@ -44,7 +44,7 @@ _NOISE: Final = (b"", b"\r\n", b"garbage\r\n\r\n", b"HTTP/1.1", b"\x16\x03\x01" 
 _TRAILERS: Final = (b"0\r\n\r\n",) * 12 + (
     b"", b"0\r\n", b"0\r\nX: y\r\n\r\n", b"0\r\n" + b"X: y\r\n" * 900,
 )  # fmt: skip
-_LINE_ENDS: Final = (b"\n", b"\r\n", b"\r")
+LINE_ENDS: Final = (b"\n", b"\r\n", b"\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,11 @@ def script(tape: Tape, *, call_id: Any, method: str, nonce: str) -> Script:
     shape = tape.below(16)
     if shape >= 15:
         said = tape.one(_NOISE)
-        return Script(segments=_cut(tape, said), ending=tape.one(ENDINGS))
+        return Script(segments=cut(tape, said), ending=tape.one(ENDINGS))
     streamed = shape % 2 == 1
     body = (_stream if streamed else message)(tape, call_id, method, nonce)
     raw = _heads(tape) + _framed(tape, body, SSE if streamed else JSON)
-    return Script(segments=_cut(tape, _spoilt(tape, raw)), ending=tape.one(ENDINGS))
+    return Script(segments=cut(tape, spoilt(tape, raw)), ending=tape.one(ENDINGS))
 
 
 def _heads(tape: Tape) -> bytes:
@@ -79,7 +79,7 @@ def _framed(tape: Tape, body: bytes, kind: bytes) -> bytes:
     if tape.seldom(40):
         version, status = tape.one(_VERSIONS), tape.one(_STATUSES)
     if tape.seldom(12):
-        end = tape.one(_LINE_ENDS)
+        end = tape.one(LINE_ENDS)
     lines = [version + b" " + status, kind]
     framing = tape.below(8)
     if framing <= 3:
@@ -113,18 +113,18 @@ def _chunked(tape: Tape, body: bytes) -> bytes:
 
 
 def _stream(tape: Tape, call_id: Any, method: str, nonce: str) -> bytes:
-    end = tape.one(_LINE_ENDS)
+    end = tape.one(LINE_ENDS)
     made = b""
     for number in range(tape.one((1, 1, 1, 2, 3, 70))):
         lines = [b"event: message"]
-        lines += [tape.one(_EVENT_LINES) for _ in range(tape.one((0, 0, 1, 3)))]
+        lines += [tape.one(EVENT_LINES) for _ in range(tape.one((0, 0, 1, 3)))]
         # The last one is the likeliest to be the reply.
         lines.append(b"data: " + (message(tape, call_id, method, nonce) if number < 3 else b"{}"))
         made += end.join(lines) + end + tape.one((end,) * 15 + (b"", end * 3))
     return made
 
 
-def _spoilt(tape: Tape, raw: bytes) -> bytes:
+def spoilt(tape: Tape, raw: bytes) -> bytes:
     """Damage single bytes, wherever they stand."""
     if not tape.seldom(48):
         return raw
@@ -145,7 +145,8 @@ def _spoilt(tape: Tape, raw: bytes) -> bytes:
     return bytes(spoilt)
 
 
-def _cut(tape: Tape, raw: bytes) -> tuple[bytes, ...]:
+def cut(tape: Tape, raw: bytes) -> tuple[bytes, ...]:
+    """The same bytes in a few segments."""
     cuts = sorted(tape.below(len(raw) + 1) for _ in range(tape.one((0, 0, 1, 2, 9))))
     edges = (0, *cuts[: SEGMENTS_MAX - 1], len(raw))
     return tuple(raw[a:b] for a, b in pairwise(edges) if b > a)

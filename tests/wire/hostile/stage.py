@@ -1,4 +1,4 @@
-"""A server that plays scripts, our client on its other end, and what must hold all the same."""
+"""What every stage of hostile servers has: cases with a bound, outcomes, and what must hold."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import asyncio
 import contextlib
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
-
-from pydantic_core import from_json, to_json
+from typing import Any, Final, cast
 
 from harness.outcome import Outcome, Reason
-from harness.wire.client import WireClient
-from harness.wire.endpoint import Endpoint
 from harness.wire.limits import KIB, Limits
 from harness.wire.reply import Reply
-from harness.wire.schemas import SchemaBook
-from tests.wire.hostile.messages import right
-from tests.wire.hostile.replies import Script, script
+from tests.wire.hostile.replies import Script
 from tests.wire.hostile.tape import Tape
-from tests.wire.scripted import CLOCK, within
 
-Era = Literal["legacy", "modern"]
 GOOD: Final = "good"
 LIMITS: Final = Limits(
     header_bytes=2 * KIB, event_bytes=8 * KIB, body_bytes=16 * KIB, events_max=50, hang_grace_s=0.02
@@ -39,22 +31,73 @@ class WrongError(Exception):
     """The client did what it must not do, whatever a server does."""
 
 
-@dataclass(eq=False)
-class Play:
-    """One case under way: the tape that its replies are read from."""
+class Stage(ABC):
+    """Where cases are played, and what has come of them."""
 
-    tape: Tape
-    plays: int = 0
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.cases = 0
+        self.complaints: list[str] = []  # of the loop's: nobody caught them
+
+    @abstractmethod
+    def standing(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Whatever has to be up while cases are played."""
+
+    @abstractmethod
+    async def perform(self, number: str, tape: Tape, told: Counter[str]) -> None:
+        """Play one case, note every reply in `told`, and see that the client serves on.
+
+        Raises:
+            WrongError: saying what it did instead.
+        """
+
+    async def case(self, number: str, data: bytes) -> Counter[str]:
+        """Play one case: every reply has a named outcome, and the client serves on afterwards.
+
+        Raises:
+            WrongError: saying what it did instead.
+        """
+        told: Counter[str] = Counter()
+        try:
+            async with asyncio.timeout(CASE_S):
+                await self.perform(number, Tape(data), told)
+        except TimeoutError:
+            raise WrongError("no outcome within 30 s") from None
+        self.cases += 1
+        self.outcomes += told
+        return told
+
+
+class HttpStage(Stage):
+    """A stage whose servers listen on a port, one path for each case."""
+
+    port = 0
+
+    @abstractmethod
+    def reply(self, server: Server, head: bytes, body: bytes) -> Script:
+        """What to answer to one request on one connection."""
+
+    @contextlib.asynccontextmanager
+    async def standing(self) -> AsyncIterator[None]:
+        """One listener for all cases."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(lambda: Server(self), "127.0.0.1", 0, backlog=512)
+        self.port = listener.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            listener.close()
 
 
 class Server(asyncio.Protocol):
     """One connection of the server."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: HttpStage) -> None:
         self._stage = stage
         self._seen = b""
         self._transport: asyncio.Transport | None = None
         self._playing: asyncio.Task[None] | None = None
+        self._due: list[Script] = []  # what is to be played beside replies
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
@@ -63,29 +106,42 @@ class Server(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone; nobody is there to be played to."""
         del exc
+        self._due.clear()
         if self._playing is not None:
             self._playing.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and answer each whole request in turn."""
         self._seen += data
-        if self._playing is None or self._playing.done():
+        self._next()
+
+    def add(self, script: Script) -> None:
+        """Play this once what is being played is over."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._due.append(script)
             self._next()
 
     def _next(self) -> None:
+        if self._playing is not None and not self._playing.done():
+            return
+        played = self._due.pop(0) if self._due else self._answer()
+        if played is None:
+            return
+        self._playing = asyncio.get_running_loop().create_task(self._play(played))
+        self._playing.add_done_callback(self._played)
+
+    def _answer(self) -> Script | None:
         head, found, rest = self._seen.partition(b"\r\n\r\n")
         if not found:
-            return
+            return None
         length = 0
         for line in head.split(b"\r\n"):
             if line.lower().startswith(b"content-length:"):
                 length = int(line[15:])
         if len(rest) < length:
-            return
+            return None
         body, self._seen = rest[:length], rest[length:]
-        loop = asyncio.get_running_loop()
-        self._playing = loop.create_task(self._play(self._stage.reply(head, body)))
-        self._playing.add_done_callback(self._played)
+        return self._stage.reply(self, head, body)
 
     def _played(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is None:
@@ -111,108 +167,8 @@ class Server(asyncio.Protocol):
             transport.abort()
 
 
-@dataclass(eq=False)
-class Stage:
-    """A server and what has come of the cases that were played on it."""
-
-    port: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    cases: int = 0
-    complaints: list[str] = field(default_factory=list)  # of the loop's: nobody caught them
-    _plays: dict[str, Play] = field(default_factory=dict)
-
-    def reply(self, head: bytes, body: bytes) -> Script:
-        """What to answer to one request: by the tape of its case, or well."""
-        method, path, _ = head.split(b"\r\n", 1)[0].split(b" ")
-        said: Any = from_json(body) if body else {}
-        play = self._plays.get(path.decode())
-        call_id, asked = said.get("id"), str(said.get("method", ""))
-        nonce = str((said.get("params") or {}).get("arguments", {}).get("text", ""))
-        spoils = play is not None and play.plays < PLAYS_MAX and not nonce.startswith(GOOD)
-        if play is not None and spoils:
-            play.plays += 1
-            return script(play.tape, call_id=call_id, method=asked, nonce=nonce)
-        if method != b"POST":
-            return _plain(b"405 Method Not Allowed")
-        if "id" not in said or not asked:
-            return _plain(b"202 Accepted")
-        sound = right(call_id, asked, nonce)
-        head_ = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        return Script(segments=(head_ % len(sound) + sound,))
-
-    async def case(self, number: str, data: bytes) -> Counter[str]:
-        """Play one case: every reply has a named outcome, and the client serves on afterwards.
-
-        Raises:
-            WrongError: saying what it did instead.
-        """
-        tape = Tape(data)
-        path = f"/{number}"
-        play = self._plays[path] = Play(tape=tape)
-        era: Era = tape.one(("legacy", "modern"))
-        client = WireClient(
-            Endpoint.from_url(f"http://127.0.0.1:{self.port}{path}"),
-            era=era,
-            now_ns=CLOCK.now_ns,
-            limits=LIMITS,
-            schemas=SchemaBook(),
-            listen=tape.below(8) == 1,
-        )
-        told: Counter[str] = Counter()
-        try:
-            async with asyncio.timeout(CASE_S):
-                await self._provoke(client, tape, told)
-                play.plays = PLAYS_MAX
-                await self._serve_on(client, era, number)
-        except TimeoutError:
-            raise WrongError("no outcome within 30 s") from None
-        finally:
-            client.forget_session()
-            client.drop_connections()
-            del self._plays[path]
-        self.cases += 1
-        self.outcomes += told
-        return told
-
-    async def _provoke(self, client: WireClient, tape: Tape, told: Counter[str]) -> None:
-        way = tape.below(8)
-        # A server that says nothing is waited for as long as the case says: briefly.
-        patience_s = STALL_S if tape.below(2) else 2 * STALL_S
-        if way == 7:
-            _check(told, await client.open(deadline_ns=within(patience_s)))
-            return
-        era: Era = client.era if client.era != "auto" else "legacy"
-        version = "2026-07-28" if era == "modern" else tape.one(("2025-11-25", "2025-03-26"))
-        client.adopt(era, version=version, session_id="s" if era == "legacy" else "")
-        if way == 6:
-            reply = await client.notify("notifications/x", b"{}", deadline_ns=within(patience_s))
-            _check(told, reply)
-            return
-        for number in range(1 + tape.below(2)):
-            params = to_json({"name": "echo", "arguments": {"text": f"bad-{number}"}})
-            reply = await client.request(
-                "tools/call", params, name="echo", deadline_ns=within(patience_s),
-                lose_reply=tape.seldom(12), vanish_after_ns=2_000_000 if tape.seldom(12) else None,
-            )  # fmt: skip
-            _check(told, reply)
-
-    async def _serve_on(self, client: WireClient, era: Era, number: str) -> None:
-        """Whatever came before: a good server's reply is read as what it is."""
-        version = "2026-07-28" if era == "modern" else "2025-11-25"
-        client.forget_session()
-        client.drop_connections()
-        client.adopt(era, version=version)
-        nonce = f"{GOOD}-{number}"
-        params = to_json({"name": "echo", "arguments": {"text": nonce}})
-        reply = await client.request(
-            "tools/call", params, name="echo", deadline_ns=within(PATIENT_S)
-        )
-        if reply.outcome is not Outcome.OK or reply.result["content"][0]["text"] != nonce:
-            raise WrongError(f"afterwards a good reply was read as {reply}")
-
-
-def _check(told: Counter[str], reply: Reply) -> None:
-    """Hold one reply against what every reply must be.
+def check(told: Counter[str], reply: Reply) -> None:
+    """Hold one reply against what every reply must be, and note it.
 
     Raises:
         WrongError: it is not.
@@ -231,26 +187,34 @@ def _check(told: Counter[str], reply: Reply) -> None:
     told[f"{outcome.name} {reason.name}"] += 1
 
 
-def _plain(status: bytes) -> Script:
+def check_good(reply: Reply, nonce: str) -> None:
+    """See that a good server's reply was read as what it is.
+
+    Raises:
+        WrongError: it was not.
+    """
+    if reply.outcome is not Outcome.OK or reply.result["content"][0]["text"] != nonce:
+        raise WrongError(f"afterwards a good reply was read as {reply}")
+
+
+def plain(status: bytes) -> Script:
+    """A reply without a body."""
     return Script(segments=(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n",))
 
 
 @contextlib.asynccontextmanager
-async def staged() -> AsyncIterator[Stage]:
+async def staged(stage: Stage) -> AsyncIterator[None]:
     """A stage on the running loop; what nobody catches there is a complaint."""
     loop = asyncio.get_running_loop()
-    stage = Stage()
 
     def complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         stage.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     before = loop.get_exception_handler()
     loop.set_exception_handler(complain)
-    server = await loop.create_server(lambda: Server(stage), "127.0.0.1", 0, backlog=512)
-    stage.port = server.sockets[0].getsockname()[1]
     try:
-        yield stage
-    finally:
-        server.close()
+        async with stage.standing():
+            yield
         await asyncio.sleep(0.05)
+    finally:
         loop.set_exception_handler(before)

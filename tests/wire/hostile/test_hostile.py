@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -11,14 +12,29 @@ import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.wire.hostile.corpus import CALL_ID, CORPUS, Reply
-from tests.wire.hostile.fuzz import GROWTH_MAX_BYTES, play, tapes
-from tests.wire.hostile.replies import Script, script
-from tests.wire.hostile.stage import Stage, staged
+from harness.outcome import Outcome
+from harness.wire.endpoint import Endpoint
+from harness.wire.schemas import SchemaBook
+from harness.wire.sse_legacy import SseClient
+from harness.wire.sse_stream import EventStream
+from harness.wire.stdio import StdioClient
+from tests.wire.hostile.corpus_http import CALL_ID, CORPUS, Reply
+from tests.wire.hostile.corpus_sse import OPEN, OPENINGS, PLACE, SAYINGS, Opening, Saying
+from tests.wire.hostile.corpus_stdio import OUTPUTS, Output
+from tests.wire.hostile.fuzz import GROWTH_MAX_BYTES, STAGES, play, tapes
+from tests.wire.hostile.over_pipes import Lines, Play, Source
+from tests.wire.hostile.replies import Ending, Script, script
+from tests.wire.hostile.stage import LIMITS, Stage, staged
 from tests.wire.hostile.tape import Tape
-from tests.wire.scripted import ECHO, WAIT_S, Peer, connected, serving, within
+from tests.wire.scripted import CLOCK, ECHO, WAIT_S, Peer, connected, serving, within
 
-CI_CASES = 20_000
+CI_CASES = {"http": 12_000, "sse": 4_000, "stdio": 4_000}
+TEETH = {
+    "http": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG"),
+    "sse": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG", "HANG", "TIMEOUT"),
+    "stdio": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG", "HANG", "TIMEOUT"),
+}
+SILENCE_S = 0.2  # what is never answered need not be waited for
 
 
 @pytest.mark.anyio
@@ -30,10 +46,7 @@ async def test_each_reply_of_the_corpus_has_its_name(reply: Reply) -> None:
         async def serve(peer: Peer, sent: tuple[bytes, ...] = segments) -> None:
             await peer.request()
             await peer.send(*sent)
-            if reply.ending == "close":
-                peer.end()
-            elif reply.ending == "reset":
-                peer.reset()
+            await _end(peer, reply.ending)
 
         async with serving(serve) as server, connected(server.url) as client:
             client.adopt("legacy", version="2025-11-25")
@@ -50,43 +63,152 @@ def _pieces(raw: bytes) -> tuple[bytes, ...]:
     return (*head, raw[56:-4], *(raw[at : at + 1] for at in range(len(raw) - 4, len(raw))))
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("opening", OPENINGS, ids=lambda opening: opening.name)
+async def test_each_opening_of_the_corpus_has_its_name(opening: Opening) -> None:
+    """Outcome and reason, whole and byte by byte, and no session."""
+    silent = opening.outcome in (Outcome.HANG, Outcome.TIMEOUT)
+    for segments in ((opening.sent,), _pieces(opening.sent)):
+
+        async def serve(peer: Peer, sent: tuple[bytes, ...] = segments) -> None:
+            await peer.request()
+            await peer.send(*sent)
+            await _end(peer, opening.ending)
+
+        async with serving(serve) as server:
+            client = _sse_client(server.url)
+            told = await client.open(deadline_ns=within(SILENCE_S if silent else WAIT_S))
+            assert (told.outcome, told.reason) == (opening.outcome, opening.reason), told
+            assert not client.session_id
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("saying", SAYINGS, ids=lambda saying: saying.name)
+async def test_each_saying_of_the_corpus_has_its_name(saying: Saying) -> None:
+    """Outcome and reason, whole and byte by byte, with the receipt before what the stream says."""
+    silent = saying.outcome in (Outcome.HANG, Outcome.TIMEOUT)
+    for segments in ((saying.said,), _pieces(saying.said)):
+        posted = asyncio.Event()
+
+        async def serve(
+            peer: Peer, said: tuple[bytes, ...] = segments, posted: asyncio.Event = posted
+        ) -> None:
+            request = await peer.request()
+            if request.method == "GET":
+                await peer.send(OPEN + PLACE)
+                await posted.wait()
+                await peer.send(*said)
+                await _end(peer, saying.ending)
+                return
+            # Where the stream has something to say, that is to be what decides.
+            await peer.send(saying.receipt)
+            if saying.said or saying.ending != "keep":
+                posted.set()
+            await _end(peer, saying.receipt_ending)
+
+        async with serving(serve) as server:
+            client = _sse_client(server.url)
+            await _begin(client)
+            told = await client.request(
+                "tools/call", ECHO, name="echo",
+                deadline_ns=within(SILENCE_S if silent else WAIT_S),
+            )  # fmt: skip
+            assert (told.outcome, told.reason) == (saying.outcome, saying.reason), told
+            await client.close(deadline_ns=0)
+
+
+def _sse_client(url: str) -> SseClient:
+    endpoint = Endpoint.from_url(url)
+    return SseClient(endpoint, now_ns=CLOCK.now_ns, limits=LIMITS, schemas=SchemaBook())
+
+
+async def _begin(client: SseClient) -> None:
+    """Have the stream, without a handshake."""
+    client._stream = stream = EventStream(client.endpoint, client._pool, client)
+    head = client._head("GET", client.endpoint)
+    assert await stream.open(head, within(WAIT_S)) is None
+    client._next_id = CALL_ID
+
+
+async def _end(peer: Peer, ending: Ending) -> None:
+    if ending == "close":
+        peer.end()
+    elif ending == "reset":
+        peer.reset()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
+async def test_each_output_of_the_corpus_has_its_name(output: Output) -> None:
+    """Outcome and reason, whole and byte by byte."""
+    silent = output.outcome in (Outcome.HANG, Outcome.TIMEOUT)
+    for segments in ((output.sent,), _pieces(output.sent)):
+        played = Lines(segments=segments, ending=output.ending, status=output.status)
+        source = Source(Play(tape=Tape(b""), said={CALL_ID: played}), shared=False)
+        client = StdioClient(
+            source, era="legacy", now_ns=CLOCK.now_ns, limits=LIMITS, schemas=SchemaBook()
+        )
+        assert (await client.open(deadline_ns=within(WAIT_S))).outcome is Outcome.OK
+        source.servers[0].pipe._next_id = CALL_ID
+        told = await client.request(
+            "tools/call", ECHO, name="echo", deadline_ns=within(SILENCE_S if silent else WAIT_S)
+        )
+        assert (told.outcome, told.reason) == (output.outcome, output.reason), told
+        await client.close(deadline_ns=0)
+
+
+Theatre = tuple[asyncio.Runner, dict[str, Stage]]
+
+
 @pytest.fixture(scope="module")
-def theatre() -> Iterator[tuple[asyncio.Runner, Stage]]:
-    """One loop and one server for all cases."""
+def theatre() -> Iterator[Theatre]:
+    """One loop and one stage of each kind for all cases."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        made = staged()
-        stage = runner.run(made.__aenter__())
-        yield runner, stage
-        runner.run(made.__aexit__(None, None, None))
+        stages = {name: kind() for name, kind in STAGES.items()}
+        made = contextlib.AsyncExitStack()
+        for stage in stages.values():
+            runner.run(made.enter_async_context(staged(stage)))
+        yield runner, stages
+        runner.run(made.aclose())
 
 
+@pytest.mark.parametrize("transport", STAGES)
 @settings(
-    max_examples=400,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(tape=st.binary(max_size=96))
 @example(tape=b"")
-def test_any_case_is_survived(theatre: tuple[asyncio.Runner, Stage], tape: bytes) -> None:
+def test_any_case_is_survived(theatre: Theatre, transport: str, tape: bytes) -> None:
     """What fails shrinks to the shortest tape that does."""
-    runner, stage = theatre
-    runner.run(stage.case("0", tape))
-    assert not stage.complaints
+    runner, stages = theatre
+    runner.run(stages[transport].case("0", tape))
+    assert not stages[transport].complaints
 
 
 @pytest.mark.slow
-def test_many_cases_are_survived() -> None:
+@pytest.mark.parametrize("transport", STAGES)
+def test_many_cases_are_survived(transport: str) -> None:
     """Every reply named, a good server served afterwards, nothing left, memory as before."""
-    figures = uvloop.run(play(tapes(CI_CASES, seed=1)))
-    assert figures.cases == CI_CASES
+    cases = CI_CASES[transport]
+    figures = uvloop.run(play(STAGES[transport](), tapes(cases, seed=1)))
+    assert figures.cases == cases
     assert figures.grown_bytes < GROWTH_MAX_BYTES
     # A fuzzer that no longer reaches something has lost its teeth.
     reached = Counter(name.split()[0] for name in figures.outcomes.elements())
-    assert min(reached[name] for name in ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG")) > 50
-    assert len(figures.outcomes) > 15
+    assert min(reached[name] for name in TEETH[transport]) > 20
+    assert len(figures.outcomes) > 12
 
 
-def test_an_empty_tape_is_a_good_server() -> None:
+@pytest.mark.parametrize("transport", STAGES)
+def test_an_empty_tape_is_a_good_server(theatre: Theatre, transport: str) -> None:
+    """Else nothing that a tape shows would be the tape's doing."""
+    runner, stages = theatre
+    assert set(runner.run(stages[transport].case("0", b""))) == {"OK NONE"}
+
+
+def test_an_empty_tape_is_a_right_reply() -> None:
     """Else nothing that a tape shows would be the tape's doing."""
     played = script(Tape(b""), call_id=3, method="tools/call", nonce="n")
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 71\r\n\r\n"
