@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 HEAD_BYTES: Final = 512  # of a line that is too long, what is kept to tell what it was
+SMALL_BYTES: Final = 4096  # pieces below this are joined as they come: each alone costs a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Lines:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self.size_bytes = 0  # of the line that has begun, dropped bytes included
         self._head = b""  # of a line that is too long
 
@@ -59,6 +60,11 @@ class Lines:
             self._pieces.append(piece)
             self._head = b"".join(self._pieces)[:HEAD_BYTES]
             self._pieces.clear()
+        elif self._pieces and len(self._pieces[-1]) < SMALL_BYTES:
+            last = self._pieces[-1]
+            if not isinstance(last, bytearray):
+                last = self._pieces[-1] = bytearray(last)
+            last += piece
         else:
             self._pieces.append(piece)
 
@@ -67,5 +73,5 @@ class Lines:
         self._pieces, self.size_bytes, self._head = [], 0, b""
         if head:
             return Oversized(head, size)
-        line = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        line = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
         return line.removesuffix(b"\r")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from harness.wire.lines import HEAD_BYTES, Lines, Oversized
@@ -31,3 +33,13 @@ def test_what_has_begun_is_known_by_its_head() -> None:
     lines = Lines(1000)
     assert lines.feed(b'first\n{"id": 7') == [b"first"]
     assert (lines.begun, lines.head, lines.size_bytes) == (True, b'{"id": 7', 8)
+
+
+def test_a_line_that_comes_in_crumbs_takes_little_more_than_its_length() -> None:
+    """Each piece by itself would cost thirty bytes to keep two."""
+    lines = Lines(1_000_000)
+    for _ in range(50_000):
+        lines.feed(b"xy")
+    kept_bytes = sum(map(sys.getsizeof, lines._pieces)) + sys.getsizeof(lines._pieces)
+    assert kept_bytes < 150_000
+    assert lines.feed(b"\n") == [b"xy" * 50_000]

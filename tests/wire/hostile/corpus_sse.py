@@ -1,7 +1,7 @@
 """What a server of HTTP+SSE must not do, each with what the client makes of it.
 
 An `Opening` is the whole stream of a session that does not come about; a `Saying` is what the
-stream says to a `tools/call` whose id is 7, the POST being answered by `receipt`.
+stream says (`sent`) to a `tools/call` whose id is 7, the POST being answered by `receipt`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Saying:
     """One answer to a call in two parts, and what it is called."""
 
     name: str
-    said: bytes
+    sent: bytes
     outcome: Outcome
     reason: Reason
     receipt: bytes = TAKEN
@@ -165,33 +165,33 @@ _SAID: Final = {
 
 SAYINGS: Final = (
     *(
-        Saying(name=f"said: {name}", said=said, outcome=outcome, reason=reason)
+        Saying(name=f"said: {name}", sent=said, outcome=outcome, reason=reason)
         for name, (said, (outcome, reason)) in _SAID.items()
     ),
     Saying(
         name="a reply, and the POST never answered",
-        said=_event(RIGHT),
+        sent=_event(RIGHT),
         receipt=b"",
         outcome=Outcome.OK,
         reason=Reason.NONE,
     ),
     Saying(
         name="the POST refused",
-        said=b"",
+        sent=b"",
         receipt=plain(b"400 Bad").segments[0],
         outcome=Outcome.HTTP_ERROR,
         reason=Reason.HTTP_STATUS,
     ),
     Saying(
         name="the POST answered by nonsense",
-        said=b"",
+        sent=b"",
         receipt=b"nonsense\r\n\r\n",
         outcome=_PROTOCOL,
         reason=Reason.MALFORMED_HTTP,
     ),
     Saying(
         name="the POST reset",
-        said=b"",
+        sent=b"",
         receipt=b"",
         receipt_ending="reset",
         outcome=_TRANSPORT,
@@ -199,7 +199,7 @@ SAYINGS: Final = (
     ),
     Saying(
         name="the POST cut off",
-        said=b"",
+        sent=b"",
         receipt=b"",
         receipt_ending="close",
         outcome=_TRANSPORT,
@@ -207,21 +207,21 @@ SAYINGS: Final = (
     ),
     Saying(
         name="the end of the stream",
-        said=b"",
+        sent=b"",
         ending="close",
         outcome=_TRANSPORT,
         reason=Reason.STREAM_ENDED,
     ),
     Saying(
         name="others' replies, and the end",
-        said=_event(RIGHT.replace(b":7", b":900")),
+        sent=_event(RIGHT.replace(b":7", b":900")),
         ending="close",
         outcome=_PROTOCOL,
         reason=Reason.WRONG_ID,
     ),
     Saying(
         name="half a reply, and a reset",
-        said=_event(RIGHT)[:-9],
+        sent=_event(RIGHT)[:-9],
         ending="reset",
         outcome=_TRANSPORT,
         reason=Reason.RESET,

@@ -107,7 +107,11 @@ class SseStage(HttpStage):
             play.asked.append((call_id, asked, nonce))
             if play.stream is not None:
                 play.stream.add(saying(tape, play))
-        return receipt(tape, call_id, asked, nonce)
+            return receipt(tape, call_id, asked, nonce)
+        # Whoever gives up says so, and waits a second for that to be taken.
+        if tape.seldom(24):
+            return receipt(tape, call_id, asked, nonce)
+        return plain(ACCEPTED)
 
     async def perform(self, number: str, tape: Tape, told: Counter[str]) -> None:
         """Open on a server that spoils what it says, call it, then open on a good one."""

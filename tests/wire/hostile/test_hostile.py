@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import TypeVar
 
 import pytest
 import uvloop
@@ -14,12 +15,21 @@ from hypothesis import strategies as st
 
 from harness.outcome import Outcome
 from harness.wire.endpoint import Endpoint
+from harness.wire.reply import Reply as Told
 from harness.wire.schemas import SchemaBook
 from harness.wire.sse_legacy import SseClient
 from harness.wire.sse_stream import EventStream
 from harness.wire.stdio import StdioClient
 from tests.wire.hostile.corpus_http import CALL_ID, CORPUS, Reply
-from tests.wire.hostile.corpus_sse import OPEN, OPENINGS, PLACE, SAYINGS, Opening, Saying
+from tests.wire.hostile.corpus_sse import (
+    OPEN,
+    OPENINGS,
+    PLACE,
+    SAYINGS,
+    TAKEN,
+    Opening,
+    Saying,
+)
 from tests.wire.hostile.corpus_stdio import OUTPUTS, Output
 from tests.wire.hostile.fuzz import GROWTH_MAX_BYTES, STAGES, play, tapes
 from tests.wire.hostile.over_pipes import Lines, Play, Source
@@ -28,13 +38,19 @@ from tests.wire.hostile.stage import LIMITS, Stage, staged
 from tests.wire.hostile.tape import Tape
 from tests.wire.scripted import CLOCK, ECHO, WAIT_S, Peer, connected, serving, within
 
+AnswerT = TypeVar("AnswerT", Opening, Saying, Output)
 CI_CASES = {"http": 12_000, "sse": 4_000, "stdio": 4_000}
 TEETH = {
     "http": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG"),
     "sse": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG", "HANG", "TIMEOUT"),
     "stdio": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG", "HANG", "TIMEOUT"),
 }
-SILENCE_S = 0.2  # what is never answered need not be waited for
+SILENT = (Outcome.HANG, Outcome.TIMEOUT)
+SILENCE_S = 2.0  # long enough to have said all there is to say
+
+
+def _loud(corpus: Sequence[AnswerT]) -> list[AnswerT]:
+    return [one for one in corpus if one.outcome not in SILENT]
 
 
 @pytest.mark.anyio
@@ -64,57 +80,110 @@ def _pieces(raw: bytes) -> tuple[bytes, ...]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("opening", OPENINGS, ids=lambda opening: opening.name)
+@pytest.mark.parametrize("opening", _loud(OPENINGS), ids=lambda opening: opening.name)
 async def test_each_opening_of_the_corpus_has_its_name(opening: Opening) -> None:
     """Outcome and reason, whole and byte by byte, and no session."""
-    silent = opening.outcome in (Outcome.HANG, Outcome.TIMEOUT)
     for segments in ((opening.sent,), _pieces(opening.sent)):
-
-        async def serve(peer: Peer, sent: tuple[bytes, ...] = segments) -> None:
-            await peer.request()
-            await peer.send(*sent)
-            await _end(peer, opening.ending)
-
-        async with serving(serve) as server:
-            client = _sse_client(server.url)
-            told = await client.open(deadline_ns=within(SILENCE_S if silent else WAIT_S))
-            assert (told.outcome, told.reason) == (opening.outcome, opening.reason), told
-            assert not client.session_id
+        told = await _open_on(opening, segments)
+        assert (told.outcome, told.reason) == (opening.outcome, opening.reason), told
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("saying", SAYINGS, ids=lambda saying: saying.name)
+@pytest.mark.parametrize("saying", _loud(SAYINGS), ids=lambda saying: saying.name)
 async def test_each_saying_of_the_corpus_has_its_name(saying: Saying) -> None:
     """Outcome and reason, whole and byte by byte, with the receipt before what the stream says."""
-    silent = saying.outcome in (Outcome.HANG, Outcome.TIMEOUT)
-    for segments in ((saying.said,), _pieces(saying.said)):
-        posted = asyncio.Event()
+    for segments in ((saying.sent,), _pieces(saying.sent)):
+        told = await _call_over_sse(saying, segments)
+        assert (told.outcome, told.reason) == (saying.outcome, saying.reason), told
 
-        async def serve(
-            peer: Peer, said: tuple[bytes, ...] = segments, posted: asyncio.Event = posted
-        ) -> None:
-            request = await peer.request()
-            if request.method == "GET":
-                await peer.send(OPEN + PLACE)
-                await posted.wait()
-                await peer.send(*said)
-                await _end(peer, saying.ending)
-                return
-            # Where the stream has something to say, that is to be what decides.
-            await peer.send(saying.receipt)
-            if saying.said or saying.ending != "keep":
-                posted.set()
-            await _end(peer, saying.receipt_ending)
 
-        async with serving(serve) as server:
-            client = _sse_client(server.url)
-            await _begin(client)
-            told = await client.request(
-                "tools/call", ECHO, name="echo",
-                deadline_ns=within(SILENCE_S if silent else WAIT_S),
-            )  # fmt: skip
-            assert (told.outcome, told.reason) == (saying.outcome, saying.reason), told
-            await client.close(deadline_ns=0)
+@pytest.mark.anyio
+@pytest.mark.parametrize("output", _loud(OUTPUTS), ids=lambda output: output.name)
+async def test_each_output_of_the_corpus_has_its_name(output: Output) -> None:
+    """Outcome and reason, whole and byte by byte."""
+    for segments in ((output.sent,), _pieces(output.sent)):
+        told = await _call_over_pipes(output, segments)
+        assert (told.outcome, told.reason) == (output.outcome, output.reason), told
+
+
+@pytest.mark.anyio
+async def test_what_is_never_answered_has_its_name() -> None:
+    """The rest of the three corpora, all waited for at the same time."""
+    plays: list[tuple[Opening | Saying | Output, Coroutine[None, None, Told]]] = []
+    corpus: list[Opening | Saying | Output] = [*OPENINGS, *SAYINGS, *OUTPUTS]
+    for one in corpus:
+        if one.outcome not in SILENT:
+            continue
+        if isinstance(one, Opening):
+            plays.append((one, _open_on(one, (one.sent,))))
+        elif isinstance(one, Saying):
+            plays.append((one, _call_over_sse(one, (one.sent,))))
+        else:
+            plays.append((one, _call_over_pipes(one, _pieces(one.sent))))
+    replies = await asyncio.gather(*(play for _, play in plays))
+    for (one, _), told in zip(plays, replies, strict=True):
+        assert (told.outcome, told.reason) == (one.outcome, one.reason), f"{one.name}: {told}"
+
+
+async def _open_on(opening: Opening, segments: tuple[bytes, ...]) -> Told:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(*segments)
+        await _end(peer, opening.ending)
+
+    async with serving(serve) as server:
+        client = _sse_client(server.url)
+        told = await client.open(deadline_ns=_patience(opening.outcome))
+        assert not client.session_id
+        return told
+
+
+async def _call_over_sse(saying: Saying, segments: tuple[bytes, ...]) -> Told:
+    posted = asyncio.Event()
+
+    async def serve(peer: Peer) -> None:
+        request = await peer.request()
+        if request.method == "GET":
+            await peer.send(OPEN + PLACE)
+            await posted.wait()
+            await peer.send(*segments)
+            await _end(peer, saying.ending)
+            return
+        await peer.send(saying.receipt)
+        # Where the stream has nothing to say, the receipt alone is to decide.
+        if saying.sent or saying.ending != "keep":
+            posted.set()
+        await _end(peer, saying.receipt_ending)
+        await peer.request()  # what is not answered is cancelled
+        await peer.send(TAKEN)
+
+    async with serving(serve) as server:
+        client = _sse_client(server.url)
+        await _begin(client)
+        told = await client.request(
+            "tools/call", ECHO, name="echo", deadline_ns=_patience(saying.outcome)
+        )
+        await client.close(deadline_ns=0)
+        return told
+
+
+async def _call_over_pipes(output: Output, segments: tuple[bytes, ...]) -> Told:
+    played = Lines(segments=segments, ending=output.ending, status=output.status)
+    source = Source(Play(tape=Tape(b""), said={CALL_ID: played}), shared=False)
+    client = StdioClient(
+        source, era="legacy", now_ns=CLOCK.now_ns, limits=LIMITS, schemas=SchemaBook()
+    )
+    assert (await client.open(deadline_ns=within(WAIT_S))).outcome is Outcome.OK
+    source.servers[0].pipe._next_id = CALL_ID
+    told = await client.request(
+        "tools/call", ECHO, name="echo", deadline_ns=_patience(output.outcome)
+    )
+    await client.close(deadline_ns=0)
+    return told
+
+
+def _patience(outcome: Outcome) -> int:
+    return within(SILENCE_S if outcome in SILENT else WAIT_S)
 
 
 def _sse_client(url: str) -> SseClient:
@@ -135,26 +204,6 @@ async def _end(peer: Peer, ending: Ending) -> None:
         peer.end()
     elif ending == "reset":
         peer.reset()
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
-async def test_each_output_of_the_corpus_has_its_name(output: Output) -> None:
-    """Outcome and reason, whole and byte by byte."""
-    silent = output.outcome in (Outcome.HANG, Outcome.TIMEOUT)
-    for segments in ((output.sent,), _pieces(output.sent)):
-        played = Lines(segments=segments, ending=output.ending, status=output.status)
-        source = Source(Play(tape=Tape(b""), said={CALL_ID: played}), shared=False)
-        client = StdioClient(
-            source, era="legacy", now_ns=CLOCK.now_ns, limits=LIMITS, schemas=SchemaBook()
-        )
-        assert (await client.open(deadline_ns=within(WAIT_S))).outcome is Outcome.OK
-        source.servers[0].pipe._next_id = CALL_ID
-        told = await client.request(
-            "tools/call", ECHO, name="echo", deadline_ns=within(SILENCE_S if silent else WAIT_S)
-        )
-        assert (told.outcome, told.reason) == (output.outcome, output.reason), told
-        await client.close(deadline_ns=0)
 
 
 Theatre = tuple[asyncio.Runner, dict[str, Stage]]
