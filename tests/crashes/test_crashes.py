@@ -21,7 +21,7 @@ from tests.crashes.trial import Plan
 
 SEED = 20
 KILLS = 8
-LEASE_S = 15.0  # a lease, and what the server needs to see that it is over
+LEASE_S = 25.0  # a lease, and what the server needs to see that it is over
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 ORIGINAL = pytest.param(

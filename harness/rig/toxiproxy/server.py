@@ -37,7 +37,9 @@ from harness.wal import Wal
 
 HEAL_S = 15.0  # how long removing our proxies may take at the end
 BEAT_S = 2.0  # how often the server is asked for a sign of life, and our leases are renewed
-LEASE_S = 10.0  # how long our proxies outlive the last renewal, on a server that knows leases
+# How long our proxies outlive the last renewal, on a server that knows leases: longer than a loop
+# stands still that opens thousands of sessions while others have the processors.
+LEASE_S = 20.0
 SILENT_BEATS = 2  # a server that misses so many has died
 
 ServerKind = Literal["embedded", "shopify-process", "external"]
