@@ -137,6 +137,8 @@ class SseStage(HttpStage):
             await client.close(deadline_ns=0)
             client.drop_connections()
             del self._plays[number]
+        if client._waiting:
+            raise WrongError("a session that has ended still waits for something")
 
     async def _provoke(self, client: SseClient, tape: Tape, told: Counter[str]) -> None:
         # A server that says nothing is waited for as long as the case says: briefly.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -20,6 +21,7 @@ from harness.wire.schemas import SchemaBook
 from harness.wire.sse_legacy import SseClient
 from harness.wire.sse_stream import EventStream
 from harness.wire.stdio import StdioClient
+from tests.wire import talking
 from tests.wire.hostile.corpus_http import CALL_ID, CORPUS, Reply
 from tests.wire.hostile.corpus_sse import (
     OPEN,
@@ -37,6 +39,7 @@ from tests.wire.hostile.replies import Ending, Script, script
 from tests.wire.hostile.stage import LIMITS, Stage, staged
 from tests.wire.hostile.tape import Tape
 from tests.wire.scripted import CLOCK, ECHO, WAIT_S, Peer, connected, serving, within
+from tests.wire.talking import client, crew
 
 AnswerT = TypeVar("AnswerT", Opening, Saying, Output)
 CI_CASES = {"http": 12_000, "sse": 4_000, "stdio": 4_000}
@@ -45,6 +48,14 @@ TEETH = {
     "sse": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG", "HANG", "TIMEOUT"),
     "stdio": ("OK", "PROTOCOL_ERROR", "TRANSPORT_ERROR", "WRONG", "HANG", "TIMEOUT"),
 }
+REAL = (
+    "carriage returns",
+    "noise first",
+    "no utf-8",
+    "requests without end",
+    "the reply, and death",
+    "half a reply, and death",
+)
 SILENT = (Outcome.HANG, Outcome.TIMEOUT)
 SILENCE_S = 2.0  # long enough to have said all there is to say
 
@@ -104,6 +115,27 @@ async def test_each_output_of_the_corpus_has_its_name(output: Output) -> None:
     for segments in ((output.sent,), _pieces(output.sent)):
         told = await _call_over_pipes(output, segments)
         assert (told.outcome, told.reason) == (output.outcome, output.reason), told
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "output", [one for one in OUTPUTS if one.name in REAL], ids=lambda output: output.name
+)
+async def test_a_real_process_is_read_like_one_that_is_played(
+    output: Output, tmp_path: Path
+) -> None:
+    """Else the pipes of these tests would show nothing of a process's."""
+    turn = f"def turn(asked):\n    os.write(1, bytes.fromhex('{output.sent.hex()}'))\n"
+    if output.ending == "die":
+        turn += "    os.kill(os.getpid(), 9)\n"
+    async with crew(tmp_path, turn) as processes:
+        speaker = client(processes)
+        assert (await speaker.open(deadline_ns=talking.within())).outcome is Outcome.OK
+        assert speaker._served is not None
+        speaker._served.pipe._next_id = CALL_ID
+        told = await talking.call(speaker)
+        assert (told.outcome, told.reason) == (output.outcome, output.reason), told
+        await speaker.close(deadline_ns=0)
 
 
 @pytest.mark.anyio
