@@ -38,7 +38,7 @@ PLAYERS: Final = 24  # cases under way at once
 WARM_CASES: Final = 2_000  # after which memory must not grow with the number of cases
 MIB: Final = 1024 * 1024
 GROWTH_MAX_BYTES: Final = 64 * MIB
-SETTLE_S: Final = 5.0
+SETTLE_S: Final = 30.0
 
 
 @dataclass

@@ -269,6 +269,7 @@ def test_any_case_is_survived(theatre: Theatre, transport: str, tape: bytes) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("transport", STAGES)
 def test_many_cases_are_survived(transport: str) -> None:
     """Every reply named, a good server served afterwards, nothing left, memory as before."""
