@@ -280,8 +280,9 @@ class PipeStage(Stage):
             await client.close(deadline_ns=0)
             for server in source.servers:
                 await server.end()
-        if any(server.pipe._pending or server.pipe._untaken for server in source.servers):
-            raise WrongError("a pipe that has ended still waits for something")
+        for pipe in (server.pipe for server in source.servers):
+            if not all(one.done.done() for one in (*pipe._pending.values(), *pipe._untaken)):
+                raise WrongError("a pipe that has ended still waits for something")
 
     async def _provoke(self, client: StdioClient, tape: Tape, told: Counter[str]) -> None:
         # A server that says nothing is waited for as long as the case says: briefly.
