@@ -50,8 +50,10 @@ bench: setup ## measure the engine and the proxy beside others, and write it to 
 soak: setup ## change toxics under 200 live connections for half an hour; memory must stay flat
 	@$(BIN)/python -m tests.faults.toxiproxy.soak
 
-fuzz: setup ## play a million hostile replies on each transport, and ask Toxiproxy 100,000 things
-	@$(BIN)/python -m tests.wire.hostile.fuzz --cases 1000000
+fuzz: setup ## play 1,200,000 hostile servers on the wire engine, and ask Toxiproxy 100,000 things
+	@$(BIN)/python -m tests.wire.hostile.fuzz --transport http --cases 1000000
+	@$(BIN)/python -m tests.wire.hostile.fuzz --transport sse --cases 100000
+	@$(BIN)/python -m tests.wire.hostile.fuzz --transport stdio --cases 100000
 	@$(BIN)/python -m tests.faults.toxiproxy.fuzz --requests 100000
 
 crash: setup ## kill a hundred faulted runs at random moments and see what is left
