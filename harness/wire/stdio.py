@@ -21,7 +21,7 @@ from harness.wire.limits import Limits
 from harness.wire.listen import Listening
 from harness.wire.reading import Call, read_failure, read_reply
 from harness.wire.receipts import read_receipt, read_withheld
-from harness.wire.reply import Reply
+from harness.wire.reply import NO_TIME, Reply
 from harness.wire.schemas import SchemaBook
 from harness.wire.served import Greeting, Served, Source
 from harness.wire.speaker import Era
@@ -323,7 +323,7 @@ class StdioClient:
             return read_withheld(reply) if lose_reply else reply
         reply = read_failure(arrival, call)
         if reply.sent_ns < 0:
-            reply.ended_by = EndedBy.NEVER_SENT
+            reply.ended_by, reply.done_ns = EndedBy.NEVER_SENT, NO_TIME
         if arrival.reason is Reason.HANG:
             self._cancel(served, call.call_id, call.method)
         return reply
