@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
 from harness.aa import sentence
 from harness.verdict import BareArms, Finding, Limit, Ruling
+from reports.console import STYLES, rendered
 from reports.distribution import ROLES, ArmRow, Tail
 from reports.report import Band, Report
 from reports.said import in_one
 from reports.words import clean, mark, measured, milliseconds, near_lag, recovery, share
 
-_STYLES: Final[dict[Ruling, str]] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 _FAILURES_SHOWN: Final = 6
 _UNKNOWNS_SHOWN: Final = 4
 _FAULTS_SHOWN: Final = 8
@@ -62,7 +60,7 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
         "score": list(_score(report, width)),
         "doubts": list(_doubts(report, width)),
         "next": list(_next(report, folder, width)),
-        "verdict": [_line((judgement.headline, _STYLES[judgement.ruling]))],
+        "verdict": [_line((judgement.headline, STYLES[judgement.ruling]))],
     }
     bound = _SCREEN if judgement.ruling == "pass" else _SCREEN_FAILED
     room = bound - sum(map(len, sections.values())) - 2
@@ -75,26 +73,14 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
         if name in spaced:
             lines.append(Text())
         lines += section
-    return _render(lines, width, color=color)
+    return rendered((_fit(line, width) for line in lines), width, color=color)
 
 
-def _render(lines: Iterable[Text], width: int, *, color: bool) -> str:
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        color_system="standard" if color else None,
-        force_terminal=color,
-        no_color=not color,
-        legacy_windows=False,
-        _environ={},  # the same bytes wherever it is rendered
-    )
-    for line in lines:
-        line.rstrip()
-        if line.overflow != "ignore":
-            line.truncate(width, overflow="ellipsis")
-        console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
-    return out.getvalue()
+def _fit(line: Text, width: int) -> Text:
+    line.rstrip()
+    if line.overflow != "ignore":
+        line.truncate(width, overflow="ellipsis")
+    return line
 
 
 def _whole(text: str, style: str) -> Text:
@@ -154,7 +140,7 @@ def _losses(report: Report, width: int) -> Iterator[Text]:
     for found in failures[:_FAILURES_SHOWN]:
         finding = found.finding
         yield _line(
-            (f"{mark('fail')} {finding.verdict}", _STYLES["fail"]),
+            (f"{mark('fail')} {finding.verdict}", STYLES["fail"]),
             f"  {finding.fault or 'whole run'}{f', {finding.tool}' if finding.tool else ''}"
             f"{_beside(finding)}",
         )
@@ -178,7 +164,7 @@ def _beside(finding: Finding) -> str:
 def _limits(limits: tuple[Limit, ...]) -> Iterator[Text]:
     for limit in sorted(limits, key=lambda limit: _RANK[limit.ruling]):
         yield _line(
-            (f"{mark(limit.ruling)} ", _STYLES[limit.ruling]),
+            (f"{mark(limit.ruling)} ", STYLES[limit.ruling]),
             f"{limit.name:<18}{measured(limit.observed, limit.unit):>14}  wanted {limit.wanted}",
             f"  ({limit.why})" if limit.why else "",
         )
@@ -294,10 +280,10 @@ def _faults(report: Report, shown: int) -> Iterator[Text]:
         score = "n/a" if verdict.score is None else f"{verdict.score:.0f}"
         hit = verdict.exposure.partition(", ")[0] if verdict.bit else "did not bite"
         yield _line(
-            (f"{mark(verdict.ruling)} ", _STYLES[verdict.ruling]),
+            (f"{mark(verdict.ruling)} ", STYLES[verdict.ruling]),
             f"{verdict.id:<21} {verdict.start_s:>4.0f}-{verdict.end_s:.0f} s  "
             f"{recovery(verdict):>12} {score:>5}  ",
-            hit if verdict.healed else ("NOT HEALED", _STYLES["fail"]),
+            hit if verdict.healed else ("NOT HEALED", STYLES["fail"]),
         )
     if len(worst_first) > shown:
         yield _line(f"  and {len(worst_first) - shown} more windows in the page")
@@ -360,15 +346,15 @@ def _doubts(report: Report, width: int) -> Iterator[Text]:
     doubts = [question for question in asked if question.ruling != "pass"]
     if asked and not doubts:
         told = f"evidence sound: {len(asked)} of {len(asked)} questions"
-        yield _line((f"{mark('pass')} ", _STYLES["pass"]), told)
+        yield _line((f"{mark('pass')} ", STYLES["pass"]), told)
     for question in sorted(doubts, key=lambda q: _RANK[q.ruling])[:_UNKNOWNS_SHOWN]:
         told = f"{mark(question.ruling)} evidence, {question.name}: {question.why}"
-        yield from _wrapped(told, _STYLES[question.ruling], width)
+        yield from _wrapped(told, STYLES[question.ruling], width)
     open_findings = [f.finding for f in report.findings if f.finding.ruling == "unknown"]
     for finding in open_findings[:_UNKNOWNS_SHOWN]:
         where = f" {finding.fault}" if finding.fault else ""
         told = f"{mark('unknown')} {finding.verdict}{where}: {finding.why}"
-        yield from _wrapped(told, _STYLES["unknown"], width)
+        yield from _wrapped(told, STYLES["unknown"], width)
 
 
 def _next(report: Report, folder: str, width: int) -> Iterator[Text]:

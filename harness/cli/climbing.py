@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-import anyio
 import click
 from pydantic_core import PydanticCustomError
 
@@ -18,19 +13,25 @@ from faults.quantities import parse_duration_s, parse_pace_s
 from harness.capacity import course as courses
 from harness.capacity.course import Course
 from harness.capacity.wording import rate
+from harness.cli import arguments
+from harness.cli.arguments import load_scenario, overrides_of
 from harness.cli.conclusion import Climbed, climbed
-from harness.cli.running import load_scenario, overrides_of, shown, snapshot_of
+from harness.cli.conducting import (
+    PIPED,
+    check_place,
+    colored,
+    conducted,
+    print_result,
+    shown,
+    write_json,
+)
 from harness.errors import Exit, UsageError
 from harness.overrides import Overrides
-from harness.run import Order, conduct
+from harness.run import Order
 from harness.scenario.load import Loaded
-from harness.scenario.records import Revision
-from harness.storm import Ran
 from reports.capacity.document import capacity as document
 from reports.capacity.folder import write_all
 from reports.capacity.terminal import summary
-from reports.live import Live
-from reports.terminal import wants_color
 
 CURVE_S: Final = 60.0  # what one curve takes, as a rule
 LEAST_STEPS: Final = 3  # with fewer of them there is nothing to close in on
@@ -73,12 +74,8 @@ class _Duration(click.ParamType[float]):
     "Gate:    squall capacity steady --fault none --at-least 200/s"
 )
 @click.argument("scenario", metavar="SCENARIO")
-@click.option("--target", metavar="URL", help="The MCP endpoint, instead of the scenario's.")
-@click.option(
-    "--launch",
-    metavar="CMD",
-    help="Start the target with this command; needs --target for its URL.",
-)
+@arguments.TARGET
+@arguments.LAUNCH
 @click.option("--reference", metavar="FLAW,...", help="The bundled server: hardened, or flaws.")
 @click.option(
     "--from",
@@ -131,42 +128,21 @@ class _Duration(click.ParamType[float]):
     metavar="RATE",
     help="Fail unless the bare target surely keeps up with this.",
 )
-@click.option("--seed", type=click.IntRange(0), help="Instead of the scenario's own.")
+@arguments.SEED
 @click.option(
     "--era", type=click.Choice(["auto", "legacy", "modern"]), help="Speak this protocol era."
 )
 @click.option("--toxiproxy", metavar="URL", help="Use this Toxiproxy server.")
-@click.option(
-    "--allow-target",
-    multiple=True,
-    metavar="HOST",
-    help="Permit a target that is not on this machine.",
-)
-@click.option(
-    "--transport",
-    type=click.Choice(["auto", "http", "sse"]),
-    help="Streamable HTTP, or the HTTP+SSE of 2024-11-05; auto: whichever answers.",
-)
-@click.option(
-    "--revision",
-    type=click.Choice(get_args(Revision)),
-    help="Speak this revision of the protocol and no other.",
-)
-@click.option("--socket", metavar="PATH", help="The Unix socket on which the target listens.")
-@click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
-@click.option(
-    "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
-)
-@click.option("--client-key", metavar="FILE", help="The key of it, unless in the same file.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders are made.",
-)
+@arguments.ALLOW_TARGET
+@arguments.TRANSPORT
+@arguments.REVISION
+@arguments.SOCKET
+@arguments.CA
+@arguments.CLIENT_CERTIFICATE
+@arguments.CLIENT_KEY
+@arguments.OUT
 @click.option("--json", metavar="FILE", help="Also write capacity.json here; - is stdout.")
-@click.option("--quiet", is_flag=True, help="No progress; only the result.")
+@arguments.QUIET
 def capacity(scenario: str, **flags: Any) -> int:
     """Find the rate up to which a target keeps up, bare and under a fault.
 
@@ -177,9 +153,7 @@ def capacity(scenario: str, **flags: Any) -> int:
     Exit code: 0 measured, 1 --at-least was missed, 2 not run, 3 unknown,
     4 the target died, 5 not proven healed, 130 interrupted and clean.
     """
-    place = flags["json"]
-    if place and place != "-" and not Path(place).absolute().parent.is_dir():
-        raise UsageError(f"--json {place}: there is no folder {Path(place).parent}; make it")
+    check_place("json", flags["json"])
     overrides = overrides_of(flags, flags["era"])
     loaded = load_scenario(scenario, overrides)
     course = _course(loaded, flags)
@@ -242,30 +216,15 @@ def _climbed(loaded: Loaded, overrides: Overrides, course: Course, flags: dict[s
         allowed=flags["allow_target"],
         course=course,
     )
-    with Live(loaded.name, sys.stderr, environment=os.environ, quiet=flags["quiet"]) as live:
-        ran: Ran = anyio.run(
-            partial(conduct, order, lambda status: live.update(snapshot_of(status))),
-            backend_options={"use_uvloop": True},
-        )
+    ran = conducted(order, quiet=flags["quiet"])
     climb = climbed(ran.folder, not_healed=ran.not_healed)
     assert climb is not None
     write_all(ran.folder, climb.result, climb.facts)
-    if flags["json"] == "-":
-        click.echo(document(climb.result), nl=False)
-    elif flags["json"]:
-        Path(flags["json"]).write_text(document(climb.result), encoding="utf-8")
-    try:
-        _tell(climb, piped=flags["json"] == "-")
-    except OSError as error:
-        if error.errno != errno.EIO:  # the terminal has gone; the result is in the folder
-            raise
+    write_json(document(climb.result), flags["json"])
+    _tell(climb, piped=flags["json"] == PIPED)
     return Exit(climb.result.exit_code)
 
 
 def _tell(climb: Climbed, *, piped: bool) -> None:
-    text = summary(
-        climb.result,
-        color=wants_color(sys.stderr if piped else sys.stdout, os.environ),
-        folder=shown(climb.folder),
-    )
-    click.echo(text, nl=False, err=piped)
+    text = summary(climb.result, color=colored(piped=piped), folder=shown(climb.folder))
+    print_result(text, piped=piped)

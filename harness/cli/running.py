@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shlex
 import shutil
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-import anyio
 import click
 
 from harness import yardstick
+from harness.cli import arguments
+from harness.cli.arguments import load_scenario, overrides_of
 from harness.cli.conclusion import Conclusion, conclude
+from harness.cli.conducting import (
+    PIPED,
+    check_place,
+    colored,
+    conducted,
+    print_result,
+    shown,
+    write_json,
+)
 from harness.errors import Exit, SquallError, UsageError
 from harness.overrides import Overrides
 from harness.redaction import redact
-from harness.run import Order, conduct
+from harness.run import Order
 from harness.scenario.load import Loaded
-from harness.scenario.records import Revision
-from harness.status import Status
-from harness.storm import Ran
 from reports.document import verdict
 from reports.junit import junit
-from reports.live import ArmSnapshot, Live, LiveSnapshot
-from reports.terminal import summary, wants_color
-from scenarios import shipped
+from reports.terminal import summary
 
 DEMO = "first_storm"
-RECENT_S = 5
 # What `demo` has no flag for.
 _RUN_ONLY = {
     **dict.fromkeys(
@@ -76,13 +74,7 @@ class Options:
 def _shared(command: F) -> F:
     """Add the flags that both commands take."""
     decorators = (
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("runs"),
-            show_default=True,
-            help="Where run folders are made.",
-        ),
+        arguments.OUT,
         click.option(
             "--toxiproxy",
             metavar="URL",
@@ -102,17 +94,9 @@ def _shared(command: F) -> F:
             metavar="PORT",
             help="Show Locust's own page on 127.0.0.1:PORT while the storm lasts.",
         ),
-        click.option(
-            "--transport",
-            type=click.Choice(["auto", "http", "sse"]),
-            help="Streamable HTTP, or the HTTP+SSE of 2024-11-05; auto: whichever answers.",
-        ),
-        click.option(
-            "--revision",
-            type=click.Choice(get_args(Revision)),
-            help="Speak this revision of the protocol and no other.",
-        ),
-        click.option("--seed", type=click.IntRange(0), help="Instead of the scenario's own."),
+        arguments.TRANSPORT,
+        arguments.REVISION,
+        arguments.SEED,
         click.option(
             "--era",
             type=click.Choice(["auto", "legacy", "modern", "both"]),
@@ -129,7 +113,7 @@ def _shared(command: F) -> F:
             metavar="FLAW,...",
             help="Run against the bundled server: hardened, or flaws to switch on.",
         ),
-        click.option("--quiet", is_flag=True, help="No progress; only the result."),
+        arguments.QUIET,
         click.option("--json", metavar="FILE", help="Also write verdict.json here; - is stdout."),
         click.option("--junit", metavar="FILE", help="Also write a JUnit file here."),
     )
@@ -140,34 +124,23 @@ def _shared(command: F) -> F:
 
 @click.command(epilog="Example: squall run first_storm --target http://127.0.0.1:8001/mcp")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
-@click.option("--target", metavar="URL", help="The MCP endpoint, instead of the scenario's.")
-@click.option(
-    "--launch",
-    metavar="CMD",
-    help="Start the target with this command; needs --target for its URL.",
-)
+@arguments.TARGET
+@arguments.LAUNCH
 @click.option(
     "--stdio",
     metavar="CMD",
     help="Start the target with this command, once a session, and speak over its pipes.",
 )
-@click.option(
-    "--allow-target",
-    multiple=True,
-    metavar="HOST",
-    help="Permit a target that is not on this machine.",
-)
+@arguments.ALLOW_TARGET
 @click.option(
     "--aa",
     is_flag=True,
     help="Break nothing: measure the smallest effect that can be claimed here; later runs say it.",
 )
-@click.option("--socket", metavar="PATH", help="The Unix socket on which the target listens.")
-@click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
-@click.option(
-    "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
-)
-@click.option("--client-key", metavar="FILE", help="The key of it, unless in the same file.")
+@arguments.SOCKET
+@arguments.CA
+@arguments.CLIENT_CERTIFICATE
+@arguments.CLIENT_KEY
 @_shared
 def run(scenarios: tuple[str, ...], **flags: Any) -> int:
     """Run scenarios: files, or names of shipped ones.
@@ -206,59 +179,11 @@ def _all(scenarios: tuple[str, ...], flags: dict[str, Any]) -> int:
     return int(next(code for code in _WORST_FIRST if code in codes))
 
 
-def overrides_of(given: dict[str, Any], era: str | None) -> Overrides:
-    """Give what the flags change in a scenario.
-
-    Raises:
-        UsageError: when they name two targets, or a command without its URL.
-    """
-    flags = defaultdict(lambda: None, given)  # what a command does not take, it leaves as it is
-    if flags["target"] and flags["reference"]:
-        raise UsageError("--target and --reference name two targets; give one of them")
-    if flags["stdio"] and (flags["target"] or flags["reference"]):
-        raise UsageError("--stdio names a target of its own; give --target or --reference without")
-    if flags["launch"] and not flags["target"]:
-        raise UsageError("--launch needs --target URL: where the started server will answer")
-    reference = flags["reference"]
-    return Overrides(
-        target_url=flags["target"],
-        launch=tuple(shlex.split(flags["launch"])) if flags["launch"] else None,
-        stdio=tuple(shlex.split(flags["stdio"])) if flags["stdio"] else None,
-        reference=tuple(reference.split(",")) if reference else None,
-        era=era,
-        engine=flags["engine"],
-        revision=flags["revision"],
-        transport=flags["transport"],
-        seed=flags["seed"],
-        tls=_tls(flags),
-        aa=flags["aa"] or None,
-        unix_socket=flags["socket"],
-    )
-
-
-def _tls(flags: Mapping[str, Any]) -> dict[str, str] | None:
-    names = {"ca": "ca", "certificate": "client_certificate", "key": "client_key"}
-    return {name: flags[flag] for name, flag in names.items() if flags[flag]} or None
-
-
 def _options(flags: dict[str, Any]) -> Options:
     for flag in ("json", "junit"):
-        place = flags[flag]
-        if place and place != "-" and not Path(place).absolute().parent.is_dir():
-            raise UsageError(
-                f"--{flag} {place}: there is no folder {Path(place).parent}; "
-                "make it, or name another file"
-            )
+        check_place(flag, flags[flag])
     names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "json", "junit")
     return Options(**{name: flags[name] for name in names})
-
-
-def load_scenario(name: str, overrides: Overrides) -> Loaded:
-    """Read a scenario file, or a shipped scenario by its name."""
-    path = Path(name)
-    if not path.exists() and name in shipped():
-        path = shipped()[name]
-    return overrides.load_file(path)
 
 
 def _one(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
@@ -281,19 +206,11 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
         web_port=options.web,
         allowed=options.allow_target,
     )
-    with Live(loaded.name, sys.stderr, environment=os.environ, quiet=options.quiet) as live:
-        ran: Ran = anyio.run(
-            partial(conduct, order, lambda status: live.update(snapshot_of(status))),
-            backend_options={"use_uvloop": True},
-        )
+    ran = conducted(order, quiet=options.quiet)
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _keep_yardstick(conclusion)
     _write_copies(conclusion, options)
-    try:
-        _tell(conclusion, options)
-    except OSError as error:
-        if error.errno != errno.EIO:  # the terminal has gone; the verdict is in the folder
-            raise
+    _tell(conclusion, piped=options.json == PIPED)
     return Exit(conclusion.judgement.exit_code)
 
 
@@ -308,54 +225,17 @@ def _keep_yardstick(conclusion: Conclusion) -> None:
         yardstick.forget(file)
 
 
-def _tell(conclusion: Conclusion, options: Options) -> None:
-    piped = options.json == "-"  # then standard output is for the JSON alone
-    click.echo(
-        summary(
-            conclusion.report,
-            width=min(100, shutil.get_terminal_size((80, 24)).columns),
-            color=wants_color(sys.stderr if piped else sys.stdout, os.environ),
-            folder=shown(conclusion.folder),
-        ),
-        nl=False,
-        err=piped,
+def _tell(conclusion: Conclusion, *, piped: bool) -> None:
+    text = summary(
+        conclusion.report,
+        width=min(100, shutil.get_terminal_size((80, 24)).columns),
+        color=colored(piped=piped),
+        folder=shown(conclusion.folder),
     )
+    print_result(text, piped=piped)
 
 
 def _write_copies(conclusion: Conclusion, options: Options) -> None:
-    if options.json == "-":
-        click.echo(verdict(conclusion.judgement), nl=False)
-    elif options.json:
-        Path(options.json).write_text(verdict(conclusion.judgement), encoding="utf-8")
+    write_json(verdict(conclusion.judgement), options.json)
     if options.junit:
         Path(options.junit).write_text(junit(conclusion.report), encoding="utf-8")
-
-
-def shown(folder: Path) -> str:
-    """Give a folder's path as short as it can be typed here."""
-    with suppress(ValueError):
-        return str(folder.resolve().relative_to(Path.cwd()))
-    return str(folder)
-
-
-def snapshot_of(status: Status) -> LiveSnapshot:
-    """Make what the live view shows of a run's status."""
-    recent = {arm: status.recent.window(arm, RECENT_S) for arm in ("control", "treated")}
-    total = status.recent.total.values()
-    last = [status.recent.window(arm, 1) for arm in ("control", "treated")]
-    return LiveSnapshot(
-        run_s=status.run_s,
-        total_s=status.total_s,
-        phase=status.phase,
-        fault=", ".join(status.faults),
-        calls=sum(part.calls for part in total),
-        errors=sum(part.errors for part in total),
-        rate_per_s=float(sum(part.calls for part in last)),
-        exposure=status.exposure,
-        sessions=status.sessions,
-        lag_ms=status.lag_ms,
-        arms=tuple(
-            ArmSnapshot(arm=arm, p50_ms=part.quantile_ms(0.5), p99_ms=part.quantile_ms(0.99))
-            for arm, part in recent.items()
-        ),
-    )

@@ -18,6 +18,7 @@ from harness.wire.http import (
     parse_head,
     parse_small_head,
 )
+from harness.wire.jsonrpc import decode
 from harness.wire.limits import Limits
 from harness.wire.reply import NO_TIME
 from harness.wire.sse import SseParser, plain_event
@@ -31,6 +32,18 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 # Names for the hot path: a member of an enumeration costs three look-ups each time.
 _NONE = Reason.NONE
 _SSE = Kind.SSE
+
+
+def decode_event(data: bytes) -> Any:
+    """The JSON of one event.
+
+    Raises:
+        BrokenReplyError: it is none.
+    """
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
 
 
 class EventTaker(Protocol):

@@ -13,14 +13,12 @@ from enum import StrEnum
 from typing import Final
 
 from harness.clock import NS_PER_S
-from harness.outcome import Reason
-from harness.wire.arrival import Arrival
+from harness.wire.arrival import Arrival, decode_event
 from harness.wire.connection import Connection
 from harness.wire.deadlines import NEVER_NS, Sweep
 from harness.wire.endpoint import Endpoint
-from harness.wire.http import BrokenReplyError
 from harness.wire.inbox import ACKNOWLEDGED
-from harness.wire.jsonrpc import Sort, decode, sort_message
+from harness.wire.jsonrpc import Sort, sort_message
 from harness.wire.limits import Limits
 from harness.wire.pool import Pool, Unconnected, dial
 from harness.wire.resume import ATTEMPTS_IN_VAIN_MAX, RETRY_MS_DEFAULT
@@ -147,10 +145,7 @@ class Listener:
         self._failures = 0
         if arrival.pieces is not None:
             arrival.pieces.events = 0  # a standing stream may have any number of them
-        try:
-            message = decode(data)
-        except ValueError as error:
-            raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
+        message = decode_event(data)
         sort = sort_message(message, arrival.call_id)
         if sort is Sort.REQUEST:
             self._pool.on_server_request(message)

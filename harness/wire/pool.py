@@ -12,12 +12,12 @@ from typing import Any, Final
 from harness.clock import NS_PER_S
 from harness.outcome import Reason
 from harness.trust import tls_failure
-from harness.wire.arrival import Arrival
+from harness.wire.arrival import Arrival, decode_event
 from harness.wire.connection import AT_REST, Connection, Stage
 from harness.wire.deadlines import Sweep, running_sweep
 from harness.wire.endpoint import Endpoint
 from harness.wire.http import BrokenReplyError
-from harness.wire.jsonrpc import Sort, decode, sort_message
+from harness.wire.jsonrpc import Sort, sort_message
 from harness.wire.limits import Limits
 
 CONNECT_S_MIN: Final = 0.05
@@ -121,10 +121,7 @@ class Pool:
         Raises:
             BrokenReplyError: the event is no JSON or no JSON-RPC.
         """
-        try:
-            message = decode(data)
-        except ValueError as error:
-            raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
+        message = decode_event(data)
         if isinstance(message, list) and self.batches:
             for one in message:
                 self._take_message(arrival, one, now_ns)

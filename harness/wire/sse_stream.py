@@ -11,12 +11,10 @@ from urllib.parse import urljoin, urlsplit
 from harness.clock import NS_PER_S
 from harness.errors import TargetError
 from harness.outcome import Reason
-from harness.wire.arrival import REFUSAL_STATUS, Arrival
+from harness.wire.arrival import REFUSAL_STATUS, Arrival, decode_event
 from harness.wire.connection import Connection
 from harness.wire.deadlines import NEVER_NS, Sweep
 from harness.wire.endpoint import Endpoint, address_of
-from harness.wire.http import BrokenReplyError
-from harness.wire.jsonrpc import decode
 from harness.wire.limits import Limits
 from harness.wire.pool import Pool, Unconnected, dial
 
@@ -140,10 +138,7 @@ class EventStream:
         """
         if arrival.pieces is not None:
             arrival.pieces.events = 0  # a standing stream may have any number of them
-        try:
-            message = decode(data)
-        except ValueError as error:
-            raise BrokenReplyError(Reason.MALFORMED_JSON, f"in an event: {error}") from error
+        message = decode_event(data)
         if isinstance(message, list) and self.batches and len(message) <= BATCH_MAX:
             for one in message:
                 self._pass_on(one, len(data) // len(message), now_ns)

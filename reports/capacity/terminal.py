@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import Console
 from rich.text import Text
 
 from harness.capacity.ruling import Capacity, Curve
 from harness.capacity.steps import Reading, Verdict
 from harness.capacity.wording import rate
-from harness.verdict import Ruling
+from reports.console import STYLES, rendered
 from reports.words import clean, milliseconds, share
 
 WIDTH: Final = 80
@@ -26,7 +24,6 @@ VERDICTS: Final[dict[Verdict, str]] = {
     "limited": "not counted",
     "unfinished": "not counted",
 }
-_STYLES: Final[dict[Ruling, str]] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 _HEAD: Final = f"{'offered':>9}{'answered':>10}{'p50':>9}{'p99':>9}{'errors':>8}{'unsent':>7}"
 
 
@@ -38,21 +35,9 @@ def summary(result: Capacity, *, color: bool, folder: str = "") -> str:
         *(line for note in result.notes[:4] for line in _wrapped(f"note: {note}", "dim")),
         Text(),
         *_next(folder),
-        Text(clean(result.headline), _STYLES[result.ruling]),  # one line, for `tail -1`
+        Text(clean(result.headline), STYLES[result.ruling]),  # one line, for `tail -1`
     ]
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=WIDTH,
-        color_system="standard" if color else None,
-        force_terminal=color,
-        no_color=not color,
-        legacy_windows=False,
-        _environ={},  # the same bytes wherever it is rendered
-    )
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
-    return out.getvalue()
+    return rendered(lines, WIDTH, color=color)
 
 
 def _heading(result: Capacity) -> list[Text]:
@@ -73,7 +58,7 @@ def _curve(curve: Curve) -> Iterator[Text]:
     hit = f"  {curve.exposure}" if curve.exposure else ""
     yield Text.assemble((clean(curve.name), "bold"), clean(hit))
     if curve.unsound:
-        yield from _wrapped(f"? {curve.unsound}", _STYLES["unknown"])
+        yield from _wrapped(f"? {curve.unsound}", STYLES["unknown"])
     if not curve.steps:
         return
     yield Text(f"{_HEAD}  {'generator':<10}{'':<2}step", "dim")

@@ -1,0 +1,104 @@
+"""What more than one command takes, declared once, and what it changes in a scenario."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from harness.errors import UsageError
+from harness.overrides import Overrides
+from harness.scenario.load import Loaded
+from harness.scenario.records import Revision
+from scenarios import shipped
+
+TARGET = click.option(
+    "--target", metavar="URL", help="The MCP endpoint, instead of the scenario's."
+)
+LAUNCH = click.option(
+    "--launch",
+    metavar="CMD",
+    help="Start the target with this command; needs --target for its URL.",
+)
+ALLOW_TARGET = click.option(
+    "--allow-target",
+    multiple=True,
+    metavar="HOST",
+    help="Permit a target that is not on this machine.",
+)
+TRANSPORT = click.option(
+    "--transport",
+    type=click.Choice(["auto", "http", "sse"]),
+    help="Streamable HTTP, or the HTTP+SSE of 2024-11-05; auto: whichever answers.",
+)
+REVISION = click.option(
+    "--revision",
+    type=click.Choice(get_args(Revision)),
+    help="Speak this revision of the protocol and no other.",
+)
+SOCKET = click.option(
+    "--socket", metavar="PATH", help="The Unix socket on which the target listens."
+)
+CA = click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
+CLIENT_CERTIFICATE = click.option(
+    "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
+)
+CLIENT_KEY = click.option(
+    "--client-key", metavar="FILE", help="The key of it, unless in the same file."
+)
+SEED = click.option("--seed", type=click.IntRange(0), help="Instead of the scenario's own.")
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders are made.",
+)
+QUIET = click.option("--quiet", is_flag=True, help="No progress; only the result.")
+
+
+def overrides_of(given: dict[str, Any], era: str | None) -> Overrides:
+    """Give what the flags change in a scenario.
+
+    Raises:
+        UsageError: when they name two targets, or a command without its URL.
+    """
+    flags = defaultdict(lambda: None, given)  # what a command does not take, it leaves as it is
+    if flags["target"] and flags["reference"]:
+        raise UsageError("--target and --reference name two targets; give one of them")
+    if flags["stdio"] and (flags["target"] or flags["reference"]):
+        raise UsageError("--stdio names a target of its own; give --target or --reference without")
+    if flags["launch"] and not flags["target"]:
+        raise UsageError("--launch needs --target URL: where the started server will answer")
+    reference = flags["reference"]
+    return Overrides(
+        target_url=flags["target"],
+        launch=tuple(shlex.split(flags["launch"])) if flags["launch"] else None,
+        stdio=tuple(shlex.split(flags["stdio"])) if flags["stdio"] else None,
+        reference=tuple(reference.split(",")) if reference else None,
+        era=era,
+        engine=flags["engine"],
+        revision=flags["revision"],
+        transport=flags["transport"],
+        seed=flags["seed"],
+        tls=_tls(flags),
+        aa=flags["aa"] or None,
+        unix_socket=flags["socket"],
+    )
+
+
+def _tls(flags: Mapping[str, Any]) -> dict[str, str] | None:
+    names = {"ca": "ca", "certificate": "client_certificate", "key": "client_key"}
+    return {name: flags[flag] for name, flag in names.items() if flags[flag]} or None
+
+
+def load_scenario(name: str, overrides: Overrides) -> Loaded:
+    """Read a scenario file, or a shipped scenario by its name."""
+    path = Path(name)
+    if not path.exists() and name in shipped():
+        path = shipped()[name]
+    return overrides.load_file(path)

@@ -1,0 +1,103 @@
+"""What every command that conducts a run does around it: shows it, and hands out its result."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import click
+
+from harness.errors import UsageError
+from harness.run import Order, conduct
+from harness.status import Status
+from harness.storm import Ran
+from reports.live import ArmSnapshot, Live, LiveSnapshot
+from reports.terminal import wants_color
+
+RECENT_S: Final = 5
+PIPED: Final = "-"  # for a file's name: standard output is for it alone
+
+
+def conducted(order: Order, *, quiet: bool) -> Ran:
+    """Conduct a run and show it while it lasts.
+
+    Raises:
+        SquallError: as `conduct` says.
+    """
+    with Live(order.loaded.name, sys.stderr, environment=os.environ, quiet=quiet) as live:
+        ran: Ran = anyio.run(
+            partial(conduct, order, lambda status: live.update(_snapshot_of(status))),
+            backend_options={"use_uvloop": True},
+        )
+    return ran
+
+
+def check_place(flag: str, place: str | None) -> None:
+    """See that a file may be written where a flag says, before there is anything to write.
+
+    Raises:
+        UsageError: when its folder is not there.
+    """
+    if place and place != PIPED and not Path(place).absolute().parent.is_dir():
+        raise UsageError(
+            f"--{flag} {place}: there is no folder {Path(place).parent}; "
+            "make it, or name another file"
+        )
+
+
+def write_json(text: str, place: str | None) -> None:
+    """Write a JSON document where the flag says, if it says."""
+    if place == PIPED:
+        click.echo(text, nl=False)
+    elif place:
+        Path(place).write_text(text, encoding="utf-8")
+
+
+def colored(*, piped: bool) -> bool:
+    """Say whether the result is to be coloured where `print_result` prints it."""
+    return wants_color(sys.stderr if piped else sys.stdout, os.environ)
+
+
+def print_result(text: str, *, piped: bool) -> None:
+    """Print the result, beside standard output where that is for the JSON alone."""
+    try:
+        click.echo(text, nl=False, err=piped)
+    except OSError as error:
+        if error.errno != errno.EIO:  # the terminal has gone; the result is in the folder
+            raise
+
+
+def shown(folder: Path) -> str:
+    """Give a folder's path as short as it can be typed here."""
+    with suppress(ValueError):
+        return str(folder.resolve().relative_to(Path.cwd()))
+    return str(folder)
+
+
+def _snapshot_of(status: Status) -> LiveSnapshot:
+    """Make what the live view shows of a run's status."""
+    recent = {arm: status.recent.window(arm, RECENT_S) for arm in ("control", "treated")}
+    total = status.recent.total.values()
+    last = [status.recent.window(arm, 1) for arm in ("control", "treated")]
+    return LiveSnapshot(
+        run_s=status.run_s,
+        total_s=status.total_s,
+        phase=status.phase,
+        fault=", ".join(status.faults),
+        calls=sum(part.calls for part in total),
+        errors=sum(part.errors for part in total),
+        rate_per_s=float(sum(part.calls for part in last)),
+        exposure=status.exposure,
+        sessions=status.sessions,
+        lag_ms=status.lag_ms,
+        arms=tuple(
+            ArmSnapshot(arm=arm, p50_ms=part.quantile_ms(0.5), p99_ms=part.quantile_ms(0.99))
+            for arm, part in recent.items()
+        ),
+    )
