@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from faults.levers import FaultError, Injection, Levers, NotUndoneError
 
-LeverName = Literal["network", "identity", "agent", "process"]
+LeverName = Literal["network", "identity", "agent", "process", "dependency"]
+Struck = Literal["treated", "both"]
 UNDO_S: Final = 6.0  # for one step back; a lever gives up by itself before that
 P = ParamSpec("P")
 
@@ -39,6 +40,10 @@ class Fault(BaseModel):
             FaultError: when it cannot be applied, or the lever it needs is missing.
             NotUndoneError: when it, or the part of it that was applied, may still be in force.
         """
+
+    def strikes(self) -> Struck:
+        """Which arms it strikes; what hits the target itself leaves no control arm."""
+        return "treated"
 
     def added_round_trip_s(self) -> float:
         """Seconds that the fault alone adds to a call's round trip; the score allows for them."""

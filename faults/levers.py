@@ -57,6 +57,9 @@ class Behaviour:
     tool: str = ""
     argument: str = ""
     bytes_per_s: float = 0.0
+    variant: str = ""  # which of its forms
+    count: int = 0  # how many at once, or at most
+    every_s: float = 0.0
     window: int = 0  # which fault window asked for it; set by whoever engages it
 
 

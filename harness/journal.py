@@ -250,6 +250,87 @@ class BreachEntry:
     type: Literal["breach"] = "breach"
 
 
+Carried = Literal["", "own", "foreign", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeEntry:
+    """One request that was wrong on purpose, and what came of it: more than a call record holds."""
+
+    at_ns: int  # when its answer was known
+    session: int
+    window: int  # the fault window that asked for it
+    kind: str  # the behaviour's name
+    variant: str = ""  # which of its forms: "future-version", "missing-required"
+    era: str = ""
+    index: int = -1  # of the logical call whose attempt 0 it is; -1 for none
+    tool: str = ""
+    sent: str = ""  # what was sent, in words, with nothing secret
+    sent_ns: int = NEVER_NS
+    status: int = 0  # of HTTP; 0 for none
+    outcome: str = ""  # the outcome's name: "ok", "http_error"
+    reason: str = ""
+    code: int | None = None  # of the JSON-RPC error
+    is_error: bool = False  # the result said `isError`
+    challenge: str = ""  # of WWW-Authenticate, its scheme, error and scope
+    carried: Carried = ""  # whose nonce the answer carried
+    nonce: str = ""  # under which an effect of it would stand in the ledger
+    text: str = ""  # what the server said, redacted and cut short
+    type: Literal["probe"] = "probe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloodEntry:
+    """One edge of one flood: floods of a window are equal, with a rest after each."""
+
+    at_ns: int
+    window: int
+    kind: str  # the behaviour's name
+    flood: int  # 1, 2, ... within the window
+    edge: Literal["began", "ended", "rested"]
+    sent: int = 0  # so far in this flood
+    accepted: int = 0
+    refused: int = 0
+    failed: int = 0  # neither: no answer
+    type: Literal["flood"] = "flood"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)  # a long run holds millions
+class DependencyEntry:
+    """One request at the dependency, as its own ledger saw it."""
+
+    at_ns: int  # received
+    operation: str  # "rows", "row", "append", "notes", "token", ...
+    dependency: str = ""  # its name in the scenario
+    key: str = ""  # what tells the logical call: a text that carries its nonce
+    subject: str = ""
+    credential: Literal["", "none", "own", "caller", "other"] = (
+        ""  # caller: an MCP token, passed on
+    )
+    audience: str = ""
+    took_ns: int = 0
+    status: int = 0
+    executed: bool = False  # its effect took place, or its rows were found
+    answered: bool = False  # the whole answer left
+    rows: int = ROWS_UNKNOWN
+    fault: str = ""  # what was done to it on purpose
+    retry_after_s: float = 0.0  # that the answer asked for
+    connection: int = 0
+    type: Literal["dependency"] = "dependency"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolEntry:
+    """The target's connections to a dependency, as the dependency counts them."""
+
+    at_ns: int
+    dependency: str
+    open: int
+    busy: int
+    refused: int = 0  # so far, for want of a free one
+    type: Literal["pool"] = "pool"
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepEntry:
     """One edge of one step of a climb: which calls were due, and why it ended early, if it did."""
@@ -291,6 +372,10 @@ Entry = Annotated[
     | SaidEntry
     | BreachEntry
     | StepEntry
+    | ProbeEntry
+    | FloodEntry
+    | DependencyEntry
+    | PoolEntry
     | NoteEntry,
     Field(discriminator="type"),
 ]
@@ -301,6 +386,8 @@ _WORDLESS: Final = (
     EffectEntry,
     SaidEntry,
     BreachEntry,
+    FloodEntry,
+    PoolEntry,
 )  # nothing in them quotes anybody
 _ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
 _ENTRIES: Final[TypeAdapter[list[Any]]] = TypeAdapter(list[Entry])

@@ -212,7 +212,7 @@ def _fault(
         id=window.id,
         kind=window.fault.kind,
         lever=window.fault.lever,
-        arm="treated",
+        arm=window.arm,
         start_s=round(window.start_ns / 1e9, 3),
         end_s=round(window.end_ns / 1e9, 3),
         bit=hit.bit is True,

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from faults.fault import Fault
+from faults.fault import Fault, Struck
 from harness.attempts import UNFIT, Attempts
 from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry
 from harness.outcome import Outcome, Reason
@@ -66,9 +66,9 @@ class WindowSpan:
     exposure_source: str = ""
 
     @property
-    def arm(self) -> str:
-        """Which sessions it struck, as verdicts name it; every fault there is strikes treated."""
-        return "treated"
+    def arm(self) -> Struck:
+        """Which sessions it struck, as verdicts name it."""
+        return self.fault.strikes()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,15 +210,16 @@ class Evidence(Attempts):
         """The window that each attempt stood under; 0 for none.
 
         A misbehaviour names its window itself; otherwise it is the latest one that the attempt
-        overlapped on the treated arm.
+        overlapped on an arm which it struck.
         """
         calls, met = self.calls, self.met
         asked = calls["window"].astype(np.int16)
         under = np.zeros(len(calls), dtype=np.int16)
         treated = self.attempted & (calls["treated"] == 1)
-        if met is None:
+        if met is None or any(window.arm == "both" for window in self.injected):
             for window in self.injected:
-                mine = treated & (self.began_ns < window.healed_ns)
+                mine = treated if window.arm == "treated" else self.attempted
+                mine = mine & (self.began_ns < window.healed_ns)
                 under[mine & (self.ended_ns >= window.start_ns)] = window.window
         else:
             numbers = np.array([0, *(window.window for window in self.injected)], dtype=np.int16)
@@ -236,6 +237,12 @@ class Evidence(Attempts):
     def control(self) -> Mask:
         """Calls of the untouched sessions."""
         return ~self.treated
+
+    def struck_by(self, window: WindowSpan) -> Mask:
+        """Calls of the sessions that a window's fault strikes."""
+        if window.arm == "treated":
+            return self.treated
+        return np.ones(len(self.settled), dtype=np.bool_)
 
     @cached_property
     def ok(self) -> Mask:

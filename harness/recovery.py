@@ -53,7 +53,7 @@ def _held_until_ns(evidence: Evidence, window: WindowSpan) -> Whole:
     if not window.fault.stops_service():
         return held
     sent = calls["sent_ns"] >= 0
-    inside = (evidence.phase == fault_code(window.window)) & evidence.treated
+    inside = (evidence.phase == fault_code(window.window)) & evidence.struck_by(window)
     caught = inside & sent & (calls["sent_ns"] < window.healed_ns)
     np.maximum.at(held, session[caught], done_ns[caught])
     longest_ns = int(evidence.deadline_ns[caught].max(initial=0)) + _GRACE_NS
@@ -64,8 +64,9 @@ def _held_until_ns(evidence: Evidence, window: WindowSpan) -> Whole:
 
 
 def released(evidence: Evidence, window: WindowSpan) -> Mask:
-    """Select the treated calls of a recovery that were due once their session was free again."""
-    recovering = (evidence.phase == recovery_code(window.window)) & evidence.treated
+    """Select the struck calls of a recovery that were due once their session was free again."""
+    mine = evidence.struck_by(window)
+    recovering = (evidence.phase == recovery_code(window.window)) & mine
     held_ns = held_until_ns(evidence, window)
     return np.asarray(
         recovering & (evidence.settled["due_ns"] >= held_ns[evidence.settled["session"]])
@@ -92,8 +93,9 @@ def unpreventable(evidence: Evidence) -> Mask:
         lost |= cut_by_fault(evidence, window)
         if window.fault.stops_service():
             code = recovery_code(window.window)
-            lost |= (evidence.phase == fault_code(window.window)) & evidence.treated
-            lost |= (evidence.phase == code) & evidence.treated & ~released(evidence, window)
+            mine = evidence.struck_by(window)
+            lost |= (evidence.phase == fault_code(window.window)) & mine
+            lost |= (evidence.phase == code) & mine & ~released(evidence, window)
     return lost
 
 
@@ -182,6 +184,8 @@ def _beside_ns(evidence: Evidence, window: WindowSpan, *, length_ns: int, count:
 
     A stall of the machine strikes both arms, and a slice holds only a few calls of each.
     """
+    if window.arm == "both":  # there is nobody beside them
+        return np.zeros(count, dtype=np.int64)
     mine = (evidence.phase == recovery_code(window.window)) & evidence.control
     which = np.flatnonzero(mine & measured(evidence, "due"))
     at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns

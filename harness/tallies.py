@@ -190,6 +190,7 @@ def of_window(evidence: Evidence, window: WindowSpan, before: Before | None = No
     lasting = evidence.deadline_ns[served & treated.mine]
     known_delay = not isinstance(window.fault, TcpBandwidth | TcpSlice)
     stopped = window.fault.stops_service()
+    spared = window.arm == "treated"  # else there is no control arm to compare with
     return Tally(
         treated_sessions=len(treated.numbers),
         control_sessions=len(control.numbers),
@@ -203,11 +204,13 @@ def of_window(evidence: Evidence, window: WindowSpan, before: Before | None = No
         latency_before=before.latency,
         injected_us=0.0 if stopped else window.fault.added_round_trip_s() * 1e6,
         deadline_us=float(np.median(lasting)) / 1000 if len(lasting) else 0.0,
-        control=control.ratio(evidence.ok, inside | after),
-        control_before=before.control_answered,
-        control_beside=control.bins((after if stopped else inside) & told, took_ns),
-        control_latency=control.bins((inside | after) & told, took_ns),
-        control_latency_before=before.control_latency,
+        control=control.ratio(evidence.ok, inside | after) if spared else None,
+        control_before=before.control_answered if spared else None,
+        control_beside=control.bins((after if stopped else inside) & told, took_ns)
+        if spared
+        else None,
+        control_latency=control.bins((inside | after) & told, took_ns) if spared else None,
+        control_latency_before=before.control_latency if spared else None,
         slices=sliced,
         slice_counts=(rows[0], rows[1], rows[2]) if rows else None,
         busier=busier(evidence, Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns)),

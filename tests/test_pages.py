@@ -44,7 +44,7 @@ def test_the_table_of_faults_is_the_catalogue() -> None:
         [f"`{kind}`", fault.lever, (fault.__doc__ or "").strip().splitlines()[0]]
         for kind, fault in CATALOGUE.items()
     ]
-    assert rows("README.md", "fault") == catalogue
+    assert rows("faults/README.md", "fault") == catalogue
 
 
 def test_the_table_of_exit_codes_is_complete() -> None:

@@ -101,12 +101,13 @@ def _renewed(evidence: Evidence, window: WindowSpan) -> int:
 
 def _seen(evidence: Evidence, window: WindowSpan) -> tuple[int, str] | None:
     """Look for the fault in the treated calls of its window: failures first, then slowness."""
-    inside = (evidence.phase == fault_code(window.window)) & evidence.treated
-    base = (evidence.phase == BASELINE) & evidence.treated
+    mine = evidence.struck_by(window)
+    inside = (evidence.phase == fault_code(window.window)) & mine
+    base = (evidence.phase == BASELINE) & mine
     if min(np.count_nonzero(inside), np.count_nonzero(base)) < _CALLS_MIN:
         return None
     broken = np.isin(evidence.settled["outcome"], _BROKEN)
-    control = (evidence.phase == fault_code(window.window)) & evidence.control
+    control = (evidence.phase == fault_code(window.window)) & ~mine
     usual = max(float(broken[base].mean()), float(broken[control].mean()) if control.any() else 0.0)
     if float(broken[inside].mean()) > usual + ERRORS_MIN:
         count = int(np.count_nonzero(broken & inside))
@@ -115,7 +116,7 @@ def _seen(evidence: Evidence, window: WindowSpan) -> tuple[int, str] | None:
     if not (told & inside).any() or not (told & base).any():
         return None
     now_ns, base_ns = np.median(took_ns[told & inside]), np.median(took_ns[told & base])
-    beside, before = told & control, told & evidence.control & (evidence.phase == BASELINE)
+    beside, before = told & control, told & ~mine & (evidence.phase == BASELINE)
     drift = 1.0
     if beside.any() and before.any():
         drift = max(1.0, float(np.median(took_ns[beside]) / np.median(took_ns[before])))

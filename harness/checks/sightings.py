@@ -71,15 +71,16 @@ def overlaps(evidence: Evidence, window: WindowSpan) -> Mask:
 def struck(evidence: Evidence, by: Callable[[Fault], bool]) -> Mask:
     """Tell which attempts overlapped a window on their own arm whose fault answers to `by`."""
     met, windows = evidence.met, evidence.injected
+    treated = np.asarray(evidence.calls["treated"] == 1)
     chosen = np.array([by(window.fault) for window in windows], dtype=np.bool_)
-    if met is None:
+    if met is None or any(window.arm == "both" for window in windows):
         mask = np.zeros(len(evidence.calls), dtype=np.bool_)
         for window in (one for one, yes in zip(windows, chosen, strict=True) if yes):
-            mask |= overlaps(evidence, window)
-    else:
-        before = np.concatenate(([0], np.cumsum(chosen)))
-        mask = evidence.attempted & (before[met.end] > before[met.start])
-    return np.asarray(mask & (evidence.calls["treated"] == 1))
+            mine = overlaps(evidence, window)
+            mask |= mine & treated if window.arm == "treated" else mine
+        return mask
+    before = np.concatenate(([0], np.cumsum(chosen)))
+    return np.asarray(evidence.attempted & (before[met.end] > before[met.start]) & treated)
 
 
 def in_force(evidence: Evidence) -> Windows:

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "judge": "reading",
     "report": "reading",
     "recover": "recovering",
+    "selftest": "selftesting",
     "faults": "listing",
     "scenarios": "listing",
     "schema": "listing",

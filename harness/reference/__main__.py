@@ -25,9 +25,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from harness.errors import RigError, UsageError
+from harness.flaws import Flaw, Flaws
 from harness.reference import piped
 from harness.reference.documents import Documents
-from harness.reference.flaws import Flaw, Flaws
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
 from harness.reference.notes import Notes, NotesError, SqliteNotes

@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 from typing_extensions import TypedDict
 
-from harness.reference.flaws import Flaw, Flaws
+from harness.flaws import Flaw, Flaws
 
 DOCUMENTS = 211  # a prime, so that every stride visits every document
 ROWS_MIN = 3

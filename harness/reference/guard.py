@@ -13,7 +13,7 @@ import pydantic_core
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
-from harness.reference.flaws import Flaw, Flaws
+from harness.flaws import Flaw, Flaws
 from harness.reference.identity import (
     Identity,
     TokenExpiredError,

@@ -15,7 +15,7 @@ import anyio
 import httpx
 import jwt
 
-from harness.reference.flaws import Flaw, Flaws
+from harness.flaws import Flaw, Flaws
 
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 CACHE_MAX = 20_000  # verified tokens; the oldest gives way

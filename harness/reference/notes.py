@@ -12,7 +12,7 @@ from anyio import to_thread
 from mcp.server.mcpserver.exceptions import ToolError
 from typing_extensions import TypedDict
 
-from harness.reference.flaws import Flaw, Flaws
+from harness.flaws import Flaw, Flaws
 from harness.rig import ledger
 
 _STORED = """

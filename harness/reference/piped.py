@@ -17,8 +17,8 @@ from mcp.server import MCPServer
 from mcp.shared.message import SessionMessage
 from pydantic_core import to_json
 
+from harness.flaws import Flaw, Flaws
 from harness.reference.documents import Documents
-from harness.reference.flaws import Flaw, Flaws
 from harness.reference.guard import BODY_LIMIT_BYTES
 from harness.reference.notes import Notes
 from harness.reference.tools import build

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from harness.errors import UsageError
-from harness.reference.flaws import Flaw, Flaws
+from harness.flaws import Flaw, Flaws
 from harness.reference.notes import Note, NotesError
 
 CONNECTIONS_MAX: Final = 8

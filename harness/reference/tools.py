@@ -14,10 +14,10 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from harness.flaws import Flaw, Flaws
 from harness.reference.asking import Asking, add_asking, add_board
 from harness.reference.callers import Caller, caller_of
 from harness.reference.documents import ROWS_MAX, DatabaseError, Document, Documents, Row
-from harness.reference.flaws import Flaw, Flaws
 from harness.reference.jobs import Jobs
 from harness.reference.notes import Note, Notes
 

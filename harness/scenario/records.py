@@ -12,23 +12,16 @@ from pydantic_core import PydanticCustomError
 
 from faults.catalogue import AnyFault
 from faults.quantities import Duration, Pace, Share
+from harness.flaws import Flaw
 from harness.scenario.auth import Auth
 from harness.scenario.record import Record
 
-# The bundled server's tools and its flaws, which a scenario may name; a test holds them to it.
+# The bundled server's tools, which a scenario may name; a test holds them to it.
 REFERENCE_TOOLS: Final = (
     "search", "fetch", "append_note", "remember", "recall", "slow", "big",
     "summarize", "confirm", "roots", "touch", "job",
 )  # fmt: skip
-FLAWS: Final = (
-    "empty-on-error",
-    "auth-at-init-only",
-    "expired-is-403",
-    "session-bound-to-token",
-    "no-dedup",
-    "unbounded-request",
-    "sync-blocks-loop",
-)
+FLAWS: Final = tuple(flaw.value for flaw in Flaw)
 HARDENED: Final = "hardened"
 Processes = Literal["session", "shared"]
 

@@ -18,7 +18,8 @@ from harness.outcome import Effect, EndedBy, Outcome, Reason
 from harness.plan import PlannedSession, PlannedStep
 from harness.session.attempts import Asked, Mend
 from harness.session.identity import GOOD, OPEN_TARGET, Identity
-from harness.session.misbehaviour import PRELUDE_INDEX, prelude
+from harness.session.mischief.acts import before
+from harness.session.mischief.scene import Scene
 from harness.session.policy import (
     Next,
     backoff_s,
@@ -177,7 +178,7 @@ class Session:
         values["nonce"], values["index"] = planned.nonce, planned.index
         losing: Behaviour | None = None
         if self.conducted and stage.conduct.active:
-            losing = await self._misbehave(planned, step, values)
+            losing = await before(self._scene(planned, step, values))
         params = step.params.render_json(values)
         name = step.name if step.named is None else step.named.render_text(values)
         client = self.client
@@ -322,51 +323,16 @@ class Session:
             self.values |= kept
         return rows
 
-    def _drawn(self, behaviour: Behaviour, index: int) -> bool:
-        plan = self.stage.plan
-        return plan.draw(behaviour.kind, self.planned.session, index) < behaviour.share
-
-    async def _misbehave(
-        self, planned: PlannedStep, step: Step, values: Mapping[str, Any]
-    ) -> Behaviour | None:
-        """Do what precedes the real call; give the behaviour that is to throw its reply away."""
-        for behaviour in self.stage.conduct.preludes():
-            if self._drawn(behaviour, planned.index):
-                await self._prelude(planned, step, behaviour, values)
-        losing = self.stage.conduct.get("lose_reply")
-        return losing if losing is not None and self._drawn(losing, planned.index) else None
-
-    async def _prelude(
-        self, planned: PlannedStep, step: Step, behaviour: Behaviour, values: Mapping[str, Any]
-    ) -> None:
-        """Misbehave once, as attempt 0 of the call, under a nonce of its own."""
-        nonce = self.stage.plan.nonce(self.planned.session, PRELUDE_INDEX + planned.index)
-        values = {**values, "nonce": nonce}
-        wrong = prelude(behaviour, step, values, self.identity.credential)
-        if wrong is None:
-            return
-        standing = self.identity.standing()
-        reply = await self.client.request(
-            wrong.method,
-            wrong.params,
-            name=wrong.name,
-            deadline_ns=self.stage.clock.now_ns() + step.deadline_ns,
-            authorization=wrong.authorization,
-            vanish_after_ns=wrong.vanish_after_ns,
-        )
-        measured = wrong.measured and isinstance(reply.result, dict)
-        self.stage.recorder.attempt(
-            self.who,
-            index=planned.index,
-            call=step.call,
-            due_ns=planned.due_ns,
-            reply=reply,
-            attempt=0,
-            last=False,
-            auth=standing.auth if wrong.auth is None else wrong.auth,
-            rows=measure(reply, step, values) if measured else ROWS_UNKNOWN,
-            behaviour=behaviour.kind,
-            window=behaviour.window,
+    def _scene(self, planned: PlannedStep, step: Step, values: Mapping[str, Any]) -> Scene:
+        return Scene(
+            stage=self.stage,
+            session=self.planned,
+            who=self.who,
+            client=self.client,
+            identity=self.identity,
+            planned=planned,
+            step=step,
+            values=values,
         )
 
     def _deadline(self, seconds: float) -> int:

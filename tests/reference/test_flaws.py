@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import pytest
 
-from harness.reference.flaws import Flaw
+from harness.flaws import Flaw
 from harness.rig.issuer import control
 from harness.rig.ledger import read as executions
 from harness.session.tokens import spoil

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from psycopg.rows import TupleRow
 
 from harness.errors import UsageError
-from harness.reference.flaws import Flaw, Flaws
+from harness.flaws import Flaw, Flaws
 from harness.reference.notes import Note, Notes, NotesError, SqliteNotes
 from harness.reference.postgres import CONNECTIONS_MAX, PostgresNotes
 from harness.rig import ledger

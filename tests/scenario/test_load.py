@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Exit, ScenarioError
-from harness.reference.flaws import Flaw
+from harness.flaws import Flaw
 from harness.scenario.auth import Auth
 from harness.scenario.load import load, load_text
 from harness.scenario.records import (
@@ -114,7 +114,7 @@ def test_statuses_may_be_written_as_numbers() -> None:
 
 def test_flaws_are_those_of_the_reference_server() -> None:
     """What a scenario may name is what the server has, in words of its own."""
-    assert set(FLAWS) == {flaw.value for flaw in Flaw}
+    assert list(FLAWS) == [flaw.value for flaw in Flaw]
     text = SOUND.replace("reference: hardened", "reference: [no-dedup, expired-is-403]")
     target = load_text(text, "x").scenario.target
     assert isinstance(target, ReferenceTarget)

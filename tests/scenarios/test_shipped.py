@@ -11,6 +11,7 @@ from harness.scenario.document import read
 from harness.scenario.load import load
 from harness.scenario.records import ReferenceTarget
 from harness.scenario.schema import json_schema
+from harness.selftest.stage import stages
 from scenarios import shipped
 
 SHIPPED = shipped()
@@ -59,8 +60,9 @@ def test_a_shipped_scenario_begins_by_explaining_itself(name: str) -> None:
 
 
 def test_together_they_use_every_fault() -> None:
-    """Nobody has to guess how a fault is written."""
-    used = {window.fault.kind for file in SHIPPED.values() for window in load(file).scenario.faults}
+    """Nobody has to guess how a fault is written: those of the self-test are to be read too."""
+    there = (*SHIPPED.values(), *stages().values())
+    used = {window.fault.kind for file in there for window in load(file).scenario.faults}
     assert used == set(CATALOGUE)
 
 

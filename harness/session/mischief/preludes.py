@@ -1,21 +1,20 @@
-"""What a misbehaving attempt looks like: the request that precedes the real one. Pure."""
+"""Misbehaviours of a single request: what it looks like, and sending it ahead of the real one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from pydantic_core import to_json
 
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
+from harness.journal import ROWS_UNKNOWN
 from harness.outcome import Auth
 from harness.session.credential import Credential
-from harness.session.steps import Step, inflate
-
-# Preludes draw their nonces from a range that no planned step uses.
-PRELUDE_INDEX: Final = 2**31
+from harness.session.mischief.scene import Scene
+from harness.session.steps import Step, inflate, measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +57,23 @@ def prelude(
         case "vanish":
             made = replace(plain, vanish_after_ns=round(behaviour.after_s * NS_PER_S))
     return made
+
+
+async def precede(scene: Scene, behaviour: Behaviour) -> None:
+    """Misbehave once, as attempt 0 of the call, under a nonce of its own."""
+    values = scene.own_values()
+    wrong = prelude(behaviour, scene.step, values, scene.identity.credential)
+    if wrong is None:
+        return
+    auth = scene.identity.standing().auth if wrong.auth is None else wrong.auth
+    reply = await scene.client.request(
+        wrong.method,
+        wrong.params,
+        name=wrong.name,
+        deadline_ns=scene.deadline_ns(),
+        authorization=wrong.authorization,
+        vanish_after_ns=wrong.vanish_after_ns,
+    )
+    measured = wrong.measured and isinstance(reply.result, dict)
+    rows = measure(reply, scene.step, values) if measured else ROWS_UNKNOWN
+    scene.record(behaviour, reply, auth=auth, rows=rows)

@@ -1,0 +1,200 @@
+"""Plays one trial as a user would, by the command, and holds its verdict against what must come."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+
+from harness.selftest.cases import Trial
+from harness.selftest.stage import cut
+
+RUN_LIMIT_S: Final = 180.0
+STOP_LIMIT_S: Final = 20.0
+LINES_TOLD: Final = 4  # of a run that came to no verdict
+TRIES_MAX: Final = 3  # a generator that was starved can show no flaw
+# What a busy machine does to a run's evidence; anything else in doubt is a defect.
+DISTURBED: Final = frozenset({"generator", "baseline-steady", "arms-agree", "samples"})
+
+
+class FindingRow(BaseModel):
+    """What a trial looks at in one finding of `verdict.json`."""
+
+    verdict: str
+    ruling: str
+    fault: str
+    why: str
+    evidence: tuple[str, ...]
+    cause: str
+
+
+class NamedRow(BaseModel):
+    """What it looks at in one line on soundness, or one limit."""
+
+    name: str
+    ruling: str
+    why: str
+
+
+class FaultRow(BaseModel):
+    """What it looks at in one fault."""
+
+    id: str
+    ruling: str
+
+
+class Document(BaseModel):
+    """What a trial is judged by, out of `verdict.json`."""
+
+    ruling: str
+    exit_code: int
+    headline: str
+    findings: tuple[FindingRow, ...]
+    faults: tuple[FaultRow, ...]
+    limits: tuple[NamedRow, ...]
+    soundness: tuple[NamedRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one trial: it is right when there is nothing against it."""
+
+    trial: Trial
+    headline: str
+    against: tuple[str, ...]
+    seconds: float
+    spoilt: bool = False  # the run said itself that something else kept the machine busy
+    missed: bool = False  # the flaw's verdict was not found
+    false_alarms: int = 0  # findings that are not so
+
+    @property
+    def right(self) -> bool:
+        """Whether the run came to what it had to come to."""
+        return not self.against
+
+
+def against(trial: Trial, document: Document) -> tuple[str, ...]:
+    """List what is wrong with a verdict, given what the server is known to do."""
+    wanted = 1 if trial.verdict else 0
+    said = [f"exit {document.exit_code}, not {wanted}"] if document.exit_code != wanted else []
+    said += [f"unrelated: {one.verdict} {one.fault}: {one.why}" for one in alarms(trial, document)]
+    if not trial.verdict:
+        said += [
+            f"{one.name} {one.ruling}: {one.why}"
+            for one in (*document.soundness, *document.limits)
+            if one.ruling != "pass"
+        ]
+        said += [f"{one.id} {one.ruling}" for one in document.faults if one.ruling != "pass"]
+        return tuple(said)
+    found = [one for one in _failed(document) if one.verdict == trial.verdict]
+    if not found:
+        said.append(f"{trial.verdict} was not found")
+    elif not any(one.evidence for one in found):
+        said.append(f"{trial.verdict} has no evidence")
+    return tuple(said)
+
+
+def alarms(trial: Trial, document: Document) -> tuple[FindingRow, ...]:
+    """Give the findings that accuse the server of what it does not do."""
+    true = {trial.verdict, *trial.also} - {""}
+    return tuple(one for one in _failed(document) if one.verdict not in true and not one.cause)
+
+
+def _failed(document: Document) -> list[FindingRow]:
+    return [one for one in document.findings if one.ruling == "fail"]
+
+
+def play(trial: Trial, *, out: Path, keep: bool = False) -> Result:
+    """Make a trial's run and judge it; one that the machine spoilt, as it says, is made again."""
+    for _ in range(TRIES_MAX - 1):
+        result = _once(trial, out=out, keep=keep)
+        if result.right or not result.spoilt:
+            return result
+    return _once(trial, out=out, keep=keep)
+
+
+def _once(trial: Trial, *, out: Path, keep: bool) -> Result:
+    """Make one run and judge it; its folder is thrown away when it is right."""
+    began = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{trial.stage}-", dir=out))
+    scenario, verdict = folder / f"{trial.stage}.yaml", folder / "verdict.json"
+    scenario.write_text(cut(trial.stage, trial.faults, manner=trial.manner), encoding="utf-8")
+    command = [sys.executable, "-m", "harness", "run", str(scenario), "--quiet"]
+    command += ["--reference", trial.server, "--era", trial.era]
+    command += ["--seed", str(trial.seed), "--out", str(folder), "--json", str(verdict)]
+    with (folder / "output.txt").open("wb") as output:
+        code = _bounded(command, output.fileno())
+    told = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+    took_s = time.monotonic() - began
+    if not verdict.is_file():
+        said = (f"no verdict: exit {code}", *told[-LINES_TOLD:], f"see {folder}")
+        return Result(trial=trial, headline="", against=said, seconds=took_s, missed=True)
+    document = Document.model_validate_json(verdict.read_bytes())
+    said = against(trial, document)
+    if code != document.exit_code:
+        said = (*said, f"the command's exit code is {code}")
+    if said:
+        said = (*said, f"see {folder}")
+    elif not keep:
+        shutil.rmtree(folder)
+    doubted = {one.name for one in document.soundness if one.ruling != "pass"}
+    return Result(
+        trial=trial,
+        headline=document.headline,
+        against=said,
+        seconds=took_s,
+        spoilt=bool(doubted & DISTURBED),
+        missed=bool(trial.verdict)
+        and not any(one.verdict == trial.verdict for one in _failed(document)),
+        false_alarms=len(alarms(trial, document)),
+    )
+
+
+def _bounded(command: Sequence[str], output: int) -> int:
+    """Run a command in its own group within a time; what it leaves behind is ended with it."""
+    with subprocess.Popen(
+        command,
+        env=os.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    ) as process:
+        for end in (signal.SIGINT, signal.SIGKILL):
+            try:
+                return process.wait(RUN_LIMIT_S if end is signal.SIGINT else STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, end)
+        return process.wait(STOP_LIMIT_S)
+
+
+def play_all(
+    trials: Sequence[Trial],
+    *,
+    out: Path,
+    jobs: int,
+    tell: Callable[[Result], None],
+    keep: bool = False,
+) -> list[Result]:
+    """Make all runs, `jobs` at a time, in order; each is told as soon as it is done."""
+    out.mkdir(parents=True, exist_ok=True)
+
+    def one(trial: Trial) -> Result:
+        result = play(trial, out=out, keep=keep)
+        tell(result)
+        return result
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        return list(pool.map(one, trials))

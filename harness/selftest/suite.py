@@ -1,0 +1,70 @@
+"""Every trial there is: each flaw under its faults, and every stage on servers that are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from harness.flaws import Flaw
+from harness.selftest import storms
+from harness.selftest.cases import Case, Era, Trial
+from harness.selftest.stage import eras_of, stages
+
+CASES: Final[tuple[Case, ...]] = (*storms.CASES,)
+MANNERS: Final[tuple[str, ...]] = ()  # of sound servers that are unlike the hardened one
+WAITING: Final[dict[Flaw, str]] = {}  # flaws that nothing exposes yet: the lever each waits for
+
+
+def flawed(cases: Iterable[Case], *, eras: Iterable[Era], seeds: Iterable[int]) -> Iterator[Trial]:
+    """Give a trial for each case, in the eras in which it can be found."""
+    wanted = tuple(eras)
+    for seed in seeds:
+        for case in cases:
+            for era in wanted:
+                if era in case.eras:
+                    yield Trial(
+                        server=case.flaw,
+                        stage=case.stage,
+                        era=era,
+                        seed=seed,
+                        faults=case.faults,
+                        verdict=case.verdict,
+                        also=case.also,
+                    )
+
+
+def sound(
+    names: Iterable[str],
+    *,
+    eras: Iterable[Era],
+    seeds: Iterable[int],
+    manners: Iterable[str] = ("", *MANNERS),
+) -> Iterator[Trial]:
+    """Give the trials in which nothing may be found: all faults of a stage, on sound servers."""
+    wanted, kinds = tuple(eras), tuple(manners)
+    for seed in seeds:
+        for name in names:
+            for era in wanted:
+                if era in eras_of(name):
+                    for manner in kinds:
+                        yield Trial(
+                            server="hardened", stage=name, era=era, seed=seed, manner=manner
+                        )
+
+
+def of(
+    *,
+    flaws: Iterable[str] = (),
+    names: Iterable[str] = (),
+    eras: Iterable[Era],
+    seeds: Iterable[int],
+) -> tuple[Trial, ...]:
+    """Give the trials asked for: of these flaws, of these stages, or all where nothing is named."""
+    picked, on, spoken, numbers = set(flaws), set(names), tuple(eras), tuple(seeds)
+    everything = not picked and not on
+    cases = [c for c in CASES if everything or c.flaw in picked or c.stage in on]
+    played = [name for name in stages() if everything or name in on]
+    return (
+        *sound(played, eras=spoken, seeds=numbers),
+        *flawed(cases, eras=spoken, seeds=numbers),
+    )

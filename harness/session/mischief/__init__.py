@@ -1,0 +1,1 @@
+"""How treated sessions misbehave on purpose, before the real call of a step."""

@@ -1,0 +1,31 @@
+"""Every misbehaviour that precedes a call, by its kind, and the one place that does them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from faults.levers import Behaviour, BehaviourKind
+from harness.session.mischief.preludes import precede
+from harness.session.mischief.scene import Scene
+
+Act = Callable[[Scene, Behaviour], Awaitable[None]]
+
+# Their keys are `conduct.PRELUDES`, which says in which order they come.
+ACTS: Final[dict[BehaviourKind, Act]] = {
+    "no_token": precede,
+    "damaged_token": precede,
+    "payload_request": precede,
+    "payload_response": precede,
+    "vanish": precede,
+}
+
+
+async def before(scene: Scene) -> Behaviour | None:
+    """Do what precedes the real call; give the behaviour that is to throw its reply away."""
+    conduct = scene.stage.conduct
+    for behaviour in conduct.preludes():
+        if scene.drawn(behaviour):
+            await ACTS[behaviour.kind](scene, behaviour)
+    losing = conduct.get("lose_reply")
+    return losing if losing is not None and scene.drawn(losing) else None
