@@ -7,6 +7,7 @@ its end when we die, by whatever signal. Programs that do not watch it are start
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import PIPE
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
@@ -33,10 +34,11 @@ TAIL_BYTES = 600  # how much of the child's last words an error quotes
 # the program does, with its status, for the death of a target has to be seen at once; and hands
 # SIGTERM on and waits, for a program that is told to end may have something to put away.
 _LEASH = """
+end=$1; shift
 exec 3<&0
 "$@" 3<&- </dev/null & child=$!
-trap 'kill "$child" 2>/dev/null' TERM
-{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null &
+trap 'kill -s "$end" "$child" 2>/dev/null' TERM
+{ cat <&3 >/dev/null; kill -s "$end" "$child"; } 2>/dev/null &
 exec 3<&-
 wait "$child"; status=$?
 while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
@@ -44,9 +46,9 @@ exit "$status"
 """
 
 
-def leashed(argv: Sequence[str]) -> tuple[str, ...]:
-    """The command that runs `argv` and ends it once standard input ends."""
-    return ("sh", "-c", _LEASH, "leash", *argv)
+def leashed(argv: Sequence[str], *, end: Literal["TERM", "INT"] = "TERM") -> tuple[str, ...]:
+    """The command that runs `argv` and ends it with the signal `end` once standard input ends."""
+    return ("sh", "-c", _LEASH, "leash", end, *argv)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +105,12 @@ async def child(
     ready: str | None,
     log: Path | None,
     ready_s: float = 15.0,
+    user: str | None = None,
 ) -> AsyncIterator[Child]:
     """A child process for as long as the block lasts, then terminated and reaped.
 
     `ready` is the beginning of the line on standard output to wait for; None waits for nothing.
+    `user` is whose it becomes, which only root can give away; None keeps it ours.
     What the child writes goes to `log` when one is given. It runs in its own session, so that a
     Ctrl-C at the terminal reaches it through us alone, after the faults are undone.
 
@@ -114,7 +118,7 @@ async def child(
         RigError: the program is missing, ended early, or was not ready within `ready_s`.
     """
     with _open_log(log) as sink:
-        process = await _start(argv, env=env, sink=sink)
+        process = await _start(argv, env=env, sink=sink, user=user)
         origin = await trace(process)
         running = Child(process, origin)
         failure: Exception | None = None
@@ -190,7 +194,9 @@ def _open_log(log: Path | None) -> BinaryIO:
     return log.open("a+b", buffering=0)
 
 
-async def _start(argv: Sequence[str], *, env: Mapping[str, str] | None, sink: BinaryIO) -> Process:
+async def _start(
+    argv: Sequence[str], *, env: Mapping[str, str] | None, sink: BinaryIO, user: str | None
+) -> Process:
     try:
         return await anyio.open_process(
             list(argv),
@@ -199,6 +205,9 @@ async def _start(argv: Sequence[str], *, env: Mapping[str, str] | None, sink: Bi
             stderr=sink,
             env=marked(env),
             start_new_session=True,
+            user=user,
+            group=None if user is None else pwd.getpwnam(user).pw_gid,
+            extra_groups=None if user is None else (),
         )
     except OSError as error:
         raise RigError(f"cannot start {argv[0]}: {error.strerror or error}") from error
@@ -248,7 +257,7 @@ async def _await_ready(
 def named(argv: Sequence[str]) -> str:
     """The program in a sentence; arguments may hold what must not be shown."""
     if tuple(argv[2:4]) == (_LEASH, "leash"):
-        return named(argv[4:])
+        return named(argv[5:])
     module = argv[argv.index("-m") + 1 :][:1] if "-m" in argv else ()
     return " -m ".join([Path(argv[0]).name, *module])
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -338,10 +341,35 @@ def _end_servers(what: Mapping[str, Any], attempt: Attempt) -> State:
     return State(whole=False, stood=True, words=f"{named}: were running; ended")
 
 
+# --- folders --------------------------------------------------------------------------------
+
+# What a run may have made outside its own folder; nothing else is ever removed.
+SCRATCH: Final = re.compile(r"squall-[0-9a-z]+-[0-9a-f]{16}")
+
+
+def _remove_folder(what: Mapping[str, Any], attempt: Attempt) -> State:
+    """Remove a folder of a run's, by a name that nobody else could have given."""
+    folder = Path(str(what["folder"]))
+    named = f"folder {folder}"
+    if not SCRATCH.fullmatch(folder.name):
+        return State(whole=False, words=f"{named}: is no name that squall gives; not touched")
+    try:
+        real = stat.S_ISDIR(folder.lstat().st_mode)
+    except FileNotFoundError:
+        return State(whole=True, final=True, words=f"{named}: already gone")
+    if not real:
+        return State(whole=False, words=f"{named}: is no folder; not touched")
+    if attempt.look:
+        return State(whole=False, stood=True, words=f"{named}: is there")
+    shutil.rmtree(folder, ignore_errors=True)  # a database may write to its last moment: again
+    return State(whole=not folder.exists(), stood=True, words=f"{named}: was there; removed")
+
+
 WAYS: Final[dict[str, Way]] = {
     "delete_proxy": _delete_proxy,
     "remove_toxic": _remove_toxic,
     "enable_proxy": _enable_proxy,
     "end_process": _end_process,
     "end_servers": _end_servers,
+    "remove_folder": _remove_folder,
 }

@@ -19,23 +19,11 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from harness.rig.databases.postgres import find_programs
+
 PASSWORD: Final = "never-to-be-read-in-a-log"
 UP_S: Final = 20.0
 OWNER: Final = "postgres"  # PostgreSQL refuses to run as root
-
-
-def binaries() -> Path | None:
-    """The folder with PostgreSQL's programs: on the path, or where Debian keeps the newest."""
-    found = shutil.which("initdb")
-    if found is not None:
-        return Path(found).resolve().parent
-    places = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    return max((place.parent for place in places), key=_version, default=None)
-
-
-def _version(folder: Path) -> int:
-    name = folder.parent.name
-    return int(name) if name.isdecimal() else 0
 
 
 class Database:
@@ -130,7 +118,7 @@ class Database:
 @contextmanager
 def database() -> Iterator[Database]:
     """A cluster that runs; a loud skip where there is no PostgreSQL."""
-    programs = binaries()
+    programs = find_programs()
     if programs is None or shutil.which("setpriv") is None:
         pytest.skip("NO POSTGRESQL: install Debian's package postgresql, or put initdb on the path")
     # Not below pytest's own folder, which only its owner may enter; and short, for a socket's path.

@@ -267,3 +267,27 @@ def test_births_are_told_apart_where_there_is_no_proc(
         process.wait(timeout=20)
     assert births.born(process.pid) is None
     assert births.members(process.pid) == ()
+
+
+def test_a_folder_goes_by_a_name_that_only_squall_gives(tmp_path: Path) -> None:
+    """What is named otherwise, or is no folder, is not touched."""
+    folder = tmp_path / "squall-1a2b3c4d-0123456789abcdef"
+    (folder / "within").mkdir(parents=True)
+    intent = meant(1, "remove_folder", folder=str(folder))
+    assert [one.stood for one in look((intent,))] == [True]
+    (told,) = undo_all((intent,), patience_s=PATIENCE_S, settle_s=0.0)
+    assert told.whole
+    assert told.words.endswith("was there; removed")
+    assert not folder.exists()
+    (told,) = undo_all((intent,), patience_s=PATIENCE_S, settle_s=0.0)
+    assert told.words.endswith("already gone")
+    other = tmp_path / "somebodys"
+    other.mkdir()
+    linked = tmp_path / "squall-1a2b3c4d-fedcba9876543210"
+    linked.symlink_to(other)
+    for place in (other, linked):
+        intent = meant(1, "remove_folder", folder=str(place))
+        (told,) = undo_all((intent,), patience_s=0.0, settle_s=0.0)
+        assert not told.whole
+        assert told.words.endswith("not touched")
+        assert place.is_dir()
