@@ -11,7 +11,8 @@ from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
 CASES: Final[tuple[Case, ...]] = (*storms.CASES,)
-MANNERS: Final[tuple[str, ...]] = ()  # of sound servers that are unlike the hardened one
+# Of sound servers that are unlike the hardened one: name -> what it is.
+MANNERS: Final[dict[str, str]] = {}
 WAITING: Final[dict[Flaw, str]] = {}  # flaws that nothing exposes yet: the lever each waits for
 
 

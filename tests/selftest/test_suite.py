@@ -12,6 +12,7 @@ from harness.flaws import Flaw
 from harness.scenario.load import load_text
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Trial
+from harness.selftest.matrix import page
 from harness.selftest.play import Document, Result, against, play_all
 from harness.selftest.stage import cut, eras_of, stages
 from harness.selftest.table import row, summary
@@ -43,6 +44,8 @@ FOUND: Final = {
     "soundness": [{"name": "samples", "ruling": "pass", "why": ""}],
 }
 PASSED: Final[dict[str, Any]] = {"exit_code": 0, "findings": [], "faults": []}
+
+README: Final = Path(suite.__file__).with_name("README.md")
 
 
 def _against(trial: Trial, **changed: Any) -> tuple[str, ...]:
@@ -118,3 +121,8 @@ def test_a_run_without_a_verdict_is_a_wrong_trial(tmp_path: Path) -> None:
     assert told == [result]
     assert row(result).startswith("BAD steady")
     assert summary([result]).startswith("0 of 0 flaws found, 0 false alarms in 1 runs")
+
+
+def test_the_page_is_the_matrix_that_is_played() -> None:
+    """`squall selftest --matrix > harness/selftest/README.md` mends it."""
+    assert README.read_text(encoding="utf-8") == page()
