@@ -94,7 +94,9 @@ def _network_holds(evidence: Evidence) -> Mask:
         if isinstance(window.fault, TcpBandwidth):
             size_bytes = calls["request_bytes"] + usual_bytes[calls["call"]]
             wire_s += size_bytes / window.fault.rate_bytes_per_s
-        slowed = sightings.overlaps(evidence, window) & treated
+        slowed = sightings.overlaps(evidence, window)
+        if window.arm == "treated":
+            slowed &= treated
         held |= slowed & (wire_s > _WIRE_SHARE_MAX * deadline_s)
     return np.asarray(held)
 
