@@ -16,7 +16,14 @@ from anyio.abc import TaskGroup
 
 from harness.clock import NS_PER_S, RunClock
 from harness.health import HealthMeter
-from harness.journal import CALL_DTYPE, Calls, JournalWriter, NoteEntry, SaidEntry
+from harness.journal import (
+    CALL_DTYPE,
+    Calls,
+    JournalWriter,
+    NoteEntry,
+    SaidEntry,
+    append_all,
+)
 from harness.plan import Plan, PlannedSession, flat
 from harness.rig.reaching import http_client
 from harness.scenario.records import ListStep, Scenario
@@ -24,6 +31,7 @@ from harness.session.access import Access, Doors, creditor
 from harness.session.conduct import Conduct
 from harness.session.connecting import connector, witness_connector
 from harness.session.credential import Credential
+from harness.session.inspection import Inspector
 from harness.session.life import Session
 from harness.session.processes import Processes
 from harness.session.record import Recorder
@@ -117,6 +125,7 @@ class Host:
             connect=lambda planned: connect[planned.engine](planned.arm, planned.session),
             credential=self._creditor(access),
             rules=compile_rules(scenario),
+            inspector=Inspector(clock.now_ns, worker=writer.worker),
         )
 
     async def __aenter__(self) -> Self:
@@ -223,6 +232,8 @@ class Host:
             worker = self._writer.worker
             self._writer.append(SaidEntry(at_ns=health.at_ns, worker=worker, counts=counts))
             said.clear()
+        if self._stage.inspector is not None:
+            append_all(self._writer, self._stage.inspector.entries())
         self._writer.flush()
         if self._plan.witnesses:  # what the official client did is no part of the load
             batch = batch[batch["session"] < len(self._plan.sessions)]

@@ -332,6 +332,25 @@ class PoolEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContentEntry:
+    """What a few answers to one kind of call held, in about one second of one process and arm.
+
+    Of each field by its path (`result[].title`): the answers that had it, its values, and how many
+    of those were null. Only answers with rows are looked into, and not every one of them.
+    """
+
+    at_ns: int  # of the last look
+    from_ns: int  # of the first
+    worker: int
+    call: int  # index into Plan.calls
+    treated: bool
+    answers: int
+    fields: dict[str, tuple[int, int, int]]
+    examples: tuple[str, ...] = ()  # ids of the calls, those with most nulls first
+    type: Literal["content"] = "content"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEntry:
     """One edge of one step of a climb: which calls were due, and why it ended early, if it did."""
 
@@ -376,6 +395,7 @@ Entry = Annotated[
     | FloodEntry
     | DependencyEntry
     | PoolEntry
+    | ContentEntry
     | NoteEntry,
     Field(discriminator="type"),
 ]

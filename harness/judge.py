@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness import aa, latencies, recovery, summaries, witnesses
+from harness import aa, amplification, contents, latencies, profiles, recovery, summaries, witnesses
 from harness.checks import (
     answers,
     auth,
+    consumers,
     conversation,
     effects,
     families,
@@ -18,6 +19,7 @@ from harness.checks import (
     limits,
     processes,
     protocol,
+    quality,
     resources,
     soundness,
 )
@@ -52,6 +54,7 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *latency.CHECKS,
     *lifecycle.CHECKS,
     *processes.CHECKS,
+    *quality.CHECKS,
 )
 
 _BUSIER_TOLD: Final = 1.5
@@ -116,6 +119,9 @@ def judge(evidence: Evidence, *, name: str = "", bare_arms: BareArms | None = No
         bare_arms=bare_arms,
         notes=_notes(evidence),
         engines=witnesses.rows(evidence),
+        quality=profiles.rows(evidence, contents.null_shares(contents.looks(evidence))),
+        amplification=amplification.rows(evidence),
+        misled=consumers.misled(evidence),
     )
 
 

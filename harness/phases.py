@@ -175,16 +175,21 @@ class Evidence(Attempts):
         """Give a window by its number."""
         return next(window for window in self.phases.windows if window.window == number)
 
-    # --- what others have found out, by window number: each looks through all calls ---------
+    # --- what others have found out: each looks through all calls ---------------------------
 
     @cached_property
     def held_ns(self) -> dict[int, NDArray[np.int64]]:
-        """What `recovery.held_until_ns` has given."""
+        """What `recovery.held_until_ns` has given, by window number."""
         return {}
 
     @cached_property
     def recoveries_s(self) -> dict[int, float | None]:
-        """What `recovery.recovery_s` has given."""
+        """What `recovery.recovery_s` has given, by window number."""
+        return {}
+
+    @cached_property
+    def charged(self) -> dict[str, Mask]:
+        """What `checks.claims` has given, by the name of the claim."""
         return {}
 
     # --- masks over the attempts ------------------------------------------------------------

@@ -158,6 +158,59 @@ class EngineRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QualityRow:
+    """What the answers of one kind of call held in one phase and arm; None: not to be told."""
+
+    tool: str
+    phase: str
+    arm: str
+    answers: int
+    rows_p05: float | None
+    rows_p50: float | None
+    empty_share: float | None  # of the answers whose rows can be counted
+    bytes_p05: float | None
+    bytes_p50: float | None
+    null_share: float | None  # of the values in the answers that were looked into
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amplification:
+    """What one fault multiplied, per session, on the arm that it struck."""
+
+    fault: str  # the window's id
+    attempts_per_call: float | None
+    baseline_attempts_per_call: float | None
+    tokens_per_minute: float | None  # estimated from bytes
+    baseline_tokens_per_minute: float | None
+    tokens_ratio: float | None
+    level: Literal["ok", "warn", "fail", "not measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misled:
+    """The agents that took for true what was not, under one fault, and worked on."""
+
+    fault: str  # the window's id; "" where no fault is to blame
+    agents: int  # sessions that were answered at all meanwhile
+    empty: int  # of them, those that went on from an empty answer
+    masked: int  # from a refusal in the words of an answer
+    untrue: int  # from another's, a cut or a false answer
+    answers: int  # such answers in all
+    first_s: float | None  # from the fault's start, or the run's, to the first of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """One line of the readiness checklist."""
+
+    area: str  # auth | transport | observability | error handling | testing
+    line: str  # what is wanted
+    state: Literal["met", "not met", "not measured"]
+    why: str
+    evidence: tuple[str, ...] = ()  # call ids, or verdicts with their fault
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """0 to 100 with its interval, or None when the evidence does not support a number."""
 
@@ -206,3 +259,7 @@ class Judgement:
     bare_arms: BareArms | None = None  # None: nobody has measured it here
     latency_answered: tuple[LatencyRow, ...] = ()  # the same over answered calls only
     engines: tuple[EngineRow, ...] = ()  # empty where only our own client was there
+    quality: tuple[QualityRow, ...] = ()
+    amplification: tuple[Amplification, ...] = ()
+    misled: tuple[Misled, ...] = ()
+    readiness: tuple[Ready, ...] = ()

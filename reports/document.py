@@ -41,6 +41,10 @@ def verdict(judgement: Judgement) -> str:
         "soundness": parts["soundness"],
         "generator": parts["generator"],
         "engines": parts["engines"],
+        "quality": parts["quality"],
+        "amplification": parts["amplification"],
+        "misled": parts["misled"],
+        "readiness": parts["readiness"],
         "bare_arms": parts["bare_arms"],
         "notes": parts["notes"],
     }
@@ -142,6 +146,7 @@ def verdict_schema() -> Schema:
             outcomes=_COUNTS,
         )
         | {"description": "empty unless the official client drove sessions beside squall's own"},
+        **_consequences(),
         "bare_arms": _maybe(_bare_arms(), "null when no A/A run has measured them here"),
         "notes": _TEXTS,
     }
@@ -149,6 +154,49 @@ def verdict_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "verdict.json of squall",
         **_record(**properties),
+    }
+
+
+def _consequences() -> dict[str, Schema]:
+    """What the faults did to the answers and to those who believed them; and the checklist."""
+    return {
+        "quality": _rows(
+            tool=_TEXT,
+            phase=_TEXT,
+            arm=_TEXT,
+            answers=_COUNT,
+            rows_p05=_maybe(_NUMBER),
+            rows_p50=_maybe(_NUMBER),
+            empty_share=_maybe(_NUMBER, "of the answers whose rows can be counted"),
+            bytes_p05=_maybe(_NUMBER),
+            bytes_p50=_maybe(_NUMBER),
+            null_share=_maybe(_NUMBER, "of the values in the answers that were looked into"),
+        ),
+        "amplification": _rows(
+            fault=_TEXT,
+            attempts_per_call=_maybe(_NUMBER),
+            baseline_attempts_per_call=_maybe(_NUMBER),
+            tokens_per_minute=_maybe(_NUMBER, "of one session, estimated at 4 bytes a token"),
+            baseline_tokens_per_minute=_maybe(_NUMBER),
+            tokens_ratio=_maybe(_NUMBER, "warn above 3, fail above 10"),
+            level={"enum": ["ok", "warn", "fail", "not measured"]},
+        ),
+        "misled": _rows(
+            fault=_TEXT | {"description": "the fault window's id, or empty"},
+            agents=_COUNT | {"description": "sessions that were answered meanwhile"},
+            empty=_COUNT | {"description": "of them, those that went on from an empty answer"},
+            masked=_COUNT | {"description": "from a refusal in the words of an answer"},
+            untrue=_COUNT | {"description": "from another's, a cut or a false answer"},
+            answers=_COUNT,
+            first_s=_maybe(_NUMBER, "from the fault's start, or the run's, to the first answer"),
+        ),
+        "readiness": _rows(
+            area={"enum": ["auth", "transport", "observability", "error handling", "testing"]},
+            line=_TEXT,
+            state={"enum": ["met", "not met", "not measured"]},
+            why=_TEXT,
+            evidence=_TEXTS | {"description": "call ids, or verdicts with their fault"},
+        ),
     }
 
 

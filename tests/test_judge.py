@@ -223,7 +223,7 @@ def test_every_module_of_checks_is_asked() -> None:
     asked = {check.__module__.rpartition(".")[2] for check in judging.CHECKS}
     assert asked == {
         *("answers", "effects", "auth", "protocol", "conversation"),
-        *("resources", "recovery", "latency", "lifecycle", "processes"),
+        *("resources", "recovery", "latency", "lifecycle", "processes", "quality"),
     }
 
 

@@ -103,7 +103,7 @@ def _served(evidence: Evidence) -> Mask:
     return np.asarray(_tried(evidence) & served)
 
 
-def _masked(evidence: Evidence) -> Mask:
+def masked(evidence: Evidence) -> Mask:
     """Tell which attempts were refused in the words of the tool."""
     calls = evidence.calls
     claims = np.isin(calls["outcome"], (Outcome.OK, Outcome.WRONG, Outcome.TOOL_ERROR))
@@ -138,7 +138,7 @@ def wrong_status(evidence: Evidence) -> tuple[Finding, ...]:
     if not _asked(evidence):
         return ()
     tried = _tried(evidence)
-    refused = tried & ~_served(evidence) & ~_masked(evidence)
+    refused = tried & ~_served(evidence) & ~masked(evidence)
     silent = _without_challenge(evidence, refused)
     bad = refused & ((evidence.calls["status"] != UNAUTHORIZED) | silent)
     return sightings.judge(evidence, _WRONG_STATUS, judged=tried, bad=bad)
@@ -171,7 +171,7 @@ def auth_masked(evidence: Evidence) -> tuple[Finding, ...]:
     """
     if not _asked(evidence):
         return ()
-    return sightings.judge(evidence, _MASKED, judged=_tried(evidence), bad=_masked(evidence))
+    return sightings.judge(evidence, _MASKED, judged=_tried(evidence), bad=masked(evidence))
 
 
 CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (

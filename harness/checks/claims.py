@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from faults.network import TcpBandwidth, TcpTruncate
+from harness import profiles
 from harness.checks import sightings
 from harness.journal import BEHAVIOUR_CODES, ROWS_UNKNOWN
 from harness.outcome import Outcome, Reason
 from harness.phases import BASELINE, Evidence, Mask
 from harness.plan import flat
+from harness.profiles import SAMPLES_MIN
 from harness.scenario.conditions import parse_rows
 from harness.scenario.records import CallStep, SingleStep
 
-SAMPLES_MIN: Final = 20
 UNREFUSED: Final = (200, 0)  # over pipes there are no statuses
 FALSE_REASONS: Final = (
     Reason.NONCE_MISSING,
@@ -29,8 +29,6 @@ FALSE_REASONS: Final = (
     Reason.WRONG_ID,
     Reason.ROWS,
 )
-# Zero events in n trials allow a rate of up to 3/n (95 %).
-RULE_OF_THREE: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +49,12 @@ def claims(evidence: Evidence) -> Claims:
     Real attempts under a good credential are judged on everything; a misbehaving prelude only on
     another's data and on an empty answer, since what it asked for was odd.
     """
+    if not evidence.charged:
+        evidence.charged.update(_claims(evidence))
+    return Claims(**evidence.charged)
+
+
+def _claims(evidence: Evidence) -> dict[str, Mask]:
     calls = evidence.calls
     answered = sightings.attempted(evidence) & sightings.fit(evidence)
     answered &= np.isin(calls["outcome"], (Outcome.OK, Outcome.WRONG))
@@ -62,14 +66,14 @@ def claims(evidence: Evidence) -> Claims:
     cut = _truncated(evidence, free)
     drift = free & ~cut & wrong & (calls["reason"] == Reason.SCHEMA)
     false = free & ~cut & ~drift & wrong & np.isin(calls["reason"], FALSE_REASONS)
-    return Claims(
-        judged=answered,
-        crosstalk=np.asarray(crosstalk),
-        silent_empty=np.asarray(empty),
-        truncated=np.asarray(cut),
-        schema_drift=np.asarray(drift),
-        wrong_answer=np.asarray(false),
-    )
+    return {
+        "judged": answered,
+        "crosstalk": np.asarray(crosstalk),
+        "silent_empty": np.asarray(empty),
+        "truncated": np.asarray(cut),
+        "schema_drift": np.asarray(drift),
+        "wrong_answer": np.asarray(false),
+    }
 
 
 def singles(evidence: Evidence) -> tuple[SingleStep, ...]:
@@ -99,51 +103,36 @@ def _refuses_zero(rows: str | None) -> bool:
 
 
 def _out_of_character(evidence: Evidence, empty: Mask) -> Mask:
-    """Find real calls, empty while faults were in force, of tools that else hardly ever are.
+    """Find real calls, empty while a fault was in force, of tools that else hardly ever are.
 
-    A tool qualifies with p05 > 0 over at least 20 baseline answers, and when the empty answers in
-    fault windows are more than twice what its own rate outside of them could explain.
+    A tool qualifies with p05 > 0 over at least 20 baseline answers; see `profiles.unusual`.
     """
     calls = evidence.calls
-    phase = evidence.attempt_phase
-    plain = (calls["attempt"] > 0) & (calls["outcome"] == Outcome.OK)
-    plain &= calls["rows"] != ROWS_UNKNOWN
-    inside, outside = plain & (phase % 2 == 1) & (phase > 0), plain & (phase % 2 == 0)
-    mask = np.zeros(len(calls), dtype=np.bool_)
-    for code in np.unique(calls["call"][empty & inside]):
-        mine = calls["call"] == code
-        rows = calls["rows"][mine & plain & (phase == BASELINE)]
-        if len(rows) < SAMPLES_MIN or np.quantile(rows, 0.05) <= 0:
-            continue
-        rate = (int((mine & outside & empty).sum()) + RULE_OF_THREE) / int((mine & outside).sum())
-        if int((mine & inside & empty).sum()) > 2 * rate * int((mine & inside).sum()):
-            mask |= mine & inside & empty
-    return mask
+    counted = profiles.answered(evidence) & (calls["rows"] != ROWS_UNKNOWN)
+    generous = np.zeros(len(evidence.plan.calls) + 1, dtype=np.bool_)
+    for code in np.unique(calls["call"][empty & counted]):
+        rows = profiles.rows_usual(evidence, int(code))
+        generous[code] = len(rows) >= SAMPLES_MIN and np.quantile(rows, 0.05) > 0
+    judged = counted & generous[calls["call"]]
+    return profiles.unusual(evidence, judged=np.asarray(judged), bad=empty)
 
 
 def _truncated(evidence: Evidence, free: Mask) -> Mask:
-    """Find answers, given while the network cut or throttled, that hold less than they ever do.
+    """Find answers that hold less than they ever do.
 
-    Fewer rows than the least of at least 20 untouched answers where that number never varies, else
-    less than half of the least; bytes stand in where rows cannot be counted.
+    One is enough while the network cut or throttled; under another fault, so many that it is no
+    chance.
     """
     calls = evidence.calls
-    suspect = free & sightings.struck(evidence, lambda f: isinstance(f, TcpTruncate | TcpBandwidth))
-    suspect &= (calls["outcome"] == Outcome.OK) | (calls["reason"] == Reason.ROWS)
+    free = free & ((calls["outcome"] == Outcome.OK) | (calls["reason"] == Reason.ROWS))
+    cut = free & sightings.struck(evidence, lambda f: isinstance(f, TcpTruncate | TcpBandwidth))
     mask = np.zeros(len(calls), dtype=np.bool_)
     whole = (calls["attempt"] > 0) & (calls["outcome"] == Outcome.OK)
     whole &= sightings.in_force(evidence) == 0
-    for code in np.unique(calls["call"][suspect]):
-        mine, reference = suspect & (calls["call"] == code), whole & (calls["call"] == code)
+    for code in np.unique(calls["call"][cut]):
+        mine, reference = cut & (calls["call"] == code), whole & (calls["call"] == code)
         counted = bool((calls["rows"][reference] != ROWS_UNKNOWN).all())
         size = calls["rows"] if counted else calls["reply_bytes"]
-        mask |= mine & (size < _least(size[reference], exact=counted))
-    return mask
-
-
-def _least(sizes: NDArray[np.int32] | NDArray[np.uint32], *, exact: bool) -> float:
-    """Give the size below which an answer is not whole; 0 where nobody can say."""
-    if len(sizes) < SAMPLES_MIN:
-        return 0.0
-    least = float(sizes.min())
-    return least if exact and least == float(sizes.max()) else least / 2
+        mask |= mine & (size < profiles.least(size[reference], exact=counted))
+    short = profiles.short(evidence, free & ~cut & (evidence.attempt_phase > BASELINE))
+    return np.asarray(mask | profiles.unusual(evidence, judged=free, bad=short))

@@ -21,6 +21,10 @@ CAUSES: Final[dict[str, tuple[str, ...]]] = {
     "no-recovery": ("wrong-status", "auth-masked", "crash"),
     "wrong-answer": ("no-recovery", "crash"),
     "crash": ("unbounded-size",),
+    # A refusal or a failure in the words of an answer is short, too.
+    "truncated": ("silent-empty", "auth-masked"),
+    "latency-shift": ("hol-block", "hang", "retry-amplification", "cpu-spin", "leak-conn", "crash"),
+    "token-burn": ("unbounded-size", "retry-amplification"),
 }
 
 

@@ -62,6 +62,12 @@ def path(result: Mapping[str, object], text: str) -> object:
     return find(result, parse_path(text))
 
 
+def body(result: Mapping[str, object]) -> object:
+    """Give what a tool answered as a value: its structured content, or else its text as JSON."""
+    structured = result.get("structuredContent", MISSING)
+    return _first_text_as_json(result) if structured is MISSING else structured
+
+
 def rows(result: Mapping[str, object]) -> int:
     """Count the rows of a result; -1 when nothing in it can be counted."""
     structured = result.get("structuredContent", MISSING)

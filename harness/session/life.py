@@ -62,6 +62,8 @@ class Session:
         # The official client does not misbehave on purpose.
         self.conducted = treated and planned.engine == "wire"
         self.steps = stage.steps[planned.agent]
+        if stage.inspector is not None:
+            self.steps = stage.inspector.equip(self.steps, planned)
         # What templates may name, kept included.
         self.values: dict[str, Any] = {
             "session": stage.plan.mark(planned.session),

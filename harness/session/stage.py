@@ -12,6 +12,7 @@ from harness.plan import Plan, PlannedSession
 from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
+from harness.session.inspection import Inspector
 from harness.session.record import Recorder
 from harness.session.steps import Step
 from harness.wire.answering import NO_RULES, Rules
@@ -33,3 +34,4 @@ class Stage:
     credential: Callable[[PlannedSession], Credential | None]
     rules: Rules = NO_RULES  # what the sessions answer when the server asks
     said: Counter[str] = field(default_factory=Counter)  # by servers unasked, since the last look
+    inspector: Inspector | None = None  # None: nobody looks into answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from harness.checks import (
     latency,
     lifecycle,
     protocol,
+    quality,
     recovery,
     resources,
 )
@@ -41,6 +42,7 @@ CHECKS = tuple(
         latency,
         lifecycle,
         protocol,
+        quality,
         recovery,
         resources,
     )
@@ -51,6 +53,7 @@ BASELINE = (2.0, 12.0)
 WINDOW = (12.5, 21.5)
 RECOVERY = (22.5, 32.0)
 MIB = 1024**2
+Row = TypeVar("Row")
 
 
 def run(
@@ -129,3 +132,9 @@ def one(findings: Sequence[Finding]) -> Finding:
     """Give the only finding."""
     assert len(findings) == 1, findings
     return findings[0]
+
+
+def only(rows: Sequence[Row]) -> Row:
+    """Give the only row."""
+    assert len(rows) == 1, rows
+    return rows[0]
