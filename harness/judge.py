@@ -30,6 +30,7 @@ from harness.headline import headline
 from harness.journal import NoteEntry, RunEntry
 from harness.machine import busier
 from harness.phases import Evidence, Span, WindowSpan
+from harness.readiness import readiness
 from harness.score import Scored, score
 from harness.verdict import (
     BareArms,
@@ -122,6 +123,7 @@ def judge(evidence: Evidence, *, name: str = "", bare_arms: BareArms | None = No
         quality=profiles.rows(evidence, contents.null_shares(contents.looks(evidence))),
         amplification=amplification.rows(evidence),
         misled=consumers.misled(evidence),
+        readiness=readiness(evidence, findings, faults),
     )
 
 
