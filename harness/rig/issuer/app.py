@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -19,24 +19,29 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from harness.rig.issuer.grants import GRANTS, OFFLINE, Grants
-from harness.rig.issuer.registry import FullError, Registry
-from harness.rig.issuer.signing import ALGORITHM, STATUS_TYPE, Key, status_list
+from harness.rig.issuer.mishaps import JSON, Mishaps, Outage, RefreshManner, refused, spoiled
+from harness.rig.issuer.registry import Client, FullError, Registry
+from harness.rig.issuer.signing import ALGORITHM, STATUS_TYPE, Keys, status_list
 
 BODY_LIMIT_BYTES = 64 * 1024
+Answer = Callable[[Request], Awaitable[Response]]
 STATUS_TTL_S = 1  # how long a target may go on with the list of revoked tokens that it has
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Face:
-    """The endpoints over one registry and one key."""
+    """The endpoints over one registry, its keys, and what it was told to do wrong."""
 
     def __init__(self, *, issuer: str, control_secret: str) -> None:
         """`issuer` is the base URL; without a control secret the control face stays shut."""
         self._issuer = issuer
         self._control_secret = control_secret
         self._registry = Registry()
-        self._key = Key()
-        self._grants = Grants(issuer=issuer, registry=self._registry, key=self._key)
+        self._keys = Keys()
+        self._mishaps = Mishaps()
+        self._grants = Grants(
+            issuer=issuer, registry=self._registry, keys=self._keys, mishaps=self._mishaps
+        )
         self._status: tuple[bytes, float, str] = (b"", 0.0, "")
 
     def admit(self, *, client_id: str, secret: str, scopes: str, ttl_s: float) -> None:
@@ -47,23 +52,43 @@ class Face:
 
     def application(self) -> Starlette:
         """The ASGI application."""
-        metadata = self.metadata
+        open_to_all = {
+            "/.well-known/oauth-authorization-server": (self.metadata, "GET"),
+            "/.well-known/openid-configuration": (self.metadata, "GET"),
+            "/jwks": (self.keys, "GET"),
+            "/status": (self.status, "GET"),
+            "/authorize": (self.authorize, "GET"),
+            "/token": (self.token, "POST"),
+            "/revoke": (self.revoke, "POST"),
+            "/introspect": (self.introspect, "POST"),
+        }
+        orders = {
+            "clients": self.control_client,
+            "ttl": self.control_ttl,
+            "revoke": self.control_revoke,
+            "rotate": self.control_rotate,
+            "outage": self.control_outage,
+            "refreshing": self.control_refreshing,
+        }
         return Starlette(
             routes=[
-                Route("/.well-known/oauth-authorization-server", metadata),
-                Route("/.well-known/openid-configuration", metadata),
-                Route("/jwks", self.keys),
-                Route("/status", self.status),
-                Route("/authorize", self.authorize),
-                Route("/token", self.token, methods=["POST"]),
-                Route("/revoke", self.revoke, methods=["POST"]),
-                Route("/introspect", self.introspect, methods=["POST"]),
-                Route("/control/clients", self.control_client, methods=["POST"]),
-                Route("/control/ttl", self.control_ttl, methods=["POST"]),
-                Route("/control/revoke", self.control_revoke, methods=["POST"]),
+                *(
+                    Route(path, self._subject_to_outages(answer), methods=[method])
+                    for path, (answer, method) in open_to_all.items()
+                ),
+                *(Route(f"/control/{o}", take, methods=["POST"]) for o, take in orders.items()),
                 Route("/control/statistics", self.control_statistics),
             ],
         )
+
+    def _subject_to_outages(self, answer: Answer) -> Answer:
+        async def answered(request: Request) -> Response:
+            self._registry.reads["all"] += 1
+            if not await self._mishaps.lets_through():
+                return _refusal("temporarily_unavailable", "an outage, on purpose", status=503)
+            return await answer(request)
+
+        return answered
 
     async def metadata(self, _: Request) -> Response:
         """RFC 8414 metadata, also under the OpenID name that some clients ask first."""
@@ -99,7 +124,7 @@ class Face:
     async def keys(self, _: Request) -> Response:
         """The public key set."""
         self._registry.reads["keys"] += 1
-        return JSONResponse({"keys": [self._key.jwk()]})
+        return JSONResponse({"keys": self._keys.published()})
 
     async def status(self, _: Request) -> Response:
         """The signed list of revoked tokens, one bit each (OAuth Token Status List).
@@ -119,7 +144,7 @@ class Face:
                 "ttl": STATUS_TTL_S,
                 "status_list": status_list(bits),
             }
-            body = self._key.sign(claims, kind=STATUS_TYPE)
+            body = self._keys.main.sign(claims, kind=STATUS_TYPE)
             self._status = (bits, now_s, body)
         return Response(body, media_type="application/statuslist+jwt", headers=NO_STORE)
 
@@ -144,6 +169,13 @@ class Face:
     async def token(self, request: Request) -> Response:
         """The token endpoint; every refusal is counted."""
         body = await _body(request)
+        manner = self._refresh_manner(body, request)
+        refusal = None if manner is None else await refused(manner)
+        if refusal is not None:
+            self._count_refusal(body, request)
+            return _respond({"Content-Type": JSON}, *refusal)
+        if manner == "narrowed":
+            body += f"&scope={quote(self._narrowed(body, request))}"
         try:
             answer = self._grants.create_token_response(
                 self._endpoint("/token"), "POST", body, _headers(request)
@@ -154,11 +186,28 @@ class Face:
             answer = ({}, json.dumps({"error": "temporarily_unavailable"}), 503)
         if answer[2] != HTTPStatus.OK:
             self._count_refusal(body, request)
+        elif manner is not None:
+            spoilt, media_type = spoiled(manner, answer[1] or "{}")
+            answer = ({**answer[0], "Content-Type": media_type}, spoilt, answer[2])
         return _respond(*answer)
 
-    def _count_refusal(self, body: str, request: Request) -> None:
+    def _refresh_manner(self, body: str, request: Request) -> RefreshManner | None:
+        client = self._named(body, request)
+        if client is None or parse_qs(body).get("grant_type") != ["refresh_token"]:
+            return None
+        return self._mishaps.refresh(client.group)
+
+    def _narrowed(self, body: str, request: Request) -> str:
+        """The least that a client may do: the first of its scopes."""
+        client = self._named(body, request)
+        return min(client.scopes, default="") if client is not None else ""
+
+    def _named(self, body: str, request: Request) -> Client | None:
         named = parse_qs(body).get("client_id", [""])[0] or _basic_name(request)
-        client = self._registry.clients.get(named)
+        return self._registry.clients.get(named)
+
+    def _count_refusal(self, body: str, request: Request) -> None:
+        client = self._named(body, request)
         if client is None:
             self._registry.refused_unknown += 1
         else:
@@ -197,6 +246,7 @@ class Face:
                 group=str(wanted["group"]),
                 scopes=str(wanted["scopes"]),
                 ttl_s=float(wanted["ttl_s"]),
+                odd=bool(wanted.get("odd", False)),
             )
         except FullError as error:
             return _refusal("temporarily_unavailable", str(error), status=503)
@@ -217,11 +267,43 @@ class Face:
             return _refusal("access_denied", "wrong control secret", status=403)
         return JSONResponse({"revoked": self._registry.revoke_group(str(wanted["group"]))})
 
+    async def control_rotate(self, request: Request) -> Response:
+        """Sign the struck group's tokens with a new key, and publish the old one a while longer."""
+        wanted = await self._order(request)
+        if wanted is None:
+            return _refusal("access_denied", "wrong control secret", status=403)
+        self._keys.rotate(keep_s=float(wanted["keep_s"]))
+        return JSONResponse({})
+
+    async def control_outage(self, request: Request) -> Response:
+        """Begin an outage, or end it when no manner is named; says how many requests it has hit."""
+        wanted = await self._order(request)
+        if wanted is None:
+            return _refusal("access_denied", "wrong control secret", status=403)
+        manner = wanted["manner"]
+        self._mishaps.outage = (
+            Outage(manner=manner, delay_s=float(wanted["delay_s"])) if manner else None
+        )
+        return JSONResponse({})
+
+    async def control_refreshing(self, request: Request) -> Response:
+        """Let a group's refreshes go wrong, or well again, and set its leeway for spent tokens."""
+        wanted = await self._order(request)
+        if wanted is None:
+            return _refusal("access_denied", "wrong control secret", status=403)
+        group = str(wanted["group"])
+        self._mishaps.leeway_s[group] = float(wanted["leeway_s"])
+        if wanted["manner"]:
+            self._mishaps.refreshing[group] = wanted["manner"]
+        else:
+            self._mishaps.refreshing.pop(group, None)
+        return JSONResponse({})
+
     async def control_statistics(self, request: Request) -> Response:
         """Every counter."""
         if await self._order(request) is None:
             return _refusal("access_denied", "wrong control secret", status=403)
-        return JSONResponse(asdict(self._registry.statistics()))
+        return JSONResponse(asdict(self._registry.statistics(self._mishaps.struck)))
 
     async def _order(self, request: Request) -> dict[str, Any] | None:
         """What the controller wants; None when it does not know the control secret."""

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from harness.errors import RigError
 from harness.rig.issuer import CONTROL_VARIABLE
+from harness.rig.issuer.mishaps import OutageManner, RefreshManner
 from harness.rig.issuer.statistics import Statistics
 from harness.rig.process import child
 
@@ -33,16 +34,19 @@ class Issuer:
         self.pid = pid
         self._http = http
 
-    async def register(self, *, client_id: str, group: str, scopes: str, ttl_s: float) -> str:
+    async def register(
+        self, *, client_id: str, group: str, scopes: str, ttl_s: float, odd: bool = False
+    ) -> str:
         """Register a client whose tokens live `ttl_s` seconds; returns its secret.
 
         `scopes` are separated by blanks. `ttl_s` holds for the whole group. A client that is
-        already known gets a new secret.
+        already known gets a new secret. An `odd` one may ask for tokens that are no good.
 
         Raises:
             RigError: the issuer does not answer or is full.
         """
         order = {"client_id": client_id, "group": group, "scopes": scopes, "ttl_s": ttl_s}
+        order |= {"odd": odd}
         answer = await self._call("clients", order)
         return str(answer["client_secret"])
 
@@ -63,6 +67,35 @@ class Issuer:
             RigError: the issuer does not answer.
         """
         return int((await self._call("revoke", {"group": group}))["revoked"])
+
+    async def rotate(self, *, keep_s: float) -> None:
+        """Sign the struck group's tokens with a new key; the old is published `keep_s` longer.
+
+        Raises:
+            RigError: the issuer does not answer.
+        """
+        await self._call("rotate", {"keep_s": keep_s})
+
+    async def set_outage(self, manner: OutageManner | None, *, delay_s: float = 0.0) -> None:
+        """Let every endpoint fail, or answer `delay_s` late; None ends the outage.
+
+        Raises:
+            RigError: the issuer does not answer.
+        """
+        await self._call("outage", {"manner": manner or "", "delay_s": delay_s})
+
+    async def set_refreshing(
+        self, group: str, manner: RefreshManner | None, *, leeway_s: float = 0.0
+    ) -> None:
+        """Let the refreshes of `group` go wrong; None ends that.
+
+        For `leeway_s` after it was spent, a refresh token may be shown again without harm.
+
+        Raises:
+            RigError: the issuer does not answer.
+        """
+        order = {"group": group, "manner": manner or "", "leeway_s": leeway_s}
+        await self._call("refreshing", order)
 
     async def statistics(self) -> Statistics:
         """Every counter as it stands now.

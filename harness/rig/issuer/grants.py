@@ -24,8 +24,9 @@ from oauthlib.oauth2 import (
     TokenEndpoint,
 )
 
+from harness.rig.issuer.mishaps import ODD_LIFETIME_S, Mishaps, Oddity, oddity
 from harness.rig.issuer.registry import CODE_TTL_S, Client, Code, Family, Registry
-from harness.rig.issuer.signing import ACCESS_TYPE, Key
+from harness.rig.issuer.signing import ACCESS_TYPE, Keys
 
 OFFLINE = "offline_access"
 GRANTS = ("authorization_code", "client_credentials", "refresh_token")
@@ -38,11 +39,11 @@ class InvalidTargetError(OAuth2Error):
 
 
 class Grants(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, IntrospectEndpoint):
-    """The three grants of OAuth 2.1 that squall's sessions use, over one registry and one key."""
+    """The three grants of OAuth 2.1 that squall's sessions use, over one registry and its keys."""
 
-    def __init__(self, *, issuer: str, registry: Registry, key: Key) -> None:
+    def __init__(self, *, issuer: str, registry: Registry, keys: Keys, mishaps: Mishaps) -> None:
         """`issuer` is the base URL that tokens name as their `iss`."""
-        answers = Answers(issuer=issuer, registry=registry, key=key)
+        answers = Answers(issuer=issuer, registry=registry, keys=keys, mishaps=mishaps)
         code = AuthorizationCodeGrant(answers)
         # Typed as Any: the published stubs take the token type for a string.
         bearer: Any = BearerToken(answers, answers.mint, answers.expires_in, answers.mint_refresh)
@@ -68,10 +69,11 @@ class Answers(RequestValidator):
     is put on it: `client`, `scopes`, `resource`, `subject`, `family`, `access`, `offline`.
     """
 
-    def __init__(self, *, issuer: str, registry: Registry, key: Key) -> None:
+    def __init__(self, *, issuer: str, registry: Registry, keys: Keys, mishaps: Mishaps) -> None:
         self._issuer = issuer
         self._registry = registry
-        self._key = key
+        self._keys = keys
+        self._mishaps = mishaps
 
     # the client
 
@@ -214,9 +216,11 @@ class Answers(RequestValidator):
         family, current = found
         if family.client_id != request.client_id or family.revoked:
             return False
-        if not current:
+        owner = self._registry.clients[family.client_id]
+        leeway_s = self._mishaps.leeway_s.get(owner.group, 0.0)
+        if not current and not self._registry.is_forgiven(family, refresh_token, leeway_s):
             self._registry.revoke_family(family)
-            self._registry.clients[family.client_id].counts["reused"] += 1
+            owner.counts["reused"] += 1
             return False
         asked = _resource(request)
         if asked and asked != family.resource:
@@ -237,8 +241,11 @@ class Answers(RequestValidator):
 
     def expires_in(self, request: Request) -> int:
         """The lifetime that the token response promises, in whole seconds, rounded down."""
-        client = _client(request)
-        access = self._registry.issue(client)
+        client, odd = _client(request), self._oddity(request)
+        expires_s = None
+        if odd is not None and odd.shift_s is not None:
+            expires_s = int(time.time()) + odd.shift_s + ODD_LIFETIME_S
+        access = self._registry.issue(client, expires_s=expires_s)
         _put(request, access=access)
         request.scopes = [scope for scope in request.scopes or () if scope != OFFLINE]
         return int(access.expires_s - time.time())
@@ -248,22 +255,27 @@ class Answers(RequestValidator):
         client = _client(request)
         access = _given(request, "access", None)
         family: Family | None = _given(request, "family", None)
-        return self._key.sign(
-            {
-                "iss": self._issuer,
-                "sub": family.subject if family is not None else client.client_id,
-                "aud": _given(request, "resource", "") or self._issuer,
-                "exp": access.expires_s,
-                "iat": int(time.time()),
-                "jti": access.jti,
-                "client_id": client.client_id,
-                "scope": " ".join(request.scopes or ()),
-                "status": {
-                    "status_list": {"idx": access.index, "uri": f"{self._issuer}/status"},
-                },
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "sub": family.subject if family is not None else client.client_id,
+            "aud": _given(request, "resource", "") or self._issuer,
+            "exp": access.expires_s,
+            "iat": int(time.time()),
+            "jti": access.jti,
+            "client_id": client.client_id,
+            "scope": " ".join(request.scopes or ()),
+            "status": {
+                "status_list": {"idx": access.index, "uri": f"{self._issuer}/status"},
             },
-            kind=ACCESS_TYPE,
-        )
+        }
+        odd = self._oddity(request)
+        kind = ACCESS_TYPE if odd is None else _spoil(claims, odd)
+        return self._keys.of(client.group).sign(claims, kind=kind)
+
+    def _oddity(self, request: Request) -> Oddity | None:
+        """What is to be wrong with this token; None unless the client may ask for that."""
+        text = str(_given(request, "squall_oddity", "") or "")
+        return oddity(text) if text and _client(request).odd else None
 
     def mint_refresh(self, request: Request) -> str:
         """The next refresh token of this grant's family, which it opens when there is none."""
@@ -298,7 +310,7 @@ class Answers(RequestValidator):
         self, token: str, token_type_hint: str, request: Request, *_: Any, **__: Any
     ) -> None:
         """Revoke an access token, or a refresh token with its whole family (RFC 7009)."""
-        claims = self._key.read(token)
+        claims = self._keys.read(token)
         if claims is not None and claims.get("client_id") == request.client_id:
             self._registry.revoke_access(claims["jti"])
         found = self._registry.family_of(token)
@@ -309,10 +321,22 @@ class Answers(RequestValidator):
         self, token: str, token_type_hint: str, request: Request, *_: Any, **__: Any
     ) -> dict[str, Any] | None:
         """The claims of a live access token, or None for anything else (RFC 7662)."""
-        claims = self._key.read(token)
+        claims = self._keys.read(token)
         if claims is None or self._registry.live(claims["jti"]) is None:
             return None
         return {**claims, "token_type": "Bearer"}
+
+
+def _spoil(claims: dict[str, Any], odd: Oddity) -> str:
+    """Make the claims those of another kind of token, or of another moment; the header's type."""
+    if odd.shift_s is not None:
+        claims["iat"] += odd.shift_s
+        claims["nbf"] = claims["iat"]
+        return ACCESS_TYPE
+    claims["token_use"] = odd.kind
+    if odd.kind == "id":
+        claims["aud"] = claims["client_id"]
+    return "JWT" if odd.kind == "id" else "rt+jwt"
 
 
 def _credentials(request: Request) -> tuple[str, str]:

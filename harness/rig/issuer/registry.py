@@ -9,6 +9,7 @@ import math
 import secrets
 import time
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.rig.issuer.statistics import Counts, Statistics
@@ -33,6 +34,7 @@ class Client:
     group: str
     scopes: frozenset[str]
     digest: bytes
+    odd: bool = False  # may ask for tokens that are wrong on purpose
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -49,6 +51,7 @@ class Family:
     spent: deque[bytes] = field(default_factory=lambda: deque(maxlen=SPENT_MAX))
     access: deque[str] = field(default_factory=lambda: deque(maxlen=SPENT_MAX))
     revoked: bool = False
+    rotated_s: float = -math.inf  # when its current token took another's place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,14 @@ class Registry:
     # clients
 
     def add_client(
-        self, *, client_id: str, group: str, scopes: str, ttl_s: float, secret: str | None = None
+        self,
+        *,
+        client_id: str,
+        group: str,
+        scopes: str,
+        ttl_s: float,
+        secret: str | None = None,
+        odd: bool = False,
     ) -> str:
         """Register a client, or give a known one a new secret; returns the secret, once.
 
@@ -113,6 +123,7 @@ class Registry:
             group=group,
             scopes=frozenset(scopes.split()),
             digest=digest(secret),
+            odd=odd,
             counts=known.counts if known is not None else Counter(),
         )
         self.ttl_s[group] = ttl_s
@@ -127,7 +138,7 @@ class Registry:
 
     # access tokens
 
-    def issue(self, client: Client) -> Access:
+    def issue(self, client: Client, *, expires_s: int | None = None) -> Access:
         """Account for a new access token of `client`; it lives for its group's TTL or a bit longer.
 
         The expiry is a whole second, rounded up, because many verifiers drop the fraction: then
@@ -141,7 +152,7 @@ class Registry:
             jti=secrets.token_hex(12),
             index=self._issued,
             client_id=client.client_id,
-            expires_s=math.ceil(now_s + self.ttl_s[client.group]),
+            expires_s=expires_s or math.ceil(now_s + self.ttl_s[client.group]),
         )
         self._issued += 1
         self._live[access.jti] = access
@@ -203,6 +214,7 @@ class Registry:
         token = f"{family.family_id}.{secrets.token_urlsafe(32)}"
         if family.current:
             family.spent.append(family.current)
+            family.rotated_s = time.monotonic()
         family.current = digest(token)
         return token
 
@@ -218,6 +230,12 @@ class Registry:
         if hmac.compare_digest(mark, family.current):
             return family, True
         return (family, False) if mark in family.spent else None
+
+    def is_forgiven(self, family: Family, refresh_token: str, leeway_s: float) -> bool:
+        """Whether a spent token is the one before the current, and that not for long."""
+        mark = digest(refresh_token)
+        last = bool(family.spent) and hmac.compare_digest(mark, family.spent[-1])
+        return last and time.monotonic() - family.rotated_s < leeway_s
 
     def revoke_family(self, family: Family) -> None:
         """End a chain of refresh tokens together with the access tokens it has bought."""
@@ -244,8 +262,8 @@ class Registry:
 
     # counters
 
-    def statistics(self) -> Statistics:
-        """Every counter as it stands now."""
+    def statistics(self, struck: Mapping[str, int]) -> Statistics:
+        """Every counter as it stands now; `struck` is what mishaps have hit."""
         self.forget_expired(time.time())
         live = Counter(access.client_id for access in self._live.values())
         groups: dict[str, Counter[str]] = {group: Counter() for group in self.ttl_s}
@@ -260,4 +278,6 @@ class Registry:
             refused_unknown=self.refused_unknown,
             key_reads=self.reads["keys"],
             status_reads=self.reads["status"],
+            requests=self.reads["all"],
+            struck=dict(struck),
         )

@@ -1,12 +1,13 @@
-"""The issuer's signing key and everything it signs with it."""
+"""The issuer's signing keys and everything it signs with them."""
 
 from __future__ import annotations
 
 import base64
 import json
 import secrets
+import time
 import zlib
-from typing import Any
+from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +16,10 @@ from jwt.algorithms import ECAlgorithm
 ALGORITHM = "ES256"
 ACCESS_TYPE = "at+jwt"  # RFC 9068
 STATUS_TYPE = "statuslist+jwt"
+RETIRED_MAX: Final = 64  # keys that are no longer published, and whose tokens are still read
+# The group that faults strike has a key of its own from the start, so that a rotation leaves the
+# others' alone. From the start, because a target may read the key set before anybody registers.
+STRUCK: Final = "treated"
 
 
 class Key:
@@ -48,6 +53,44 @@ class Key:
         """The public half as one member of a JSON Web Key Set."""
         public: dict[str, Any] = json.loads(ECAlgorithm.to_jwk(self._private.public_key()))
         return {**public, "kid": self.kid, "use": "sig", "alg": ALGORITHM}
+
+
+class Keys:
+    """Every key there is: which one signs for whom, and which ones are published now."""
+
+    def __init__(self) -> None:
+        """Make the keys that a target finds when it first looks."""
+        self.main = Key()  # signs for everybody else, and the list of revoked tokens
+        self._struck = Key()
+        self._retired: list[tuple[float, Key]] = []  # with when each leaves the key set
+
+    def of(self, group: str) -> Key:
+        """The key that signs this group's tokens from now on."""
+        return self._struck if group == STRUCK else self.main
+
+    def rotate(self, *, keep_s: float) -> None:
+        """Sign the struck group's tokens with a new key; the old one stays published for a while.
+
+        The main key is never rotated: its group is what the struck one is compared with.
+        """
+        self._retired.append((time.monotonic() + keep_s, self._struck))
+        del self._retired[:-RETIRED_MAX]
+        self._struck = Key()
+
+    def published(self) -> list[dict[str, Any]]:
+        """The JSON Web Key Set's members as they are now."""
+        now_s = time.monotonic()
+        kept = [key for until_s, key in self._retired if now_s < until_s]
+        return [key.jwk() for key in (self.main, self._struck, *kept)]
+
+    def read(self, token: str) -> dict[str, Any] | None:
+        """The claims of a token that any of these keys signed, expired or not; else None."""
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except jwt.InvalidTokenError:
+            return None
+        known = (self.main, self._struck, *(key for _, key in self._retired))
+        return next((key.read(token) for key in known if key.kid == kid), None)
 
 
 def status_list(bits: bytes) -> dict[str, Any]:
