@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from faults.agent import ClientVanish, PayloadRequest, PayloadResponse, ResponseLost, SlowReader
+from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from faults.network import (
@@ -29,6 +30,10 @@ AnyFault = (
     | TokenExpire
     | TokenRevoke
     | NoToken
+    | ScopeDeny
+    | AudWrong
+    | RefreshAsAccess
+    | ClockSkew
     | PayloadRequest
     | PayloadResponse
     | ClientVanish
@@ -51,6 +56,10 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         TokenExpire,
         TokenRevoke,
         NoToken,
+        ScopeDeny,
+        AudWrong,
+        RefreshAsAccess,
+        ClockSkew,
         PayloadRequest,
         PayloadResponse,
         ClientVanish,

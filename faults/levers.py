@@ -24,6 +24,10 @@ BehaviourKind = Literal[
     "kill_process",
     "stop_process",
     "slow_read",
+    "narrow_token",
+    "misdirected_token",
+    "unsuited_token",
+    "skewed_token",
 ]
 
 

@@ -24,7 +24,15 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 Times = NDArray[np.int64]
 
-UNFIT: Final = (Auth.EXPIRED, Auth.REVOKED, Auth.ABSENT, Auth.DAMAGED)
+UNFIT: Final = (
+    Auth.EXPIRED,
+    Auth.REVOKED,
+    Auth.ABSENT,
+    Auth.DAMAGED,
+    Auth.MISDIRECTED,
+    Auth.UNSUITED,
+    Auth.SKEWED,
+)
 EDGES: Final = ("opened", "reopened", "lost", "failed", "closed")
 OPENED, REOPENED, LOST, FAILED, _ = range(len(EDGES))
 GRACE_NS: Final = 5_000_000_000  # after the deadline, before a call is given up as a hang

@@ -52,6 +52,46 @@ class Flaw(StrEnum):
         "sync-blocks-loop",
         "slow and search block the event loop, so that every other session waits for them",
     )
+    AUTH_ERROR_AS_TEXT = (
+        "auth-error-as-text",
+        "a tool call under a token that is refused is answered 200, with the refusal as its text",
+    )
+    SCOPE_IGNORED = (
+        "scope-ignored",
+        "a tool that writes runs under a token that may only read",
+    )
+    SCOPE_DENIED_EMPTY = (
+        "scope-denied-empty",
+        "a call that the token's scope does not cover is answered well, with nothing in it",
+    )
+    AUD_UNCHECKED = (
+        "aud-unchecked",
+        "a token that its issuer made for another resource is good here too",
+    )
+    ANY_TOKEN_TYPE = (
+        "any-token-type",
+        "whatever the issuer has signed for this resource is an access token, refresh tokens too",
+    )
+    NO_CLOCK_LEEWAY = (
+        "no-clock-leeway",
+        "a token from a clock that is seconds ahead is refused as not valid yet",
+    )
+    JWKS_FOREVER = (
+        "jwks-forever",
+        "the issuer's keys are read once: tokens signed with a newer key are never accepted",
+    )
+    JWKS_EVERY_CALL = (
+        "jwks-every-call",
+        "the issuer's metadata and keys are read anew for every call, however long that takes",
+    )
+    NO_AUTH = (
+        "no-auth",
+        "the metadata say that a token is needed, and the tools run for anyone",
+    )
+    LAST_LOGIN_WINS = (
+        "last-login-wins",
+        "whoever opens a session ends the earlier ones that were opened with the same token",
+    )
 
 
 Flaws = frozenset[Flaw]

@@ -259,7 +259,7 @@ class Host:
     def _secrets_of(self, session: int) -> tuple[str, ...]:
         """Give what a session's entries must not show, should a server have echoed it."""
         held = self._credentials.get(session)
-        tokens = () if held is None or not held.token else (held.token, held.damaged())
+        tokens = () if held is None or not held.token else (held.token, held.damaged(), *held.shown)
         return (*tokens, *self._client_secrets)
 
 

@@ -117,6 +117,10 @@ class Auth(IntEnum):
     REVOKED = 3
     ABSENT = 4  # withheld on purpose
     DAMAGED = 5
+    NARROW = 6  # good, but not for all that the call needs
+    MISDIRECTED = 7  # made for another resource
+    UNSUITED = 8  # of another kind than an access token
+    SKEWED = 9  # not valid yet, or long past, by more than any clock may be off
 
 
 class EndedBy(IntEnum):

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.checks import sightings
 from harness.checks.sightings import Rule
@@ -19,7 +20,7 @@ _SOURCE: Final = "MCP authorization, token handling: an invalid or expired token
 _UNSEEN: Final = "no attempt under an invalid credential came to a reply"
 _BYPASS: Final = Rule(
     verdict="authn-bypass",
-    wrong="were served on an expired, revoked, absent or damaged token",
+    wrong="were served on an expired, revoked, absent or damaged token, or on none for access",
     source=_SOURCE,
     unseen=_UNSEEN,
     hard=True,
@@ -49,6 +50,7 @@ _ROUNDED_NS: Final = 1_000_000_000  # tokens count their lives in whole seconds
 # server is too busy, a gateway answers in its place.
 _OTHER_REFUSALS: Final = (404, 408, 413, 421, 429, 502, 503, 504)
 _SAMPLE_WHOLE_MAX: Final = 280  # shorter texts were not cut
+_ASKING: Final = (TokenExpire, TokenRevoke, NoToken, RefreshAsAccess, ClockSkew, AudWrong)
 # Listing is often public; without a token, being told what there is does not mean a bypass.
 _PUBLIC: Final = ("tools/list", "resources/list", "prompts/list", "ping")
 
@@ -114,8 +116,7 @@ def _asked(evidence: Evidence) -> bool:
     """Tell whether this run meant to present invalid credentials at all."""
     faults = (window.fault for window in evidence.phases.windows)
     return bool((~sightings.fit(evidence)).any()) or (
-        evidence.scenario.auth is not None
-        and any(isinstance(fault, TokenExpire | TokenRevoke | NoToken) for fault in faults)
+        evidence.scenario.auth is not None and any(isinstance(fault, _ASKING) for fault in faults)
     )
 
 
@@ -126,7 +127,9 @@ def authn_bypass(evidence: Evidence) -> tuple[Finding, ...]:
     """
     if not _asked(evidence):
         return ()
-    return sightings.judge(evidence, _BYPASS, judged=_tried(evidence), bad=_served(evidence))
+    # Being served on a token for another resource has a name of its own.
+    judged = _tried(evidence) & (evidence.calls["auth"] != Auth.MISDIRECTED)
+    return sightings.judge(evidence, _BYPASS, judged=judged, bad=_served(evidence))
 
 
 def wrong_status(evidence: Evidence) -> tuple[Finding, ...]:

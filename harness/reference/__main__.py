@@ -97,7 +97,11 @@ def application(
                 documents.close()
 
     app.router.lifespan_context = lifespan
-    door = Door(resource=resource, metadata_url=f"{url}{WELL_KNOWN}{path}", verifier=verifier)
+    door = Door(
+        resource=resource,
+        metadata_url=f"{url}{WELL_KNOWN}{path}",
+        verifier=None if Flaw.NO_AUTH in flaws else verifier,
+    )
     return Guard(app, paths=(path, MESSAGES_PATH), door=door, flaws=flaws)
 
 

@@ -14,6 +14,8 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
 from harness.flaws import Flaw, Flaws
+from harness.reference.flawed_answers import answer, as_text
+from harness.reference.flawed_logins import Logins
 from harness.reference.identity import (
     Identity,
     TokenExpiredError,
@@ -25,6 +27,7 @@ BODY_LIMIT_BYTES = 4 * 1024 * 1024
 DRAIN_LIMIT_BYTES = 64 * 1024 * 1024  # how much of a refused body is read and dropped
 DRAIN_S = 10.0
 SESSIONS_MAX = 20_000  # remembered for the flaw auth-at-init-only
+OK = 200
 READ, WRITE = "mcp:read", "mcp:write"
 WRITING_TOOLS = frozenset({"append_note", "remember"})
 MODERN_VERSION_MIN = "2026-07-28"
@@ -67,6 +70,7 @@ class Guard:
         self._flaws = flaws
         self._in_flight: dict[str, set[tuple[type, Any]]] = {}
         self._sessions: OrderedDict[str, Identity] = OrderedDict()
+        self._logins = Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request and pass it on, or answer it."""
@@ -80,7 +84,9 @@ class Guard:
             identity = await self._identify(headers)
             body = await self._read(headers, receive) if scope["method"] == "POST" else b""
         except Refusal as refusal:
-            await _refuse(refusal, receive=receive, send=send)
+            if Flaw.AUTH_ERROR_AS_TEXT in self._flaws and refusal.challenge:
+                refusal = await self._masked(refusal, headers, receive)
+            await _refuse(refusal, receive=None if refusal.status == OK else receive, send=send)
             return
         if body is None:
             return  # the caller left before the end of its body
@@ -110,6 +116,10 @@ class Guard:
             self._check_scope(message, identity)
         if identity is not None and Flaw.AUTH_AT_INIT_ONLY in self._flaws:
             send = self._remember_session(send, identity)
+        if Flaw.LAST_LOGIN_WINS in self._flaws:
+            if self._logins.is_over(session_id):
+                raise Refusal(status=404, body={"error": "no such session"})
+            send = self._logins.watch(send, headers.get("authorization", ""))
         replay = _replay(body, receive)
         request_id = message.get("id")
         if not session_id or "method" not in message or not isinstance(request_id, str | int):
@@ -160,6 +170,11 @@ class Guard:
 
     # token
 
+    async def _masked(self, refusal: Refusal, headers: dict[str, str], receive: Receive) -> Refusal:
+        """The flaw auth-error-as-text: a refusal that no client can tell from an answer."""
+        said = as_text(str(refusal.body["error_description"]), await self._read(headers, receive))
+        return refusal if said is None else Refusal(status=OK, body=said)
+
     async def _identify(self, headers: dict[str, str]) -> Identity | None:
         verifier = self._door.verifier
         if verifier is None:
@@ -201,8 +216,10 @@ class Guard:
         wanted = READ
         if message.get("method") == "tools/call" and name in WRITING_TOOLS:
             wanted = WRITE
-        if wanted in identity.scopes:
+        if wanted in identity.scopes or Flaw.SCOPE_IGNORED in self._flaws:
             return
+        if Flaw.SCOPE_DENIED_EMPTY in self._flaws:
+            raise Refusal(status=OK, body=answer(message, text=""))
         raise Refusal(
             status=403,
             body={"error": "insufficient_scope", "error_description": f"needs {wanted}"},

@@ -18,6 +18,7 @@ import jwt
 from harness.flaws import Flaw, Flaws
 
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
+LEEWAY_S = 60  # how far the issuer's clock may be ahead of ours
 CACHE_MAX = 20_000  # verified tokens; the oldest gives way
 KEYS_PAUSE_S = 1.0  # at most one fetch of the key set in this time, whoever asks
 STATUS_PAUSE_S = 0.5  # so a revocation is known within a second
@@ -80,7 +81,7 @@ class Verifier:
         """
         mark = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         verified = self._verified.get(mark)
-        if verified is None:
+        if verified is None or Flaw.JWKS_EVERY_CALL in self._flaws:
             verified = await self._decode(token)
             self._verified[mark] = verified
             if len(self._verified) > CACHE_MAX:
@@ -108,7 +109,7 @@ class Verifier:
         try:
             header = jwt.get_unverified_header(token)
             key = await self._key(str(header.get("kid", "")))
-            if key is None or str(header.get("typ", "")).lower() not in {"at+jwt", "jwt"}:
+            if key is None or not self._is_access(header):
                 raise TokenRefusedError("the access token is not signed by the issuer")
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -116,7 +117,13 @@ class Verifier:
                 algorithms=ALGORITHMS,
                 audience=self._resource,
                 issuer=self._issuer,
-                options={"require": ["exp", "aud", "iss", "sub"], "verify_exp": False},
+                # Only for tokens that are early: one that has expired is refused at once.
+                leeway=0 if Flaw.NO_CLOCK_LEEWAY in self._flaws else LEEWAY_S,
+                options={
+                    "require": ["exp", "aud", "iss", "sub"],
+                    "verify_exp": False,
+                    "verify_aud": Flaw.AUD_UNCHECKED not in self._flaws,
+                },
             )
             listed = claims.get("status", {}).get("status_list", {}).get("idx", -1)
             client_id = str(claims.get("client_id", claims["sub"]))
@@ -136,6 +143,11 @@ class Verifier:
         except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
             raise TokenRefusedError("the access token is not valid") from None
 
+    def _is_access(self, header: dict[str, Any]) -> bool:
+        """Whether the token says of itself that it is an access token (RFC 9068)."""
+        kind = str(header.get("typ", "")).lower()
+        return kind in {"at+jwt", "application/at+jwt"} or Flaw.ANY_TOKEN_TYPE in self._flaws
+
     def _holder(self, client_id: str, token: str) -> str:
         if Flaw.SESSION_BOUND_TO_TOKEN in self._flaws:
             return f"{client_id}:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
@@ -143,12 +155,28 @@ class Verifier:
 
     async def _key(self, kid: str) -> jwt.PyJWK | None:
         """The issuer's key with this id; an unknown one is worth one look at the key set."""
-        if kid not in self._keys:
+        if Flaw.JWKS_EVERY_CALL in self._flaws:
+            await self._fetch_keys_as_if_new()
+            return self._keys.get(kid)
+        if kid not in self._keys and not (self._keys and Flaw.JWKS_FOREVER in self._flaws):
             async with self._fetching:
                 if kid not in self._keys and time.monotonic() >= self._keys_due_s:
                     self._keys_due_s = time.monotonic() + KEYS_PAUSE_S
                     await self._fetch_keys()
         return self._keys.get(kid)
+
+    async def _fetch_keys_as_if_new(self) -> None:
+        """The flaw jwks-every-call: nothing is remembered, and nobody gives up waiting."""
+        self._keys = {}
+        try:
+            found = await self._http.get(
+                f"{self._issuer}/.well-known/oauth-authorization-server", timeout=None
+            )
+            reply = await self._http.get(str(found.json()["jwks_uri"]), timeout=None)
+            keys = jwt.PyJWKSet.from_dict(reply.json()).keys
+        except (httpx.HTTPError, ValueError, KeyError, jwt.PyJWTError):
+            return
+        self._keys = {key.key_id: key for key in keys if key.key_id}
 
     async def _fetch_keys(self) -> None:
         try:

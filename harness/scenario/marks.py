@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 Sessions = NDArray[np.uint32]
 
 INDEX_BITS: Final = 36
+# Attempts that precede a call draw their nonces from a range that no planned step uses.
+PRELUDE_INDEX: Final = 2**31
 _NONCE_MASK: Final = (1 << 52) - 1
 
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from faults.agent import PayloadRequest, PayloadResponse
 from faults.catalogue import CATALOGUE
-from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
+from harness.scenario.credentials import identity
 from harness.scenario.mistakes import Mistakes, Trail, nearest
 from harness.scenario.objections import Objection
 from harness.scenario.records import (
@@ -23,11 +23,10 @@ from harness.scenario.records import (
     Scenario,
     SingleStep,
     SubscribeStep,
-    UrlTarget,
 )
 from harness.scenario.shares import apportion, treated_count
 from harness.scenario.tongues import ours_alone, revision, tls, transport
-from harness.scenario.transports import clashes, is_piped
+from harness.scenario.transports import clashes
 from harness.scenario.units import duration
 
 BASELINE_MIN_S: Final = 3.0
@@ -46,7 +45,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_conditions, ()),
         (_unmeasurable, (("faults",),)),
         (tls, (("target",),)),
-        (_identity, (("target",), ("auth",), ("faults",))),
+        (identity, (("target",), ("auth",), ("faults",), ("agents",))),
         (clashes, (("target",), ("auth",), ("faults",), ("client",), ("load",))),
         (_payloads, (("target",), ("faults",), ("agents",))),
         (_tools, (("target",),)),
@@ -224,54 +223,6 @@ def _unmeasurable(scenario: Scenario) -> Iterator[Objection]:
             came="no faults",
             mend="remove the limit, or add a fault",
         )
-
-
-def _identity(scenario: Scenario) -> Iterator[Objection]:
-    auth = scenario.auth
-    if is_piped(scenario.target):
-        return  # without tokens at all, which is another mistake
-    embedded = auth is not None and auth.issuer == "embedded" and auth.grant != "bearer"
-    if embedded and isinstance(scenario.target, UrlTarget):
-        yield Objection(
-            trail=("auth", "issuer"),
-            expected="issuer: target, as a server that runs already trusts an issuer of its own",
-            came="embedded",
-            mend="write issuer: target, or grant: bearer with a token in the environment",
-        )
-        return
-    if embedded and auth is not None and auth.grant == "jwt_bearer":
-        yield Objection(
-            trail=("auth", "grant"),
-            expected="client_credentials or authorization_code, which squall's own issuer grants",
-            came="jwt_bearer",
-            mend="write one of them, or issuer: target",
-        )
-    for number, window in enumerate(scenario.faults):
-        fault = window.fault
-        trail: Trail = ("faults", number, fault.kind)
-        if not isinstance(fault, TokenExpire | TokenRevoke | NoToken):
-            continue
-        if auth is None:
-            yield Objection(
-                trail=trail,
-                expected="sessions with tokens",
-                came="no auth",
-                mend="add auth: {issuer: target}, or remove the fault",
-            )
-        elif isinstance(fault, TokenExpire) and fault.by == "ttl" and not embedded:
-            yield Objection(
-                trail=trail,
-                expected="squall's own issuer, which alone can shorten a lifetime",
-                came=f"auth.issuer {auth.issuer}, auth.grant {auth.grant}",
-                mend="write by: damage, or by: waiting",
-            )
-        elif isinstance(fault, TokenRevoke) and not embedded:
-            yield Objection(
-                trail=trail,
-                expected="squall's own issuer, which alone can revoke",
-                came=f"auth.issuer {auth.issuer}, auth.grant {auth.grant}",
-                mend="use token-expire with by: damage",
-            )
 
 
 def _payloads(scenario: Scenario) -> Iterator[Objection]:

@@ -6,14 +6,23 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.flaws import Flaw
-from harness.selftest import storms
+from harness.selftest import identity, storms
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
-CASES: Final[tuple[Case, ...]] = (*storms.CASES,)
+CASES: Final[tuple[Case, ...]] = (
+    *identity.CASES,
+    *storms.CASES,
+)
 # Of sound servers that are unlike the hardened one: name -> what it is.
 MANNERS: Final[dict[str, str]] = {}
-WAITING: Final[dict[Flaw, str]] = {}  # flaws that nothing exposes yet: the lever each waits for
+# Flaws that nothing exposes yet: the lever each waits for.
+WAITING: Final[dict[Flaw, str]] = {
+    Flaw.JWKS_FOREVER: "keys that rotate",
+    Flaw.JWKS_EVERY_CALL: "an issuer that is down",
+    Flaw.NO_AUTH: "a check",
+    Flaw.LAST_LOGIN_WINS: "a token that is shared",
+}
 
 
 def flawed(cases: Iterable[Case], *, eras: Iterable[Era], seeds: Iterable[int]) -> Iterator[Trial]:

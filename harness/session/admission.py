@@ -83,7 +83,7 @@ async def _own_clients(
     for arm in ARMS:
         name = f"squall-{arm}"
         secret = await issuer.register(
-            client_id=name, group=arm, scopes=auth.scopes, ttl_s=auth.ttl_s
+            client_id=name, group=arm, scopes=auth.scopes, ttl_s=auth.ttl_s, odd=arm == "treated"
         )
         clients.append((arm, declared(authority, client_id=name, secret=secret)))
     return tuple(clients)

@@ -11,6 +11,10 @@ from faults.levers import Behaviour, BehaviourKind
 PRELUDES: tuple[BehaviourKind, ...] = (
     "no_token",
     "damaged_token",
+    "narrow_token",
+    "misdirected_token",
+    "unsuited_token",
+    "skewed_token",
     "payload_request",
     "payload_response",
     "vanish",

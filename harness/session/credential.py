@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from harness.session.misfits import Misfit
+
 
 class Credential(Protocol):
     """A bearer token and the way to a new one. Times are run nanoseconds, -1 for never."""
@@ -55,6 +57,15 @@ class Credential(Protocol):
 
     def damaged(self) -> str:
         """The token with its signature spoiled."""
+        ...
+
+    async def misfit(self, wanted: Misfit) -> str:
+        """A token that is good for nothing here, or not for everything; "" when there is none."""
+        ...
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Tokens beside its own that may have been shown to the target."""
         ...
 
     async def obtain(self) -> None:

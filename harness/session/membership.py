@@ -11,7 +11,8 @@ import httpx
 from harness.clock import NS_PER_S
 from harness.errors import SquallError
 from harness.session.authority import Authority, discover
-from harness.session.exchange import TokenError
+from harness.session.exchange import TokenError, bounded, unreachable
+from harness.session.misfits import Misfits
 from harness.session.registration import Grant, Registration, identify
 
 LOOK_AGAIN_NS: Final = NS_PER_S  # however many sessions are refused, discovery is asked once
@@ -44,6 +45,23 @@ class Membership:
         self._registers = registers
         self._looked_ns = -LOOK_AGAIN_NS
         self._looking = anyio.Lock()
+        self.misfits = Misfits(self._misfit, now_ns)
+
+    async def ask(self, form: dict[str, str]) -> tuple[int, bytes]:
+        """Post a form to the token endpoint as who we are there; the status and the body.
+
+        Raises:
+            TokenError: it cannot be reached.
+        """
+        authority = self.authority
+        url = authority.token_endpoint
+        form, auth = self.registration.present(form, authority)
+        form = {name: value for name, value in form.items() if value}
+        try:
+            async with self.http.stream("POST", url, data=form, auth=auth) as reply:
+                return reply.status_code, await bounded(reply)
+        except httpx.HTTPError as error:
+            raise unreachable(url, error) from None
 
     async def look_again(self, challenge: str) -> None:
         """See whom the target trusts after it has refused a token.
@@ -65,6 +83,13 @@ class Membership:
                 return
             if found.issuer != self.authority.issuer:
                 await self._move(found)
+
+    async def _misfit(self, form: dict[str, str]) -> bytes:
+        """What buys a token that does not fit: by the grant of clients, whatever the sessions'."""
+        authority = self.authority
+        form = {"resource": authority.resource, "scope": " ".join(authority.scopes)} | form
+        status, body = await self.ask({"grant_type": "client_credentials", **form})
+        return body if status == httpx.codes.OK else b""
 
     async def _move(self, found: Authority) -> None:
         registration = self.registration

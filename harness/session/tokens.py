@@ -19,8 +19,9 @@ from harness.clock import NS_PER_S
 from harness.errors import UsageError
 from harness.session.authority import OFFLINE, Authority, challenge_parameters
 from harness.session.authorizing import authorize
-from harness.session.exchange import ANSWER_S, TokenError, answer_of, bounded, unreachable
+from harness.session.exchange import ANSWER_S, TokenError, answer_of
 from harness.session.membership import Membership
+from harness.session.misfits import Misfit
 from harness.session.registration import GRANT_TYPES, Grant
 
 NEVER_NS = -1  # the expiry of a token that does not say when it expires
@@ -131,6 +132,15 @@ class TokenSource:
         """This token with its signature spoiled; same length, same claims."""
         return spoil(self.token)
 
+    async def misfit(self, wanted: Misfit) -> str:
+        """A token that is good for nothing here; "" when the issuer gives none."""
+        return await self._membership.misfits.get(wanted)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Tokens beside its own that may have been shown to the target."""
+        return self._membership.misfits.tokens
+
     async def _fly(self, trip: Callable[[], Awaitable[None]]) -> None:
         """Run one trip to the server; those who ask meanwhile share its outcome."""
         landed = self._landed
@@ -205,16 +215,8 @@ class TokenSource:
     async def _exchange(self, form: dict[str, str]) -> None:
         """Post a form to the token endpoint and take over what it buys."""
         authority = self._membership.authority
-        url = authority.token_endpoint
-        form, auth = self._membership.registration.present(form, authority)
-        form = {name: value for name, value in form.items() if value}
-        try:
-            async with self._membership.http.stream("POST", url, data=form, auth=auth) as reply:
-                body = await bounded(reply)
-                at_ns = self._now_ns()
-        except httpx.HTTPError as error:
-            raise unreachable(url, error) from None
-        self._take(authority, reply.status_code, body, at_ns)
+        status, body = await self._membership.ask(form)
+        self._take(authority, status, body, self._now_ns())
 
     def _take(self, authority: Authority, status: int, body: bytes, at_ns: int) -> None:
         answer = answer_of(body)
@@ -298,6 +300,16 @@ class StaticBearer:
     def damaged(self) -> str:
         """This token with its signature spoiled."""
         return spoil(self.token)
+
+    async def misfit(self, wanted: Misfit) -> str:
+        """None: there is nobody to ask for one."""
+        del wanted
+        return ""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """There is only the one."""
+        return ()
 
 
 def spoil(token: str) -> str:

@@ -19,6 +19,7 @@ from harness.plan import Plan, PlannedSession, make
 from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
 from harness.session.life import Session
+from harness.session.misfits import Misfit
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
@@ -228,6 +229,17 @@ class Credential:
     def widen(self, challenge: str) -> None:
         """Remember that too."""
         self.wider.append(challenge)
+
+    async def misfit(self, wanted: Misfit) -> str:
+        """One for each kind, named after it; none where the issuer refuses."""
+        await anyio.sleep(TOOK_S)
+        name = "-".join(filter(None, (wanted.scope, wanted.resource, wanted.oddity)))
+        return "" if self.refuses else f"misfit-{wanted.window}-{name}"
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """None that the journal has to be kept from."""
+        return ()
 
     async def obtain(self) -> None:
         """Get the first."""

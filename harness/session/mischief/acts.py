@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from faults.levers import Behaviour, BehaviourKind
+from harness.session.mischief import credentials
 from harness.session.mischief.preludes import precede
 from harness.session.mischief.scene import Scene
 
@@ -15,6 +16,10 @@ Act = Callable[[Scene, Behaviour], Awaitable[None]]
 ACTS: Final[dict[BehaviourKind, Act]] = {
     "no_token": precede,
     "damaged_token": precede,
+    "narrow_token": credentials.narrow,
+    "misdirected_token": credentials.misdirect,
+    "unsuited_token": credentials.unsuit,
+    "skewed_token": credentials.skew,
     "payload_request": precede,
     "payload_response": precede,
     "vanish": precede,

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
 from harness.journal import ROWS_UNKNOWN
 from harness.outcome import Auth
 from harness.plan import PlannedSession, PlannedStep
+from harness.scenario.marks import PRELUDE_INDEX
 from harness.session.identity import Identity
 from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
-
-# Preludes draw their nonces from a range that no planned step uses.
-PRELUDE_INDEX: Final = 2**31
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,47 @@
+"""Flaws that show in whom a server serves, for whom it acts, and on what it relies for that."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.flaws import Flaw
+from harness.selftest.cases import Case
+
+CASES: Final = (
+    Case(
+        flaw=Flaw.AUTH_ERROR_AS_TEXT,
+        stage="identity",
+        faults=("token-expire",),
+        verdict="auth-masked",
+    ),
+    Case(
+        flaw=Flaw.SCOPE_IGNORED,
+        stage="identity",
+        faults=("scope-deny",),
+        verdict="scope-bypass",
+    ),
+    Case(
+        flaw=Flaw.SCOPE_DENIED_EMPTY,
+        stage="identity",
+        faults=("scope-deny",),
+        verdict="auth-masked",
+    ),
+    Case(
+        flaw=Flaw.AUD_UNCHECKED,
+        stage="identity",
+        faults=("aud-wrong",),
+        verdict="audience-bypass",
+    ),
+    Case(
+        flaw=Flaw.ANY_TOKEN_TYPE,
+        stage="identity",
+        faults=("refresh-as-access",),
+        verdict="authn-bypass",
+    ),
+    Case(
+        flaw=Flaw.NO_CLOCK_LEEWAY,
+        stage="identity",
+        faults=("clock-skew",),
+        verdict="wrong-status",
+    ),
+)
