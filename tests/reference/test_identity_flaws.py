@@ -11,7 +11,7 @@ import pytest
 from harness.flaws import Flaw
 from harness.rig.issuer import control
 from harness.rig.ledger import read as executions
-from tests.reference.calls import Answer, Bench, bench
+from tests.reference.calls import Answer, Bench, Caller, bench
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -85,7 +85,7 @@ async def treated(running: Bench) -> Profile:
     seen = {"no token": "", "damaged token": good[:-8] + good[:8]}
     shown = {**seen, "a token for another resource": await running.token(resource=ELSEWHERE)}
     profile = {
-        name: told(await running.called(session, token, "fetch", {"id": "doc-1"}))
+        name: told(await called(session, token, "fetch", {"id": "doc-1"}))
         for name, token in shown.items()
     }
     session = await running.caller("modern", good)
@@ -98,10 +98,10 @@ async def treated(running: Bench) -> Profile:
         ("a clock 330 s behind", "shift=-330"),
     ):
         token = await odd.token(squall_oddity=oddity)
-        profile[name] = told(await running.called(session, token, "fetch", {"id": "doc-1"}))
+        profile[name] = told(await called(session, token, "fetch", {"id": "doc-1"}))
     narrow = await running.token("agent", scopes=READ)
     note = {"key": "k", "text": "narrow", "idempotency_key": "narrow"}
-    answer = await running.called(session, narrow, "append_note", note)
+    answer = await called(session, narrow, "append_note", note)
     effects = [e for e in executions(running.ledger) if e.key == "narrow"]
     said = "403 insufficient_scope" if "insufficient_scope" in answer.challenge else told(answer)
     profile["a write with a token to read"] = f"{said}, {len(effects)} effects"
@@ -111,6 +111,14 @@ async def treated(running: Bench) -> Profile:
     profile["a second session"] = "both live" if both == [200, 200] else "the first is gone"
     assert both[1] == 200
     return profile
+
+
+async def called(session: Caller, token: str, tool: str, arguments: dict[str, Any]) -> Answer:
+    """Call a tool in this session, under this token for once."""
+    own, session.token = session.token, token
+    answer = await session.call(tool, arguments)
+    session.token = own
+    return answer
 
 
 def told(answer: Answer) -> str:
