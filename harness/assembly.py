@@ -149,6 +149,8 @@ async def build(
         NotHealedError: on the way out, when a proxy cannot be shown to be gone.
     """
     logs = folder / "logs"
+    if scenario.audit is not None and scenario.audit.http:
+        check_target(scenario.audit.http, allowed)
     if is_piped(scenario.target):
         async with _piped(scenario, run_id=run_id, folder=folder) as rig:
             yield rig

@@ -351,6 +351,19 @@ class ContentEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """How many effects the target counted when it was asked, by a session beside the load."""
+
+    at_ns: int  # asked
+    answered_ns: int
+    edge: Literal["before", "baseline", "recovery", "after"]  # what had just ended
+    window: int = 0  # whose recovery it was
+    count: int | None = None  # None: it could not be asked, or said no number
+    why: str = ""
+    type: Literal["audit"] = "audit"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEntry:
     """One edge of one step of a climb: which calls were due, and why it ended early, if it did."""
 
@@ -396,6 +409,7 @@ Entry = Annotated[
     | DependencyEntry
     | PoolEntry
     | ContentEntry
+    | AuditEntry
     | NoteEntry,
     Field(discriminator="type"),
 ]

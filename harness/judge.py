@@ -9,6 +9,7 @@ from typing import Final
 from harness import aa, amplification, contents, latencies, profiles, recovery, summaries, witnesses
 from harness.checks import (
     answers,
+    audit,
     auth,
     consumers,
     conversation,
@@ -48,6 +49,7 @@ from harness.verdict import (
 CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *answers.CHECKS,
     *effects.CHECKS,
+    *audit.CHECKS,
     *auth.CHECKS,
     *credentials.CHECKS,
     *protocol.CHECKS,

@@ -52,7 +52,7 @@ async def _check(
     connect = connector(scenario, doors, SchemaBook(), clock.now_ns, processes)
     route = "over the pipes of" if doors.command is not None else "through the proxy to"
     for arm in ARMS:
-        token = "" if processes is not None else await _token_of(access, arm, doors, clock)
+        token = "" if processes is not None else await token_of(access, arm, doors, clock)
         client = connect(arm)
         client.inbox.rules = rules
         if token:
@@ -74,7 +74,8 @@ async def _check(
     return pages
 
 
-async def _token_of(access: Access, arm: str, doors: Doors, clock: RunClock) -> str:
+async def token_of(access: Access, arm: str, doors: Doors, clock: RunClock) -> str:
+    """A token of an arm's, for whoever stands outside the load; "" where none is asked for."""
     way = http_client(doors.url, trust=doors.trust, unix_socket=doors.unix_socket)
     async with way as http:
         return await _token(access, arm, http, clock)
@@ -122,6 +123,8 @@ def _check_tools(
         for single in (step.parallel if isinstance(step, ParallelStep) else (step,))
         if isinstance(single, CallStep)
     ]
+    if scenario.audit is not None and scenario.audit.call:
+        wanted.append(scenario.audit.call)
     for name in dict.fromkeys(wanted):
         if name in offered:
             mistake = header_mistake(offered[name]) if modern else ""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
-from harness import assembly, facts, guard, leftovers, overrides, preflight, yardstick
+from harness import assembly, audit, facts, guard, leftovers, overrides, preflight, yardstick
 from harness import plan as plans
 from harness.capacity import course as courses
 from harness.capacity.course import Course
@@ -125,6 +125,7 @@ async def _conduct(
                     plan=plan,
                     rig=rig,
                     tools=tools,
+                    audited=() if course is not None else await audit.begin(scenario, rig, tools),
                     folder=folder,
                     run_id=run_id,
                     workers=order.workers,

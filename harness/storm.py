@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import anyio
 
-from harness import health, overrides
+from harness import audit, health, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.capacity.course import Course
@@ -22,6 +22,7 @@ from harness.grip import grip
 from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
 from harness.journal import (
+    AuditEntry,
     Calls,
     EffectEntry,
     JournalWriter,
@@ -64,6 +65,7 @@ class Stage:
     workers: int
     web_port: int | None
     interruption: Interruption
+    audited: tuple[AuditEntry, ...] = ()  # what the target counted before any load
     course: Course | None = None  # of a climb, which decides step by step what is asked
     # What the run stands on: each returns, with a sentence, when that is no more.
     pillars: tuple[Callable[[], Awaitable[str]], ...] = ()
@@ -150,36 +152,42 @@ async def _whole(
     """Stand the load up and let it all happen; what was not healed, and Locust's totals."""
     clock, recent = ending.clock, Recent()
     climb = None if stage.course is None else _climb(stage, stage.course, writer, ending)
+    rig, scenario = stage.rig, stage.loaded.scenario
+    asking = audit.auditor(scenario, rig, stage.tools, clock) if climb is None else None
     async with _offering(stage, clock, writer, recent, climb) as offering:
         stage.interruption.arm(lambda name: ending.call("interrupted", name))
         clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
         writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
+        append_all(writer, stage.audited)
         chaos: Conductor
         if climb is None:
             chaos = _chaos(stage, clock, writer, offering)
         else:
             chaos = climb
-            climb.levers = grip(stage.rig, offering)
+            climb.levers = grip(rig, offering)
 
         def show() -> None:
             now = status(stage.plan, clock, chaos, offering=offering, recent=recent)
             on_status(now if climb is None else climb.told(now))
 
         async with anyio.create_task_group() as beside:
-            beside.start_soon(_sample_vitals, stage.rig.pid, clock, writer)
+            beside.start_soon(_sample_vitals, rig.pid, clock, writer)
             beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)
             if stage.workers:  # else the sessions' host does it
                 beside.start_soon(health.record, clock, writer)
+            beside.start_soon(audit.watch, asking, stage.plan, writer)
             for lost in stage.pillars:
                 beside.start_soon(_end_without, lost, ending)
             try:
                 await _rage(offering, chaos, ending)
             finally:
                 beside.cancel_scope.cancel()
-        if stage.rig.ledger is not None:
+        if rig.ledger is not None or asking is not None:
             await anyio.sleep(LATE_EFFECTS_S)
-            _copy_ledger(stage.rig.ledger, clock, writer)
+        if rig.ledger is not None:
+            _copy_ledger(rig.ledger, clock, writer)
+        await audit.end(asking, writer)
     return tuple(chaos.not_healed), offering.totals()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.checks import sightings
 from harness.checks.claims import singles
 from harness.checks.sightings import Rule, Windows
+from harness.journal import EffectEntry
 from harness.outcome import Outcome
 from harness.phases import Evidence, Indices, Mask
 from harness.scenario.records import CallStep
@@ -72,8 +73,8 @@ def against_ledger(evidence: Evidence) -> tuple[Finding, ...]:
     repeat which was rightly not executed, and the check says so instead of accusing.
     """
     steps = _declaring(evidence)
-    if not steps:
-        return ()
+    if not steps or (evidence.scenario.audit is not None and not evidence.journal.of(EffectEntry)):
+        return ()  # nothing to ask; or the target's own count is asked instead
     reckoning = _reckon(evidence)
     if reckoning.blind:
         return tuple(sightings.unknown(rule, reckoning.blind) for rule in (_DOUBLE, _NOT_DONE))
@@ -127,7 +128,7 @@ def _lost(
 ) -> tuple[Finding, ...]:
     answered = evidence.calls["outcome"][reckoning.declared] == Outcome.OK
     lost = reckoning.declared[answered & (reckoning.executions == 0)]
-    if len(lost) and any(_shares_its_key(step) for step in steps):
+    if len(lost) and any(shares_its_key(step) for step in steps):
         why = (
             f"{len(lost)} answered calls left no effect, and the step gives several calls the "
             "same key; put ${nonce} into the key to tell a repeat from a loss"
@@ -141,7 +142,7 @@ def _lost(
     )
 
 
-def _shares_its_key(step: CallStep) -> bool:
+def shares_its_key(step: CallStep) -> bool:
     """Tell whether what is named as a key, best as an idempotency key, serves several calls."""
     for word in ("idempot", "key"):
         keys = [str(value) for name, value in step.arguments.items() if word in name.lower()]

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from faults.catalogue import AnyFault
 from faults.quantities import Duration, Pace, Share
 from harness.flaws import Flaw
+from harness.scenario.audit import Audit
 from harness.scenario.auth import Auth
 from harness.scenario.record import Record
 
@@ -367,6 +368,7 @@ class Scenario(Record):
     faults: tuple[Window, ...] = Field((), max_length=255)  # a journal counts them in one byte
     limits: Limits = Limits()
     abort: Abort = Abort()
+    audit: Audit | None = None
 
     @property
     def spoken_era(self) -> Literal["auto", "legacy", "modern"]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from faults.agent import PayloadRequest, PayloadResponse
 from faults.catalogue import CATALOGUE
+from harness.scenario.audits import audit
 from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
 from harness.scenario.credentials import identity
 from harness.scenario.mistakes import Mistakes, Trail, nearest
@@ -53,6 +54,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_calling_off, (("agents",), ("client",))),
         (revision, (("era",), ("revision",))),
         (transport, (("target",), ("era",), ("revision",))),
+        (audit, (("agents",), ("audit",))),
         (_witnessed, (("agents",),)),
     )
     for check, stands_on in checks:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from faults.fault import Fault
 from harness.checks import (
     answers,
+    audit,
     auth,
     conversation,
     credentials,
@@ -37,6 +38,7 @@ CHECKS = tuple(
     check
     for module in (
         answers,
+        audit,
         auth,
         conversation,
         credentials,

@@ -340,4 +340,27 @@ BROKEN: Final = (
         + "      - §call: fetch\n        progress: true\n",
         ("remove engine: sdk, or the step",),
     ),
+    # --- the audit ---
+    Broken(
+        "an audit that asks nobody", "seed: 7\n", "seed: 7\naudit: §{counts: count}\n", ("neither",)
+    ),
+    Broken(
+        "an audit of what nobody calls",
+        "seed: 7\n",
+        "seed: 7\naudit: {call: count, of: [§write]}\n",
+        ("a tool that a step calls", "append_note"),
+    ),
+    Broken(
+        "an audit without a path",
+        "seed: 7\n",
+        'seed: 7\naudit: {http: "http://127.0.0.1:9/", counts: §"a b"}\n',
+        ("path into the answer",),
+    ),
+    Broken(
+        "an audit of nothing that takes effect",
+        "seed: 7\n" + between("target:", "limits:"),
+        "seed: 7\naudit: §{call: count}\n"
+        + between("target:", "limits:").replace("        effect: once\n", ""),
+        ("effect: once",),
+    ),
 )
