@@ -222,7 +222,7 @@ def test_every_module_of_checks_is_asked() -> None:
     """A check that is not in the list cannot fail."""
     asked = {check.__module__.rpartition(".")[2] for check in judging.CHECKS}
     assert asked == {
-        *("answers", "effects", "audit", "auth", "protocol", "conversation"),
+        *("answers", "effects", "audit", "auth", "credentials", "protocol", "conversation"),
         *("resources", "recovery", "latency", "lifecycle", "processes", "quality"),
     }
 
