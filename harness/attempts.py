@@ -14,8 +14,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.downstream import Downstream, lay
 from harness.executions import Executions, match
-from harness.journal import Calls, EffectEntry, HealthEntry, Journal, SessionEntry
+from harness.journal import (
+    Calls,
+    DependencyEntry,
+    EffectEntry,
+    HealthEntry,
+    Journal,
+    SessionEntry,
+)
 from harness.outcome import Auth, Effect, Outcome, Reason
 from harness.plan import Plan, flat
 from harness.scenario.records import Scenario
@@ -189,6 +197,16 @@ class Attempts:
             marks=self.plan.marks,
             session=self.calls["session"][self.declared],
             index=self.calls["index"][self.declared],
+        )
+
+    @cached_property
+    def downstream(self) -> Downstream:
+        """What the calls made the target ask of its dependencies; empty where none was watched."""
+        return lay(
+            self.journal.of(DependencyEntry),
+            marks=self.plan.marks,
+            session=self.settled["session"],
+            index=self.settled["index"],
         )
 
     # --- of every attempt -------------------------------------------------------------------

@@ -39,17 +39,28 @@ def match(
     times = np.zeros(len(session), dtype=np.int64)
     counted = Counter(keys)
     counts = np.fromiter(counted.values(), dtype=np.int64, count=len(counted))
-    if not len(counts) or not len(session):
-        return Executions(times=times, strangers=int(counts.sum()))
+    owner = owners(tuple(counted), marks=marks, session=session, index=index)
+    known = owner >= 0
+    np.maximum.at(times, owner[known], counts[known])
+    return Executions(times=times, strangers=int(counts[~known].sum()))
+
+
+def owners(
+    keys: Sequence[str], *, marks: Marks, session: NDArray[np.uint32], index: NDArray[np.uint32]
+) -> Whole:
+    """Give for each key the call whose nonce it carries first; -1 where it carries nobody's."""
+    owner = np.full(len(keys), -1, dtype=np.int64)
+    if not len(keys) or not len(session):
+        return owner
     numbers = marks.numbers(session, index)
     order = np.argsort(numbers, kind="stable")
-    key, seen = _nonces(tuple(counted), marks.run)
+    key, seen = _nonces(keys, marks.run)
     place = np.searchsorted(numbers, seen, side="right", sorter=order) - 1
     at = order[np.maximum(place, 0)]
     known = (place >= 0) & (numbers[at] == seen)
     key, first = np.unique(key[known], return_index=True)
-    np.maximum.at(times, at[known][first], counts[key])
-    return Executions(times=times, strangers=int(counts.sum() - counts[key].sum()))
+    owner[key] = at[known][first]
+    return owner
 
 
 def _nonces(keys: Sequence[str], run: str) -> tuple[Whole, NDArray[np.uint64]]:

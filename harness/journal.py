@@ -316,6 +316,7 @@ class DependencyEntry:
     fault: str = ""  # what was done to it on purpose
     retry_after_s: float = 0.0  # that the answer asked for
     connection: int = 0
+    total: int = ROWS_UNKNOWN  # rows that there are for what was asked, whatever was sent
     type: Literal["dependency"] = "dependency"
 
 

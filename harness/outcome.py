@@ -66,6 +66,7 @@ class Reason(IntEnum):
     FOREIGN_NONCE = 53  # the reply carries another call's nonce
     ROWS = 54  # fewer or more rows than expected
     EXPECTATION = 55
+    STALE = 56  # the session's own write is not in what it reads back
     # not started
     RUN_ENDED = 60
     SESSION_DEAD = 61

@@ -25,7 +25,7 @@ _UNANSWERED: Final = "no call was answered with a result"
 _SILENT_EMPTY: Final = Rule(
     verdict="silent-empty",
     wrong="were answered 200 with an empty result where there are rows",
-    source="scenario: expect.rows, or the tool's own baseline",
+    source="the dependency's ledger; scenario: expect.rows; or the tool's own baseline",
     unseen=_UNANSWERED,
     hard=True,
 )
@@ -45,8 +45,8 @@ _CROSSTALK: Final = Rule(
 )
 _TRUNCATED: Final = Rule(
     verdict="truncated",
-    wrong="were answered as if whole with less than the tool ever returns",
-    source="the tool's own answers while no fault was in force",
+    wrong="were answered as if whole with less than there is",
+    source="the dependency's ledger, or the tool's own answers while no fault was in force",
     unseen=_UNANSWERED,
     hard=True,
 )
@@ -104,11 +104,16 @@ def _network_holds(evidence: Evidence) -> Mask:
 def silent_empty(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether an empty result stood for a failure.
 
-    Needs one reply with a result. Empty is wrong where the step expects rows, or where the tool's
-    baseline (p05 > 0 over at least 20 answers) says that it is out of character under a fault.
+    Needs one reply with a result. Empty is wrong where the dependency's ledger shows that every
+    request behind it failed, or that there were rows; where the step expects rows; or where the
+    tool's baseline (p05 > 0 over at least 20 answers) says that it is out of character under a
+    fault. It is right where the ledger shows that there are none.
     """
     charged = claims(evidence)
-    return sightings.judge(evidence, _SILENT_EMPTY, judged=charged.judged, bad=charged.silent_empty)
+    return sightings.beneath(
+        evidence,
+        sightings.judge(evidence, _SILENT_EMPTY, judged=charged.judged, bad=charged.silent_empty),
+    )
 
 
 def wrong_answer(evidence: Evidence) -> tuple[Finding, ...]:
@@ -131,13 +136,16 @@ def crosstalk(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def truncated(evidence: Evidence) -> tuple[Finding, ...]:
-    """Ask whether part of a result was taken for the whole while the wire was cut or throttled.
+    """Ask whether part of a result was taken for the whole.
 
-    Needs one reply with a result to a real call. A reply that does not parse is an honest error.
+    Needs one reply with a result to a real call. Whole is what the dependency's ledger has for it
+    or, while the wire to the client was cut or throttled, what the tool always gives. A reply that
+    does not parse is an honest error.
     """
     charged = claims(evidence)
     real = charged.judged & (evidence.calls["attempt"] > 0)
-    return sightings.judge(evidence, _TRUNCATED, judged=real, bad=charged.truncated)
+    found = sightings.judge(evidence, _TRUNCATED, judged=real, bad=charged.truncated)
+    return sightings.beneath(evidence, found)
 
 
 CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (

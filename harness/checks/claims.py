@@ -1,6 +1,6 @@
 """Gives every attempt at most one charge, the most specific, so that no fault is counted twice.
 
-crosstalk > silent-empty > truncated > schema-drift > wrong-answer
+crosstalk > auth-masked > silent-empty > truncated > stale-read > schema-drift > wrong-answer
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from faults.network import TcpBandwidth, TcpTruncate
 from harness import profiles
 from harness.checks import sightings
+from harness.checks.sources import sources
 from harness.journal import BEHAVIOUR_CODES, ROWS_UNKNOWN
 from harness.outcome import Outcome, Reason
 from harness.phases import BASELINE, Evidence, Mask
@@ -37,8 +38,10 @@ class Claims:
 
     judged: Mask  # attempts whose reply could be held against the server
     crosstalk: Mask
+    auth_masked: Mask  # by the dependency's refusal; the target's own is judged in `auth`
     silent_empty: Mask
     truncated: Mask
+    stale_read: Mask
     schema_drift: Mask
     wrong_answer: Mask
 
@@ -47,7 +50,8 @@ def claims(evidence: Evidence) -> Claims:
     """Charge the replies that claim success and are not true.
 
     Real attempts under a good credential are judged on everything; a misbehaving prelude only on
-    another's data and on an empty answer, since what it asked for was odd.
+    another's data and on an empty answer, since what it asked for was odd. Where the dependency
+    keeps a ledger it has the last word: what it has not got, nobody can answer with.
     """
     if not evidence.charged:
         evidence.charged.update(_claims(evidence))
@@ -61,19 +65,38 @@ def _claims(evidence: Evidence) -> dict[str, Mask]:
     real = answered & (calls["attempt"] > 0)
     wrong = calls["outcome"] == Outcome.WRONG
     crosstalk = answered & wrong & (calls["reason"] == Reason.FOREIGN_NONCE)
-    empty = _silent_empty(evidence, answered) & ~crosstalk
-    free = real & ~crosstalk & ~empty
-    cut = _truncated(evidence, free)
+    beneath = sources(evidence)
+    judged = answered & ~crosstalk
+    masked = judged & beneath.unauthorized
+    empty = _silent_empty(evidence, answered) & ~beneath.truly_empty
+    empty |= beneath.hidden | (beneath.short & (calls["rows"] == 0))
+    empty &= judged & ~masked
+    free = real & ~crosstalk & ~masked & ~empty
+    cut = free & beneath.short
+    cut |= _truncated(evidence, free & ~cut)
+    stale = free & ~cut & wrong & (calls["reason"] == Reason.STALE)
     drift = free & ~cut & wrong & (calls["reason"] == Reason.SCHEMA)
+    # An error that breaks the schema is taken for a bad result, and its words are lost.
+    hiding = sightings.fit(evidence) & (calls["attempt"] > 0) & _hides_its_error(evidence)
+    drift |= hiding
     false = free & ~cut & ~drift & wrong & np.isin(calls["reason"], FALSE_REASONS)
+    false &= ~beneath.truly_empty
     return {
-        "judged": answered,
+        "judged": np.asarray(answered | hiding),
         "crosstalk": np.asarray(crosstalk),
+        "auth_masked": np.asarray(masked),
         "silent_empty": np.asarray(empty),
         "truncated": np.asarray(cut),
+        "stale_read": np.asarray(stale),
         "schema_drift": np.asarray(drift),
         "wrong_answer": np.asarray(false),
     }
+
+
+def _hides_its_error(evidence: Evidence) -> Mask:
+    calls = evidence.calls
+    error = calls["outcome"] == Outcome.TOOL_ERROR
+    return np.asarray(error & (calls["reason"] == Reason.SCHEMA))
 
 
 def singles(evidence: Evidence) -> tuple[SingleStep, ...]:

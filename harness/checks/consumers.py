@@ -56,8 +56,11 @@ def misled(evidence: Evidence) -> tuple[Misled, ...]:
 def _believed(evidence: Evidence, charged: Claims) -> _Believed:
     real = evidence.calls["attempt"] > 0
     masked = auth.masked(evidence) & np.isin(evidence.calls["outcome"], (Outcome.OK, Outcome.WRONG))
+    masked |= charged.auth_masked
     empty = real & charged.silent_empty
-    untrue = charged.crosstalk | charged.truncated | charged.schema_drift | charged.wrong_answer
+    untrue = charged.crosstalk | charged.truncated | charged.stale_read
+    untrue |= charged.schema_drift | charged.wrong_answer
+    untrue &= evidence.calls["outcome"] != Outcome.TOOL_ERROR  # an error misleads nobody
     return _Believed(
         empty=np.asarray(empty & ~masked),
         masked=np.asarray(real & masked),

@@ -166,10 +166,12 @@ def _refusal(evidence: Evidence, session: int, at_ns: int) -> str:
 def schema_drift(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether structured results keep to the schema that the tool itself published.
 
-    Needs one reply with a result to a real call.
+    An error may leave structured content out; what it does carry is read by clients as any other,
+    and one that breaks the schema hides the error itself. Needs one reply with a result to a real
+    call.
     """
     charged = claims(evidence)
-    real = charged.judged & (evidence.calls["attempt"] > 0)
+    real = (charged.judged & (evidence.calls["attempt"] > 0)) | charged.schema_drift
     return sightings.judge(evidence, _SCHEMA_DRIFT, judged=real, bad=charged.schema_drift)
 
 

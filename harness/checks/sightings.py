@@ -8,7 +8,7 @@ with no fault in force is the server's own, `fault = ""`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from harness.verdict import Finding
 
 EVIDENCE_MAX: Final = 10
 TOOLS_NAMED_MAX: Final = 3
+LINES_MAX: Final = 3  # of a ledger, in a sentence
 BLAME_RATIO_MIN: Final = 2.0
 
 Windows = NDArray[np.int16]
@@ -182,6 +183,27 @@ def worst_first(
     """Name at most ten attempts, the heaviest first and equal ones in the journal's order."""
     order = np.argsort(-weight[offenders], kind="stable")[:EVIDENCE_MAX]
     return tuple(call_id(evidence.calls[at]) for at in offenders[order])
+
+
+def beneath(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Say with each failed finding what the dependency's ledger has for its worst call."""
+    return tuple(
+        replace(one, why=f"{one.why}; {lines}") if (lines := _ledger_lines(evidence, one)) else one
+        for one in findings
+    )
+
+
+def _ledger_lines(evidence: Evidence, finding: Finding) -> str:
+    if finding.ruling != "fail" or not finding.evidence or not len(evidence.downstream):
+        return ""
+    name = finding.evidence[0]
+    session, index, _ = (int(part) for part in name.removeprefix("s").split("."))
+    settled = evidence.settled
+    which = np.flatnonzero((settled["session"] == session) & (settled["index"] == index))
+    asked = evidence.downstream.of(int(which[0])) if len(which) else which
+    told = [evidence.downstream.line(int(one)) for one in asked[:LINES_MAX]]
+    more = f" and {len(asked) - LINES_MAX} more" if len(asked) > LINES_MAX else ""
+    return f"behind {name} the dependency's ledger has {'; '.join(told) or 'nothing'}{more}"
 
 
 def passed(rule: Rule, count: int, why: str = "") -> Finding:

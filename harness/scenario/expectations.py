@@ -116,6 +116,8 @@ def _parts(expect: Expect) -> tuple[Check, ...]:
         parts.append(lambda _, values: None if heard.holds(_heard(values)) else Reason.EXPECTATION)
     if expect.contains is not None:
         parts.append(_contains(expect.contains))
+    if expect.fresh is not None:
+        parts.append(_fresh(expect.fresh))
     parts.extend(_equals(text, value) for text, value in expect.equals.items())
     return tuple(parts)
 
@@ -139,6 +141,26 @@ def _contains(text: str) -> Check:
         except KeyError:
             return Reason.VALUE_MISSING
         return None if any(wanted in text for text in texts(result)) else Reason.EXPECTATION
+
+    return check
+
+
+def _fresh(text: str) -> Check:
+    """Tell a result that shows an earlier state of this session's from one that is another's."""
+    template = compile_template(text)
+
+    def check(result: Result, values: Values) -> Reason | None:
+        try:
+            wanted = template.render_text(values)
+        except KeyError:
+            return None  # nothing was written yet
+        found = tuple(texts(result))
+        if any(wanted in one for one in found):
+            return None
+        nonce, session = str(values["nonce"]), str(values["session"])
+        own = any(session in one or nonce in one for one in found)
+        others = any(_has_nonce(one, nonce[: 1 + RUN_DIGITS]) for one in found)
+        return Reason.FOREIGN_NONCE if others and not own else Reason.STALE
 
     return check
 

@@ -122,6 +122,9 @@ class Expect(Record):
         None, description="a value of this call that the result must carry back"
     )
     contains: str | None = Field(None, description="text that the result must hold")
+    fresh: str | None = Field(
+        None, description="what this session wrote last: a result without it is a stale read"
+    )
     equals: dict[str, Any] = Field(
         default_factory=dict, description="path in the result -> value, ${...} allowed"
     )

@@ -199,6 +199,8 @@ def _expect(expect: Expect, trail: Trail, known: _Known, mistakes: Mistakes) -> 
         _check(parse_rows, expect.progress, (*trail, "progress"), mistakes)
     if expect.contains is not None:
         _text(expect.contains, (*trail, "contains"), known, mistakes)
+    if expect.fresh is not None:
+        _text(expect.fresh, (*trail, "fresh"), known, mistakes)
     for path, value in expect.equals.items():
         place: Trail = (*trail, "equals", path)
         _path(path, place, mistakes)

@@ -148,10 +148,15 @@ def _read_result(reply: Reply, result: Any, call: Call, schemas: SchemaBook) -> 
 def _check_tool_result(
     reply: Reply, result: dict[str, Any], tool: str, schemas: SchemaBook
 ) -> None:
+    structured = result.get("structuredContent")
     if result.get("isError"):
         reply.outcome, reply.reason = Outcome.TOOL_ERROR, Reason.TOOL_ERROR
+        # An error needs none; but clients hold what is there against the schema all the same, and
+        # then tell their agent of a bad result instead of the error.
+        if structured is not None and (bad := schemas.violation(tool, structured)) is not None:
+            reply.reason, reply.detail = Reason.SCHEMA, bad
         return
-    violation = schemas.violation(tool, result.get("structuredContent"))
+    violation = schemas.violation(tool, structured)
     if violation is not None:
         reply.outcome, reply.reason, reply.detail = Outcome.WRONG, Reason.SCHEMA, violation
 

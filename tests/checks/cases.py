@@ -10,22 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faults.fault import Fault
-from harness.checks import (
-    answers,
-    audit,
-    auth,
-    conversation,
-    credentials,
-    effects,
-    families,
-    latency,
-    lifecycle,
-    protocol,
-    quality,
-    recovery,
-    resources,
-)
+from harness.checks import families
 from harness.journal import BEHAVIOUR_CODES, Calls, Journal, VitalsEntry
+from harness.judge import CHECKS
 from harness.outcome import Outcome
 from harness.phases import Evidence, evidence
 from harness.verdict import Finding
@@ -34,24 +21,6 @@ from tests.journals import NOTE, SEARCH, Spoil
 
 ROWS = {"call": "search", "with": {"query": "${nonce}"}, "expect": {"rows": ">= 1"}}
 LIST = {"method": "tools/list"}
-CHECKS = tuple(
-    check
-    for module in (
-        answers,
-        audit,
-        auth,
-        conversation,
-        credentials,
-        effects,
-        latency,
-        lifecycle,
-        protocol,
-        quality,
-        recovery,
-        resources,
-    )
-    for check in module.CHECKS
-)
 # The run of `scenario` with one fault: baseline 2 to 12 s, fault 12 to 22 s, recovery to 32 s.
 BASELINE = (2.0, 12.0)
 WINDOW = (12.5, 21.5)

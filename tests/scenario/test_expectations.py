@@ -80,6 +80,28 @@ def test_what_a_step_expects_is_asked_of_the_result(
     assert check(result, **expected) is reason
 
 
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (answer(notes=[{"text": "d7"}]), None),
+        (answer(notes=[{"text": f"{MARKS.mark(1)} {OTHER}"}]), Reason.STALE),
+        (answer(key=MARKS.mark(1), notes=[]), Reason.STALE),
+        (answer(notes=[]), Reason.STALE),
+        (answer(notes=[{"text": OTHER}]), Reason.FOREIGN_NONCE),
+    ],
+)
+def test_what_was_written_last_has_to_be_read_back(
+    result: dict[str, Any], reason: Reason | None
+) -> None:
+    """An earlier state of one's own is stale, and another's is another's."""
+    assert check(result, fresh="${doc}") is reason
+
+
+def test_who_has_written_nothing_yet_reads_nothing_back() -> None:
+    """The write failed, so that there is nothing to hold the answer to."""
+    assert check(answer(notes=[]), fresh="${gone}") is None
+
+
 def test_nothing_expected_is_met_by_anything_but_an_error() -> None:
     """Without an expectation, the protocol's own word counts."""
     assert check(answer()) is None

@@ -421,6 +421,28 @@ async def test_output_that_breaks_its_schema_is_wrong() -> None:
     assert "missing" in replies[2].detail
 
 
+async def test_an_error_that_breaks_the_schema_is_an_error_and_says_so() -> None:
+    """An error needs no structured content, and what it has must conform or hides the error."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    tool = {"name": "echo", "inputSchema": {"type": "object"}, "outputSchema": schema}
+    errors: list[dict[str, object]] = [{}, {"n": 1}, {"error": "down"}]
+    given = iter([{"structuredContent": one} if one else {} for one in errors])
+
+    def made(request: Request) -> bytes:
+        message = request.message
+        if message["method"] == "tools/list":
+            return http(response(message["id"], {"tools": [tool]}))
+        return http(response(message["id"], {"content": [], "isError": True, **next(given)}))
+
+    async with serving(answering(made)) as server, connected(server.url) as client:
+        with fail_after(WAIT_S):
+            await client.request("tools/list", b"{}", deadline_ns=within(WAIT_S))
+            replies = [await call(client) for _ in range(3)]
+    assert {reply.outcome for reply in replies} == {Outcome.TOOL_ERROR}
+    reasons = [reply.reason for reply in replies]
+    assert reasons == [Reason.TOOL_ERROR, Reason.TOOL_ERROR, Reason.SCHEMA]
+
+
 async def test_a_stream_reply_in_one_segment_or_many_is_the_same() -> None:
     """One segment, three, or one byte at a time."""
 
