@@ -6,6 +6,19 @@ from typing import Final
 
 from faults.agent import ClientVanish, PayloadRequest, PayloadResponse, ResponseLost, SlowReader
 from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny
+from faults.dependency import (
+    Dep429,
+    DepDown,
+    DepDrift,
+    DepLatency,
+    DepPartial,
+    DepPool,
+    DepReset,
+    DepStale,
+    ResultEmpty,
+    TimeoutMismatch,
+    ToolSlow,
+)
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from faults.network import (
@@ -41,6 +54,17 @@ AnyFault = (
     | SlowReader
     | ProcessKill
     | ProcessStop
+    | DepLatency
+    | DepDown
+    | DepReset
+    | Dep429
+    | DepPool
+    | DepStale
+    | DepDrift
+    | DepPartial
+    | ResultEmpty
+    | ToolSlow
+    | TimeoutMismatch
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -67,5 +91,16 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         SlowReader,
         ProcessKill,
         ProcessStop,
+        DepLatency,
+        DepDown,
+        DepReset,
+        Dep429,
+        DepPool,
+        DepStale,
+        DepDrift,
+        DepPartial,
+        ResultEmpty,
+        ToolSlow,
+        TimeoutMismatch,
     )
 }

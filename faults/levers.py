@@ -44,7 +44,7 @@ class Exposure:
     """Proof that a fault bit, counted by whoever injected it."""
 
     count: int
-    unit: Literal["connections", "bytes", "tokens", "calls", "processes"]
+    unit: Literal["connections", "bytes", "tokens", "calls", "processes", "requests"]
     source: Literal["injector", "issuer", "journal", "proxy", "none"]
     connections: int = 0
     bytes: int = 0
@@ -67,8 +67,33 @@ class Behaviour:
     window: int = 0  # which fault window asked for it; set by whoever engages it
 
 
+ProgrammeKind = Literal[
+    "slow", "refuse", "pool", "stale", "drift", "partial", "empty", "reset"
+]  # fmt: skip
+Operations = Literal["any", "reads", "writes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programme:
+    """How the embedded dependency shall answer until told otherwise."""
+
+    kind: ProgrammeKind
+    share: float = 1.0  # of the requests it applies to, in [0, 1]
+    operations: Operations = "any"
+    delay_s: float = 0.0  # slow: before it is done; pool: how long each takes
+    after: bool = False  # slow: it is done at once, and the answer waits
+    status: int = 429
+    retry_after_s: int | None = None
+    slots: int = 0  # pool: how many may be under way
+    lag_s: float = 0.0  # stale: how far the replica is behind
+    field: str = ""  # drift: which one
+    change: Literal["renamed", "removed", "null"] = "renamed"  # drift
+    lost: Literal["body", "page"] = "body"  # partial
+    says: Literal["empty", "error"] = "empty"  # empty: right status, or an error in that shape
+
+
 class NetworkLever(Protocol):
-    """The treated arm's proxy in front of the target."""
+    """A proxy in front of something: the treated arm's before the target, or a dependency's."""
 
     async def add_toxic(
         self,
@@ -134,6 +159,34 @@ class ProcessLever(Protocol):
         ...
 
 
+class DependencyLever(Protocol):
+    """What the target depends on, by the names that the scenario gives."""
+
+    def network(self, name: str) -> NetworkLever:
+        """Give the proxy in front of a dependency; "" for the only one.
+
+        Raises:
+            FaultError: when there is no such dependency.
+        """
+        ...
+
+    async def engage(self, name: str, label: str, programme: Programme) -> None:
+        """Let the embedded dependency behave so from now on, under a label unique in the run.
+
+        Raises:
+            FaultError: when it is none of squall's own, or does not answer.
+        """
+        ...
+
+    async def disengage(self, name: str, label: str) -> None:
+        """Take the programme out again; one that is gone already is no error."""
+        ...
+
+    async def exposure(self, name: str, label: str) -> Exposure:
+        """Count the requests that the programme has hit, also after it was taken out."""
+        ...
+
+
 class AgentLever(Protocol):
     """The treated sessions themselves."""
 
@@ -158,6 +211,7 @@ class Levers:
     identity: IdentityLever | None = None
     agent: AgentLever | None = None
     process: ProcessLever | None = None
+    dependency: DependencyLever | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

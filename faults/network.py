@@ -6,7 +6,7 @@ Each one hits every connection of the treated arm and none of the control arm.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -47,25 +47,35 @@ class NetworkFault(Fault):
     @asynccontextmanager
     async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
         """Add every toxic, and take all of them off again in reverse."""
-        network = _network(levers, self.kind)
-        names: list[str] = []
+        async with toxified(_network(levers, self.kind), self.toxics(), name) as injection:
+            yield injection
 
-        async def exposure() -> Exposure:
-            hits = [await network.exposure(toxic) for toxic in names]
-            return max(hits, key=lambda hit: hit.count)
 
-        async with Undo() as undo:
-            for number, toxic in enumerate(self.toxics()):
-                toxic_name = f"{name}-{number}"
-                undo.later(network.remove_toxic, toxic_name)
-                await network.add_toxic(
-                    toxic_name,
-                    type=toxic.type,
-                    stream=toxic.stream,
-                    attributes=toxic.attributes,
-                )
-                names.append(toxic_name)
-            yield Injection(exposure=exposure)
+@asynccontextmanager
+async def toxified(
+    network: NetworkLever, toxics: Sequence[Toxic], name: str
+) -> AsyncIterator[Injection]:
+    """Have these toxics on a proxy for as long as the block lasts; `name` begins theirs.
+
+    Raises:
+        FaultError: when one cannot be added.
+        NotUndoneError: when one may still be there.
+    """
+    names: list[str] = []
+
+    async def exposure() -> Exposure:
+        hits = [await network.exposure(toxic) for toxic in names]
+        return max(hits, key=lambda hit: hit.count)
+
+    async with Undo() as undo:
+        for number, toxic in enumerate(toxics):
+            toxic_name = f"{name}-{number}"
+            undo.later(network.remove_toxic, toxic_name)
+            await network.add_toxic(
+                toxic_name, type=toxic.type, stream=toxic.stream, attributes=toxic.attributes
+            )
+            names.append(toxic_name)
+        yield Injection(exposure=exposure)
 
 
 def _streams(direction: Direction) -> tuple[Literal["upstream", "downstream"], ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,17 +13,18 @@ from typing import Literal
 import anyio
 
 from faults import levers
-from faults.levers import FaultError
 from faults.toxiproxy.addresses import UNIX, format_address
-from harness.errors import RigError, UsageError
+from harness import dependencies
+from harness.dependencies import Dependencies, Standing
+from harness.errors import UsageError
 from harness.guard import check_target, check_transport
 from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
+from harness.rig.network import Network, as_fault
 from harness.rig.process import named
 from harness.rig.reaching import http_client
 from harness.rig.standing import standing
-from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.serving import serve
 from harness.scenario.auth import Auth
 from harness.scenario.records import (
@@ -52,64 +53,12 @@ class Rig:
     network: levers.NetworkLever | None  # None: the target has no network before it
     identity: levers.IdentityLever | None
     ledger: Path | None
+    dependency: levers.DependencyLever | None
+    dependency_ledgers: Mapping[str, Path]  # by the names of squall's own
     toxiproxy_kind: str
     toxiproxy_version: str
     proxy_pid: int | None  # of a Toxiproxy that squall started
     proxies_lost: Callable[[], Awaitable[str]]  # returns when the arms' proxies are no more
-
-
-@contextmanager
-def _as_fault() -> Iterator[None]:
-    """Say what the rig could not do in the words that faults know."""
-    try:
-        yield
-    except RigError as error:
-        raise FaultError(str(error)) from error
-
-
-class Network:
-    """The treated arm's proxy as faults see it."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        """Pull on this proxy."""
-        self._proxy = proxy
-
-    async def add_toxic(
-        self,
-        name: str,
-        *,
-        type: str,  # noqa: A002  the proxy's own word
-        stream: Literal["upstream", "downstream"],
-        attributes: Mapping[str, int],
-    ) -> None:
-        """Put a toxic on every connection."""
-        with _as_fault():
-            await self._proxy.add_toxic(name, type=type, stream=stream, attributes=attributes)
-
-    async def remove_toxic(self, name: str) -> None:
-        """Take it off again."""
-        with _as_fault():
-            await self._proxy.remove_toxic(name)
-
-    async def set_enabled(self, enabled: bool) -> None:
-        """Close the listener and every connection, or open it again."""
-        with _as_fault():
-            await self._proxy.set_enabled(enabled)
-
-    async def exposure(self, toxic: str | None) -> levers.Exposure:
-        """Count the connections hit; a server that keeps no such count says so."""
-        with _as_fault():
-            seen = await self._proxy.exposure(toxic)
-        if seen.source != "injector":
-            return levers.Exposure(count=0, unit="connections", source="proxy")
-        count = seen.hits if toxic is None else seen.connections
-        return levers.Exposure(
-            count=count,
-            unit="connections",
-            source="injector",
-            connections=seen.connections,
-            bytes=seen.bytes,
-        )
 
 
 class Identity:
@@ -122,12 +71,12 @@ class Identity:
 
     async def set_ttl(self, ttl_s: float | None) -> None:
         """Mint with this lifetime from now on; None restores the scenario's."""
-        with _as_fault():
+        with as_fault():
             await self._issuer.set_ttl("treated", self._ttl_s if ttl_s is None else ttl_s)
 
     async def revoke(self) -> levers.Exposure:
         """Revoke every live token of the treated sessions."""
-        with _as_fault():
+        with as_fault():
             count = await self._issuer.revoke_all("treated")
         return levers.Exposure(count=count, unit="tokens", source="issuer")
 
@@ -162,8 +111,19 @@ async def build(
         wanted = serve(url=toxiproxy_url, prefer_binary=not unix_socket, log_dir=logs)
         proxying = await stack.enter_async_context(standing(wanted))
         issuer = await _issuer(stack, scenario, logs)
-        ledger = folder / "ledger.sqlite" if isinstance(scenario.target, ReferenceTarget) else None
-        target = await _target(stack, scenario, issuer, ledger=ledger, logs=logs)
+        depends_on: tuple[Standing, ...] = ()
+        if scenario.dependencies:
+            proxies = await proxying.ready()
+            depends_on = await dependencies.stand(
+                stack, scenario, proxies, run_id=run_id, folder=folder
+            )
+        ledgers = {one.name: one.own.ledger for one in depends_on if one.own is not None}
+        ledger = next(iter(ledgers.values()), None)
+        if ledger is None and isinstance(scenario.target, ReferenceTarget):
+            ledger = folder / "ledger.sqlite"
+        target = await _target(
+            stack, scenario, issuer, ledger=ledger, logs=logs, depends_on=depends_on
+        )
         check_target(target.url, allowed, unix_socket=unix_socket)
         bearer = _bearer(scenario.auth)
         spoken = await server.probe(
@@ -180,6 +140,9 @@ async def build(
             await proxies.create_proxy(f"squall-{run_id}-{arm}", upstream=upstream) for arm in ARMS
         ]
         control, treated = doors
+        for one in depends_on:
+            if one.own is not None:
+                await one.own.know_callers(target.url)
         yield Rig(
             doors=Doors(
                 url=target.url,
@@ -200,6 +163,8 @@ async def build(
             network=Network(treated),
             identity=Identity(issuer, ttl_s=_ttl_s(scenario.auth)) if issuer else None,
             ledger=ledger,
+            dependency=Dependencies(depends_on) if depends_on else None,
+            dependency_ledgers=ledgers,
             toxiproxy_kind=proxies.server.kind,
             toxiproxy_version=proxies.server.version,
             proxy_pid=proxies.pid,
@@ -220,6 +185,8 @@ async def _piped(scenario: Scenario, *, run_id: str, folder: Path) -> AsyncItera
         network=None,
         identity=None,
         ledger=ledger,
+        dependency=None,
+        dependency_ledgers={},
         toxiproxy_kind="none",
         toxiproxy_version="",
         proxy_pid=None,
@@ -247,16 +214,17 @@ async def _target(
     *,
     ledger: Path | None,
     logs: Path,
+    depends_on: tuple[Standing, ...],
 ) -> server.Target:
     match scenario.target:
         case UrlTarget(url=url):
             return server.Target(url=url)
         case ReferenceTarget() as wanted:
-            assert ledger is not None
             return await stack.enter_async_context(
                 server.reference(
                     issuer=issuer.url if issuer else None,
                     ledger=ledger,
+                    dependency=next((one.value for one in depends_on), ""),
                     flaws=wanted.flaws,
                     sse=wanted.transport == "sse",
                     log=logs / "reference.log",
@@ -264,14 +232,15 @@ async def _target(
             )
         case LaunchTarget() as wanted:
             given = {"port": str(_free_port()), "issuer": issuer.url if issuer else ""}
-            fill = _filler(given)
+            fill = _filler(given, depends_on)
+            known = dependencies.environment(depends_on)
             return await stack.enter_async_context(
                 server.launch(
                     [fill(word) for word in wanted.launch],
                     url=fill(wanted.url),
                     trust=_trust(wanted),
                     unix_socket=_unix_socket(wanted),
-                    env={name: fill(value) for name, value in wanted.environment.items()},
+                    env={n: fill(value) for n, value in wanted.environment.items()} | known,
                     log=logs / "target.log",
                     ready_s=wanted.ready_s,
                 )
@@ -280,8 +249,9 @@ async def _target(
             raise AssertionError("a target over pipes has no address")
 
 
-def _filler(given: Mapping[str, str]) -> Callable[[str], str]:
+def _filler(given: Mapping[str, str], depends_on: tuple[Standing, ...]) -> Callable[[str], str]:
     def fill(text: str) -> str:
+        text = dependencies.told(text, depends_on)
         for name, value in given.items():
             text = text.replace("${" + name + "}", value)
         return text

@@ -18,6 +18,7 @@ def grip(rig: Rig, offering: Offering) -> Callable[[int], Levers]:
             network=rig.network,
             identity=rig.identity,
             agent=_Agents(offering=offering, window=window),
+            dependency=rig.dependency,
             process=_Processes(offering=offering, window=window) if rig.doors.command else None,
         )
 

@@ -25,6 +25,7 @@ _NEEDS: Final[dict[LeverName, str]] = {
     "identity": "tokens",
     "agent": "its own sessions",
     "process": "its own processes",
+    "dependency": "the dependency",
 }
 
 

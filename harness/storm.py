@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import anyio
 
-from harness import audit, health, overrides
+from harness import audit, dependencies, health, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.capacity.course import Course
@@ -187,6 +187,7 @@ async def _whole(
             await anyio.sleep(LATE_EFFECTS_S)
         if rig.ledger is not None:
             _copy_ledger(rig.ledger, clock, writer)
+        _copy_requests(rig.dependency_ledgers, clock, writer)
         await audit.end(asking, writer)
     return tuple(chaos.not_healed), offering.totals()
 
@@ -359,6 +360,16 @@ async def _keep_showing(clock: RunClock, show: Callable[[], None]) -> None:
         except OSError:
             return
         await clock.sleep_until(clock.now_ns() + round(LIVE_S * NS_PER_S))
+
+
+def _copy_requests(ledgers: Mapping[str, Path], clock: RunClock, writer: JournalWriter) -> None:
+    """Bring what the dependencies were asked into the journal, on the run's clock."""
+    for name, file in ledgers.items():
+        try:
+            append_all(writer, dependencies.seen(file, name, origin_ns=clock.origin_ns))
+        except RigError as error:
+            text = f"what {name} was asked cannot be read: {error}"
+            writer.append(NoteEntry(at_ns=clock.now_ns(), text=text))
 
 
 def _copy_ledger(file: Path, clock: RunClock, writer: JournalWriter) -> None:

@@ -72,7 +72,10 @@ def hang(evidence: Evidence) -> tuple[Finding, ...]:
 def _network_holds(evidence: Evidence) -> Mask:
     """Tell which attempts the network itself may have kept waiting."""
     calls = evidence.calls
-    held = sightings.struck(evidence, lambda fault: fault.stops_service())
+    # Whose dependency is gone can say so: there is no network to blame.
+    held = sightings.struck(
+        evidence, lambda fault: fault.stops_service() and fault.lever != "dependency"
+    )
     treated = calls["treated"] == 1
     allowed_s = np.zeros(len(calls))
     allowed_s[evidence.logical] = evidence.deadline_ns / 1e9
@@ -88,6 +91,8 @@ def _network_holds(evidence: Evidence) -> Mask:
     least_s = _WIRE_SHARE_MAX * evidence.scenario.client.deadline_s
     for window in evidence.phases.windows:
         throttles = isinstance(window.fault, TcpBandwidth)
+        if window.fault.lever == "dependency":
+            continue
         if not throttles and _ROUND_TRIPS * window.fault.added_round_trip_s() <= least_s:
             continue
         wire_s = np.full(len(calls), _ROUND_TRIPS * window.fault.added_round_trip_s())

@@ -27,10 +27,12 @@ from starlette.routing import Route
 from harness.errors import RigError, UsageError
 from harness.flaws import Flaw, Flaws
 from harness.reference import piped
-from harness.reference.documents import Documents
+from harness.reference.documents import Corpus, Documents
+from harness.reference.downstream import Downstream
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
 from harness.reference.notes import Notes, NotesError, SqliteNotes
+from harness.reference.remote import RemoteDocuments, RemoteNotes
 from harness.reference.tools import build
 from harness.rig.listener import address, bind, public_url, serve
 
@@ -51,10 +53,12 @@ def application(
     notes: Notes,
     flaws: Flaws,
     sse: bool = False,
+    downstream: Downstream | None = None,
 ) -> Guard:
     """The whole server as one ASGI application; `issuer` None leaves the door open.
 
-    With `sse` it speaks the HTTP+SSE of 2024-11-05 instead of Streamable HTTP.
+    With `sse` it speaks the HTTP+SSE of 2024-11-05 instead of Streamable HTTP; with `downstream`
+    it keeps its documents there, and `notes` should be there too.
 
     Requests must be addressed to the host of `url` when it was `named`, else to this machine.
     """
@@ -64,7 +68,8 @@ def application(
     verifier = (
         Verifier(issuer=issuer, resource=resource, http=http, flaws=flaws) if issuer else None
     )
-    documents = Documents(flaws=flaws)
+    documents: Corpus
+    documents = Documents(flaws=flaws) if downstream is None else RemoteDocuments(downstream)
     unbounded = Flaw.UNBOUNDED_REQUEST in flaws
     mcp, admitted = build(documents=documents, notes=notes, flaws=flaws), _admitted(url, named)
     if sse:
@@ -95,6 +100,8 @@ def application(
                 group.cancel_scope.cancel()
                 await notes.close()
                 documents.close()
+                if downstream is not None:
+                    await downstream.close()
 
     app.router.lifespan_context = lifespan
     door = Door(
@@ -160,7 +167,8 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     flaws = frozenset(Flaw(name) for name in options.flaw)
     try:
-        notes = _notes(options, flaws)
+        downstream = _downstream(options)
+        notes = _notes(options, flaws) if downstream is None else RemoteNotes(downstream)
         if options.stdio:
             anyio.run(partial(piped.serve, notes=notes, flaws=flaws))
             return 0
@@ -177,6 +185,7 @@ def main() -> int:
         notes=notes,
         flaws=flaws,
         sse=options.sse,
+        downstream=downstream,
     )
     place = url + (SSE_PATH if options.sse else PATH)
     serve(app, listener, url=place, stdin_lease=options.stdin_lease)
@@ -198,6 +207,12 @@ def _options() -> argparse.Namespace:
         metavar="NAME",
         help="environment variable with a PostgreSQL URL, to keep notes and effects there instead",
     )
+    store.add_argument("--dependency", metavar="URL", help="keep everything at this dependency")
+    store.add_argument(
+        "--dependency-variable",
+        metavar="NAME",
+        help="environment variable with its URL, which may be http://ID:SECRET@HOST:PORT",
+    )
     parser.add_argument(
         "--flaw", action="append", default=[], choices=[flaw.value for flaw in Flaw]
     )
@@ -208,9 +223,29 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.no_auth == bool(options.issuer):
         parser.error("give either --issuer URL or --no-auth")
+    if options.stdio and (options.dependency or options.dependency_variable):
+        parser.error("--stdio keeps its notes in a file; say --ledger FILE")
     if options.stdio and options.issuer:
         parser.error("--stdio has no tokens; say --no-auth")
     return options
+
+
+def _downstream(options: argparse.Namespace) -> Downstream | None:
+    """A client of the dependency that was named.
+
+    Raises:
+        UsageError: what was named is no URL.
+    """
+    url = options.dependency
+    if options.dependency_variable is not None:
+        # Taken out of the environment: what this process starts must not inherit a secret.
+        url = os.environ.pop(options.dependency_variable, "").strip()
+        if not url:
+            raise UsageError(
+                "expected a dependency's URL in the environment variable "
+                f"{options.dependency_variable}, found it empty"
+            )
+    return Downstream(url) if url is not None else None
 
 
 def _notes(options: argparse.Namespace, flaws: Flaws) -> Notes:

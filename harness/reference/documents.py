@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -42,6 +42,27 @@ class Document(TypedDict):
 
 class DatabaseError(Exception):
     """The database did not answer the question; the message is the cause."""
+
+
+class Corpus(Protocol):
+    """Documents, wherever they are kept."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+    async def search(self, query: str, limit: int) -> list[Row]:
+        """Rows that depend on nothing but the query, which each carries in its snippet.
+
+        Raises:
+            DatabaseError: there is no answer.
+        """
+
+    async def fetch(self, number: int) -> Document | None:
+        """The document with this number, if there is one.
+
+        Raises:
+            DatabaseError: there is no answer.
+        """
 
 
 class Documents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import anyio
@@ -17,9 +18,11 @@ from typing_extensions import TypedDict
 from harness.flaws import Flaw, Flaws
 from harness.reference.asking import Asking, add_asking, add_board
 from harness.reference.callers import Caller, caller_of
-from harness.reference.documents import ROWS_MAX, DatabaseError, Document, Documents, Row
+from harness.reference.documents import ROWS_MAX, Corpus, DatabaseError, Document, Row
+from harness.reference.downstream import on_errand
 from harness.reference.jobs import Jobs
 from harness.reference.notes import Note, Notes
+from harness.reference.remote import RemoteNotes
 
 SLOW_MAX_S = 120.0
 PROGRESS_STEPS = 10
@@ -83,7 +86,7 @@ class Contexts:
         return self._values.get((caller.holder, caller.subject, session, key))
 
 
-def build(*, documents: Documents, notes: Notes, flaws: Flaws) -> MCPServer:
+def build(*, documents: Corpus, notes: Notes, flaws: Flaws) -> MCPServer:
     """An MCP server with every tool, over one database and one ledger."""
     server: MCPServer = MCPServer(
         "squall-reference",
@@ -101,23 +104,28 @@ def build(*, documents: Documents, notes: Notes, flaws: Flaws) -> MCPServer:
     return server
 
 
-def _add_reading(server: MCPServer, documents: Documents, flaws: Flaws) -> None:
+def _add_reading(server: MCPServer, documents: Corpus, flaws: Flaws) -> None:
     @server.tool(annotations=READS)
-    async def search(query: str, limit: Limit = 10) -> list[Row]:
+    async def search(query: str, ctx: Context[Any, Any], limit: Limit = 10) -> list[Row]:
         """Find documents: between 3 and `limit` of them, each with the query in its snippet."""
         try:
-            return await documents.search(query, limit)
+            with _errand(ctx):
+                return await documents.search(query, limit)
         except DatabaseError as error:
             if Flaw.EMPTY_ON_ERROR in flaws:
                 return []
             raise ToolError(str(error)) from error
 
     @server.tool(annotations=READS)
-    async def fetch(id: str) -> Document:  # noqa: A002 - the name that clients know
+    async def fetch(
+        id: str,  # noqa: A002 - the name that clients know
+        ctx: Context[Any, Any],
+    ) -> Document:
         """One document by the id that `search` gave."""
         number = id.removeprefix("doc-")
         try:
-            document = await documents.fetch(int(number)) if number.isdecimal() else None
+            with _errand(ctx):
+                document = await documents.fetch(int(number)) if number.isdecimal() else None
         except (DatabaseError, ValueError) as error:
             raise ToolError(str(error)) from error
         if document is None:
@@ -132,13 +140,23 @@ def _add_writing(server: MCPServer, notes: Notes) -> None:
     ) -> Note:
         """Write a note; a repeated `idempotency_key` returns the first note again."""
         caller = _caller(ctx)
-        return await notes.append(
-            key=key,
-            text=text,
-            client=caller.client,
-            subject=caller.subject,
-            idempotency_key=idempotency_key,
-        )
+        with _errand(ctx):
+            return await notes.append(
+                key=key,
+                text=text,
+                client=caller.client,
+                subject=caller.subject,
+                idempotency_key=idempotency_key,
+            )
+
+    if not isinstance(notes, RemoteNotes):
+        return
+
+    @server.tool(annotations=READS)
+    async def read_notes(key: str, ctx: Context[Any, Any], limit: Limit = 10) -> list[Note]:
+        """The last notes under a key, as they stand."""
+        with _errand(ctx):
+            return await notes.read(key, limit)
 
 
 def _add_memory(server: MCPServer, contexts: Contexts) -> None:
@@ -186,6 +204,12 @@ def _add_load(server: MCPServer, flaws: Flaws) -> None:
         # Every result is sent twice, as text and as structured content.
         length = size_bytes // 2
         return Bulk(label=label, text=(WORDS * (length // len(WORDS) + 1))[:length])
+
+
+def _errand(ctx: Context[Any, Any]) -> AbstractContextManager[None]:
+    """What is asked of a dependency inside is asked for this call."""
+    trace = (ctx.request_context.meta or {}).get("traceparent", "")
+    return on_errand(_caller(ctx), trace if isinstance(trace, str) else "")
 
 
 def _caller(ctx: Context[Any, Any]) -> Caller:

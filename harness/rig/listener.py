@@ -6,6 +6,7 @@ signal, the kernel closes it, and the reader below sees the end of the file.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from harness.errors import RigError, UsageError
 
@@ -93,15 +95,26 @@ class _Server(uvicorn.Server):
             announce(self._url)
 
 
-def serve(app: Application, listener: socket.socket, *, url: str, stdin_lease: bool) -> None:
+def serve(
+    app: Application,
+    listener: socket.socket,
+    *,
+    url: str,
+    stdin_lease: bool,
+    # httptools leaves the blanks that trail a header's value
+    protocol: type[asyncio.Protocol] = H11Protocol,
+    head_max_bytes: int | None = None,
+) -> None:
     """Serve `app` until a signal or, under `stdin_lease`, the end of standard input.
 
-    Prints `listening <url>` when the first request can be answered.
+    Prints `listening <url>` when the first request can be answered. `protocol` speaks on each
+    connection; heads longer than `head_max_bytes` (64 KiB when left out) are refused.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     config = uvicorn.Config(
         app,
-        http="h11",  # httptools leaves the blanks that trail a header's value
+        http=protocol,
+        h11_max_incomplete_event_size=head_max_bytes,
         ws="none",
         lifespan="on",
         log_config=None,

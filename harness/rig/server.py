@@ -26,6 +26,7 @@ __all__ = ["Target", "launch", "probe", "reference"]
 
 READY = "listening "
 READY_S = 20.0
+DEPENDENCY_VARIABLE = "SQUALL_DEPENDENCY_URL"
 POLL_S = 0.05
 GONE_S = 2.0  # how long the processes of a killed group may take to vanish
 
@@ -132,24 +133,32 @@ def _is_alive(group: int) -> bool:
 async def reference(
     *,
     issuer: str | None,
-    ledger: Path,
+    ledger: Path | None,
     flaws: Sequence[str] = (),
     log: Path | None = None,
     port: int = 0,
     sse: bool = False,
+    dependency: str = "",
 ) -> AsyncIterator[Target]:
     """The bundled server, hardened but for `flaws`; open to everybody when `issuer` is None.
+
+    It keeps its things in the file `ledger` or, where it is given one, at a dependency's URL.
 
     Raises:
         RigError: it did not start.
     """
     argv = [sys.executable, "-m", "harness.reference", "--port", str(port), "--stdin-lease"]
-    argv += ["--ledger", str(ledger)]
+    env = dict(os.environ)
+    if dependency:
+        env[DEPENDENCY_VARIABLE] = dependency  # never an argument: there is a secret in it
+        argv += ["--dependency-variable", DEPENDENCY_VARIABLE]
+    else:
+        argv += ["--ledger", str(ledger)]
     argv += ["--issuer", issuer] if issuer is not None else ["--no-auth"]
     argv += ["--sse"] if sse else []
     for flaw in flaws:
         argv += ["--flaw", flaw]
-    async with child(argv, env=dict(os.environ), ready=READY, log=log, ready_s=READY_S) as process:
+    async with child(argv, env=env, ready=READY, log=log, ready_s=READY_S) as process:
         yield Target(url=process.ready_line.removeprefix(READY), pid=process.pid)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from faults.catalogue import CATALOGUE
 from harness.scenario.auth import Auth
+from harness.scenario.dependencies import KINDS, NAME, Dependency
 from harness.scenario.mistakes import Mistakes, Trail, nearest, shown
 from harness.scenario.records import (
     FLAWS,
@@ -74,6 +76,8 @@ def decode(value: object, mistakes: Mistakes, *, target: Target | None = None) -
         target = target.model_copy(update=kept)
     if target is not None:
         data["target"] = target
+    if isinstance(data.get("dependencies"), dict):
+        data["dependencies"] = _dependencies(data["dependencies"], mistakes)
     for key, one in (("agents", _agent), ("faults", _window)):
         if isinstance(data.get(key), list):
             data[key] = [
@@ -173,6 +177,29 @@ def _reference(
     if mistakes.touch(place):
         value = {**value, "reference": HARDENED}
     return _build(ReferenceTarget, value, trail, mistakes)
+
+
+def _dependencies(value: dict[str, object], mistakes: Mistakes) -> dict[str, Dependency]:
+    """Give those that can be told, by their names."""
+    found = {}
+    for name, given in value.items():
+        trail: Trail = ("dependencies", name)
+        if not re.fullmatch(NAME, name):
+            expected = "a name of small letters, digits, - and _"
+            spot = mistakes.key_spot(trail)
+            mistakes.add(trail, expected, name or "nothing", "begin with a letter", spot)
+            continue
+        kinds = [key for key in KINDS if isinstance(given, dict) and key in given]
+        if not isinstance(given, dict) or len(kinds) != 1:
+            came = " and ".join(kinds) or shown(given)
+            mend = "write for example {embedded: {}} or {upstream: 127.0.0.1:5432, variable: NAME}"
+            mistakes.add(trail, f"one of {' and '.join(KINDS)}", came, mend)
+            continue
+        data = {**given, kinds[0]: {}} if given[kinds[0]] is None else given
+        read = _build(KINDS[kinds[0]], data, trail, mistakes)
+        if read is not None:
+            found[name] = read
+    return found
 
 
 def _agent(value: object, trail: Trail, mistakes: Mistakes) -> Agent:

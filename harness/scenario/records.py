@@ -15,6 +15,7 @@ from faults.quantities import Duration, Pace, Share
 from harness.flaws import Flaw
 from harness.scenario.audit import Audit
 from harness.scenario.auth import Auth
+from harness.scenario.dependencies import Dependency
 from harness.scenario.record import Record
 
 # The bundled server's tools, which a scenario may name; a test holds them to it.
@@ -364,6 +365,9 @@ class Scenario(Record):
     )
     target: Target = ReferenceTarget(reference="hardened")
     auth: Auth | None = None
+    dependencies: dict[str, Dependency] = Field(
+        default_factory=dict, max_length=8, description="what the target depends on, by name"
+    )
     agents: tuple[Agent, ...] = Field(min_length=1)
     client: Client = Client()
     load: Load = Load()

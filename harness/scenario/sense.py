@@ -14,6 +14,8 @@ from faults.catalogue import CATALOGUE
 from harness.scenario.audits import audit
 from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
 from harness.scenario.credentials import identity
+from harness.scenario.dependencies import DEPENDENT_TOOLS
+from harness.scenario.depending import depending
 from harness.scenario.mistakes import Mistakes, Trail, nearest
 from harness.scenario.objections import Objection
 from harness.scenario.records import (
@@ -48,6 +50,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (tls, (("target",),)),
         (identity, (("target",), ("auth",), ("faults",), ("agents",))),
         (clashes, (("target",), ("auth",), ("faults",), ("client",), ("load",))),
+        (depending, (("target",), ("dependencies",), ("faults",))),
         (_payloads, (("target",), ("faults",), ("agents",))),
         (_tools, (("target",),)),
         (_listening, (("agents",), ("client",))),
@@ -315,11 +318,12 @@ def _calling_off(scenario: Scenario) -> Iterator[Objection]:
 def _tools(scenario: Scenario) -> Iterator[Objection]:
     if not isinstance(scenario.target, ReferenceTarget):
         return
+    tools = (*REFERENCE_TOOLS, *(DEPENDENT_TOOLS if scenario.dependencies else ()))
     for trail, step in steps_of(scenario):
-        if isinstance(step, CallStep) and step.call not in REFERENCE_TOOLS:
+        if isinstance(step, CallStep) and step.call not in tools:
             yield Objection(
                 trail=(*trail, "call"),
                 expected="a tool of the reference server",
                 came=step.call,
-                mend=nearest(step.call, REFERENCE_TOOLS, what="its tools"),
+                mend=nearest(step.call, tools, what="its tools"),
             )

@@ -9,7 +9,7 @@ from typing import Literal
 import anyio
 from anyio.lowlevel import checkpoint
 
-from faults.levers import Behaviour, BehaviourKind, Exposure, FaultError, Levers
+from faults.levers import Behaviour, BehaviourKind, Exposure, FaultError, Levers, Programme
 
 Failing = Literal["refuses", "loses its answer", "hangs"]
 TOXIC_TYPES = (
@@ -184,6 +184,44 @@ class FakeProcesses:
         return Exposure(count=count, unit="processes", source="journal")
 
 
+class FakeDependency:
+    """A dependency that only remembers what it was told, behind a proxy without a network."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.hand = hand
+        self.proxy = FakeNetwork(hand)
+        self.programmes: dict[str, Programme] = {}
+        self.labels: list[str] = []  # every programme there ever was
+
+    def network(self, name: str) -> FakeNetwork:
+        """Give the only one's proxy."""
+        if name:
+            raise FaultError(f"there is no dependency {name}")
+        return self.proxy
+
+    async def engage(self, name: str, label: str, programme: Programme) -> None:
+        """Note it."""
+        failing = await self.hand.before(f"engage {label}")
+        assert not name
+        self.programmes[label] = programme
+        self.labels.append(label)
+        self.hand.after(f"engage {label}", failing)
+
+    async def disengage(self, name: str, label: str) -> None:
+        """Forget it, where it is there."""
+        failing = await self.hand.before(f"disengage {label}")
+        assert not name
+        self.programmes.pop(label, None)
+        self.hand.after(f"disengage {label}", failing)
+
+    async def exposure(self, name: str, label: str) -> Exposure:
+        """Claim nine requests, while it is in force."""
+        await checkpoint()
+        assert not name
+        count = 9 if label in self.programmes else 0
+        return Exposure(count=count, unit="requests", source="injector")
+
+
 class World:
     """Every lever there is, at rest, pulled by one hand."""
 
@@ -194,19 +232,31 @@ class World:
         self.agent = FakeAgents(self.hand)
         self.agent.identity = self.identity
         self.process = FakeProcesses(self.hand)
+        self.dependency = FakeDependency(self.hand)
 
     @property
     def levers(self) -> Levers:
         """What a fault gets to see."""
         return Levers(
-            network=self.network, identity=self.identity, agent=self.agent, process=self.process
+            network=self.network,
+            identity=self.identity,
+            agent=self.agent,
+            process=self.process,
+            dependency=self.dependency,
         )
+
+    @property
+    def named(self) -> set[str]:
+        """What is in force under a name."""
+        dependency = self.dependency
+        return {*self.network.toxics, *dependency.proxy.toxics, *dependency.programmes}
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is out of the ordinary."""
         return (
-            not self.network.toxics
+            not self.named
+            and self.dependency.proxy.enabled
             and self.network.enabled
             and self.identity.ttl_s is None
             and not self.agent.engaged

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from faults import agent, credentials, identity, network, process
+from faults import agent, credentials, dependency, identity, network, process
 from faults.catalogue import CATALOGUE, AnyFault
 from faults.fault import Fault
 from faults.levers import BehaviourKind
@@ -24,7 +24,7 @@ def test_no_fault_is_left_out_of_the_catalogue() -> None:
     """Every concrete record of every lever's file is there, under its own name."""
     written = {
         member
-        for module in (agent, credentials, identity, network, process)
+        for module in (agent, credentials, dependency, identity, network, process)
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, Fault) and hasattr(member, "kind")
     }
@@ -37,7 +37,7 @@ def test_a_fault_says_what_a_user_must_know(kind: str) -> None:
     """What breaks, what a resilient server does, what shows that one is not."""
     fault = CATALOGUE[kind]
     words = inspect.cleandoc(fault.__doc__ or "")
-    assert re.fullmatch(r"[a-z]+(-[a-z]+)+", kind)
+    assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", kind)
     assert "A resilient server:" in words
     assert "Shows:" in words
     assert words.split("\n", 1)[0].endswith((".", ","))

@@ -12,7 +12,6 @@ from faults.catalogue import CATALOGUE
 from faults.fault import UNDO_S, Fault
 from faults.identity import TokenExpire
 from faults.levers import FaultError, Levers, NotUndoneError
-from faults.network import TcpDown
 from tests import virtual
 from tests.faults.fakes import Failing, World
 
@@ -24,6 +23,7 @@ FAULTS = [
 ]
 every_fault = pytest.mark.parametrize("fault", FAULTS)
 pytestmark = pytest.mark.anyio
+_NAMELESS = {"tcp-down", "dep-down"}  # a closed port needs no name
 
 
 @pytest.fixture
@@ -136,11 +136,11 @@ async def test_the_steps_back_are_bounded_together(fault: Fault) -> None:
 async def test_a_missing_lever_is_refused_with_nothing_applied(fault: Fault) -> None:
     """Each lever is withheld in turn; a fault that does not need it takes all the same."""
     refusals: list[str] = []
-    for lever in ("network", "identity", "agent", "process"):
+    for lever in ("network", "identity", "agent", "process", "dependency"):
         world = World()
         held: dict[str, Any] = {
             "network": world.network, "identity": world.identity, "agent": world.agent,
-            "process": world.process,
+            "process": world.process, "dependency": world.dependency,
         }  # fmt: skip
         held[lever] = None
         try:
@@ -160,9 +160,10 @@ async def test_a_toxic_bears_the_name_of_its_run(fault: Fault) -> None:
     world = World()
     async with fault.inject(world.levers, RUN):
         pass
-    assert all(name.startswith(RUN) for name in world.network.named)
-    needs_toxics = fault.lever == "network" and not isinstance(fault, TcpDown)
-    assert bool(world.network.named) is needs_toxics
+    named = [*world.network.named, *world.dependency.proxy.named, *world.dependency.labels]
+    assert all(name.startswith(RUN) for name in named)
+    needs_name = fault.lever in {"network", "dependency"} and fault.kind not in _NAMELESS
+    assert bool(named) is needs_name
 
 
 @every_fault
@@ -170,10 +171,10 @@ async def test_two_windows_of_one_kind_do_not_share_toxics(fault: Fault) -> None
     """Names are unique in the run, so one window's end leaves the other's toxics alone."""
     world = World()
     async with fault.inject(world.levers, "squall-r4nd-1"):
-        before = dict(world.network.toxics)
+        before = world.named
         async with fault.inject(world.levers, "squall-r4nd-2"):
-            assert len(world.network.toxics) == 2 * len(before)
-        assert world.network.toxics == before
+            assert len(world.named) == 2 * len(before)
+        assert world.named == before
 
 
 @pytest.mark.parametrize("kind", CATALOGUE)
@@ -189,7 +190,7 @@ def test_a_fault_refuses_a_parameter_that_nobody_knows(kind: str) -> None:
         (kind, field.alias or name)
         for kind, fault in CATALOGUE.items()
         for name, field in fault.model_fields.items()
-        if name not in {"tool", "argument", "scope"}  # any text names these
+        if name not in {"tool", "argument", "scope", "dependency"}  # any text names these
     ],
 )
 @pytest.mark.parametrize("value", [-1, "-1ms", "200%", "much", None, [], "1e9s"])

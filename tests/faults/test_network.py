@@ -21,7 +21,7 @@ from faults.network import (
     TcpTruncate,
     Toxic,
 )
-from harness.assembly import Network
+from harness.rig.network import Network
 from harness.rig.toxiproxy.serving import serve
 from tests.faults.fakes import FakeNetwork
 
