@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from faults.agent import ClientVanish, PayloadRequest, PayloadResponse, ResponseLost, SlowReader
+from faults.agent_calls import (
+    AgentLoop,
+    ArgsFuzz,
+    ArgsInvalid,
+    CallCancel,
+    CallRepeat,
+    IdCollide,
+    SlowNeighbour,
+)
 from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny
 from faults.dependency import (
     Dep429,
@@ -52,6 +61,13 @@ AnyFault = (
     | ClientVanish
     | ResponseLost
     | SlowReader
+    | CallCancel
+    | CallRepeat
+    | IdCollide
+    | ArgsInvalid
+    | ArgsFuzz
+    | AgentLoop
+    | SlowNeighbour
     | ProcessKill
     | ProcessStop
     | DepLatency
@@ -89,6 +105,13 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         ClientVanish,
         ResponseLost,
         SlowReader,
+        CallCancel,
+        CallRepeat,
+        IdCollide,
+        ArgsInvalid,
+        ArgsFuzz,
+        AgentLoop,
+        SlowNeighbour,
         ProcessKill,
         ProcessStop,
         DepLatency,

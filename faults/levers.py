@@ -28,6 +28,13 @@ BehaviourKind = Literal[
     "misdirected_token",
     "unsuited_token",
     "skewed_token",
+    "cancel_call",
+    "repeat_call",
+    "collide_ids",
+    "spoil_arguments",
+    "fuzz_arguments",
+    "loop_call",
+    "slow_call",
 ]
 
 

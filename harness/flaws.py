@@ -93,5 +93,42 @@ class Flaw(StrEnum):
         "whoever opens a session ends the earlier ones that were opened with the same token",
     )
 
+    ID_KEYED_RESPONSES = (
+        "id-keyed-responses",
+        "answers are kept by the bare JSON-RPC id: two calls under one id get each other's",
+    )
+    GLOBAL_LOCK = (
+        "global-lock",
+        "one lock is held around every tool, so that calls wait for each other one by one",
+    )
+    CANCEL_IGNORED = (
+        "cancel-ignored",
+        "a call that was called off goes on: the notification, or the closed stream, is dropped",
+    )
+    ID_ZERO_FALSY = (
+        "id-zero-falsy",
+        "a call whose id is 0 or empty cannot be called off: the id is tested for its truth",
+    )
+    DISCONNECT_CRASH = (
+        "disconnect-crash",
+        "the error of a connection that was lost in mid-call escapes and ends the process",
+    )
+    UNVALIDATED_ARGS = (
+        "unvalidated-args",
+        "search and fetch take arguments as they come and answer what breaks with a stack trace",
+    )
+    UNBOUNDED_RESULT = (
+        "unbounded-result",
+        "big gives back whatever size it is asked for, in one message and twice",
+    )
+    TRUNCATES_SILENTLY = (
+        "truncates-silently",
+        "big cuts its result at 64 KiB and does not say so",
+    )
+    LOST_UPDATE = (
+        "lost-update",
+        "add_entry reads a record, changes it and writes it back without a lock",
+    )
+
 
 Flaws = frozenset[Flaw]

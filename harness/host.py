@@ -126,6 +126,7 @@ class Host:
             credential=self._creditor(access),
             rules=compile_rules(scenario),
             inspector=Inspector(clock.now_ns, worker=writer.worker),
+            schemas=schemas,
         )
 
     async def __aenter__(self) -> Self:
@@ -136,6 +137,7 @@ class Host:
         gc.set_threshold(YOUNG_OBJECTS, *self._collects[1:])
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
+        self._stage.backstage.open(self._group)
         self._group.start_soon(self._meter.watch)
         self._group.start_soon(self._keep_books)
         if self._writer.worker <= 1:  # in one process of the run

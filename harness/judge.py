@@ -20,11 +20,13 @@ from harness.checks import (
     latency,
     lifecycle,
     limits,
+    orphans,
     processes,
     protocol,
     quality,
     resources,
     soundness,
+    validation,
 )
 from harness.checks import recovery as recoveries
 from harness.checks.bite import bite
@@ -51,6 +53,8 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *answers.CHECKS,
     *effects.CHECKS,
     *audit.CHECKS,
+    *orphans.CHECKS,
+    *validation.CHECKS,
     *auth.CHECKS,
     *credentials.CHECKS,
     *protocol.CHECKS,

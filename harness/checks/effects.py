@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.checks import sightings
 from harness.checks.claims import singles
 from harness.checks.sightings import Rule, Windows
-from harness.journal import EffectEntry
+from harness.journal import BEHAVIOUR_CODES, EffectEntry
 from harness.outcome import Outcome
 from harness.phases import Evidence, Indices, Mask
 from harness.scenario.records import CallStep
@@ -95,8 +95,9 @@ def _doubled(evidence: Evidence, reckoning: _Reckoning) -> tuple[Finding, ...]:
     )
     if not len(doubled):
         return findings
-    # A prelude is a request of its own, under a nonce of its own.
-    real = (evidence.calls["sent_ns"] >= 0) & (evidence.calls["attempt"] > 0)
+    # A prelude is a request of its own, under a nonce of its own; but for one, which repeats.
+    repeats = evidence.calls["behaviour"] == BEHAVIOUR_CODES["repeat_call"]
+    real = (evidence.calls["sent_ns"] >= 0) & ((evidence.calls["attempt"] > 0) | repeats)
     sent = np.bincount(evidence.group, weights=real).astype(np.int64)
     words = (
         f"; executed {_range(weight[doubled])} times each, "

@@ -15,16 +15,18 @@ from harness.verdict import Finding
 
 # consequence -> what may be behind it, the likeliest first
 CAUSES: Final[dict[str, tuple[str, ...]]] = {
-    "hang": ("crash", "hol-block"),
+    "hang": ("crash", "hol-block", "crosstalk"),
     "hol-block": ("crash",),
     # A target that is back and answers the wrong thing holds its clients off, not the crash.
     "no-recovery": ("wrong-status", "auth-masked", "crash"),
-    "wrong-answer": ("no-recovery", "crash"),
+    "wrong-answer": ("no-recovery", "crash", "crosstalk"),
     "crash": ("unbounded-size",),
     # A refusal or a failure in the words of an answer is short, too.
     "truncated": ("silent-empty", "auth-masked"),
     "latency-shift": ("hol-block", "hang", "retry-amplification", "cpu-spin", "leak-conn", "crash"),
     "token-burn": ("unbounded-size", "retry-amplification"),
+    # Another tool's answer breaks what this one promises.
+    "schema-drift": ("crosstalk",),
 }
 
 

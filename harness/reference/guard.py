@@ -15,6 +15,7 @@ from mcp.server.auth.provider import AccessToken
 
 from harness.flaws import Flaw, Flaws
 from harness.reference.flawed_answers import answer, as_text
+from harness.reference.flawed_calls import with_flaws
 from harness.reference.flawed_logins import Logins
 from harness.reference.identity import (
     Identity,
@@ -29,7 +30,7 @@ DRAIN_S = 10.0
 SESSIONS_MAX = 20_000  # remembered for the flaw auth-at-init-only
 OK = 200
 READ, WRITE = "mcp:read", "mcp:write"
-WRITING_TOOLS = frozenset({"append_note", "remember"})
+WRITING_TOOLS = frozenset({"append_note", "remember", "schedule_note", "add_entry"})
 MODERN_VERSION_MIN = "2026-07-28"
 
 Message = MutableMapping[str, Any]
@@ -64,11 +65,11 @@ class Guard:
         self, app: Application, *, paths: tuple[str, ...], door: Door, flaws: Flaws
     ) -> None:
         """Guard `paths`; everything else passes."""
-        self._app = app
+        self._app = with_flaws(app, flaws)
         self._paths = paths
         self._door = door
         self._flaws = flaws
-        self._in_flight: dict[str, set[tuple[type, Any]]] = {}
+        self._in_flight: dict[str, set[str]] = {}
         self._sessions: OrderedDict[str, Identity] = OrderedDict()
         self._logins = Logins()
 
@@ -126,9 +127,9 @@ class Guard:
             await self._app(scope, replay, send)
             return
         # The SDK keeps one stream per id and session and overwrites it blindly: two calls under
-        # one id would get each other's answers, or none.
+        # one id would get each other's answers, or none. To it, 7 and "7" are one.
         in_flight = self._in_flight.setdefault(session_id, set())
-        mark = (type(request_id), request_id)
+        mark = str(request_id)
         if mark in in_flight:
             raise Refusal(
                 status=400,

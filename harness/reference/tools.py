@@ -22,11 +22,14 @@ from harness.reference.documents import ROWS_MAX, Corpus, DatabaseError, Documen
 from harness.reference.downstream import on_errand
 from harness.reference.jobs import Jobs
 from harness.reference.notes import Note, Notes
+from harness.reference.records import Records, add_records
 from harness.reference.remote import RemoteNotes
+from harness.reference.unvalidated import Unvalidated
 
 SLOW_MAX_S = 120.0
 PROGRESS_STEPS = 10
 BIG_MAX_BYTES = 8 * 1024 * 1024
+CUT_BYTES = 64 * 1024  # what the flaw truncates-silently leaves of one
 CONTEXTS_MAX = 100_000  # remembered values; the oldest gives way
 VALUE_LIMIT_BYTES = 16 * 1024
 WORDS = "a large result is a page that nobody asked for; "
@@ -93,14 +96,20 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws) -> MCPServer:
         version="1.0",
         instructions="A bundled server to practise on.",
         log_level="WARNING",
-        extensions=(Asking(), Jobs()),
+        extensions=(
+            Asking(),
+            Jobs(),
+            *((Unvalidated(documents),) if Flaw.UNVALIDATED_ARGS in flaws else ()),
+        ),
     )
     _add_reading(server, documents, flaws)
     _add_writing(server, notes)
+    _add_scheduling(server, notes)
     _add_memory(server, Contexts())
     _add_load(server, flaws)
     add_asking(server)
     add_board(server)
+    add_records(server, Records(flaws=flaws))
     return server
 
 
@@ -159,6 +168,27 @@ def _add_writing(server: MCPServer, notes: Notes) -> None:
             return await notes.read(key, limit)
 
 
+def _add_scheduling(server: MCPServer, notes: Notes) -> None:
+    @server.tool(annotations=APPENDS)
+    async def schedule_note(
+        text: str,
+        seconds: Annotated[float, Field(ge=0, le=SLOW_MAX_S)],
+        ctx: Context[Any, Any],
+        idempotency_key: str = "",
+    ) -> Note:
+        """Work for a while, then write a note; called off before that, write none."""
+        caller = _caller(ctx)
+        await anyio.sleep(seconds)
+        with _errand(ctx):
+            return await notes.append(
+                key="scheduled",
+                text=text,
+                client=caller.client,
+                subject=caller.subject,
+                idempotency_key=idempotency_key,
+            )
+
+
 def _add_memory(server: MCPServer, contexts: Contexts) -> None:
     @server.tool(annotations=REMEMBERS)
     async def remember(key: str, value: str, ctx: Context[Any, Any], session: str = "") -> Memory:
@@ -196,7 +226,9 @@ def _add_load(server: MCPServer, flaws: Flaws) -> None:
     @server.tool(annotations=READS)
     async def big(size_bytes: Annotated[int, Field(ge=0)], label: str = "") -> Bulk:
         """A result of about `size_bytes` on the wire; above 8 MiB an error that says so."""
-        if size_bytes > BIG_MAX_BYTES:
+        if Flaw.TRUNCATES_SILENTLY in flaws:
+            size_bytes = min(size_bytes, CUT_BYTES)
+        if size_bytes > BIG_MAX_BYTES and Flaw.UNBOUNDED_RESULT not in flaws:
             raise ToolError(
                 f"a result of {size_bytes} bytes is more than the {BIG_MAX_BYTES} that one may "
                 "have; ask for less"

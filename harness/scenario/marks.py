@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 Sessions = NDArray[np.uint32]
 
 INDEX_BITS: Final = 36
-# Attempts that precede a call draw their nonces from a range that no planned step uses.
+# What precedes a call or goes on beside it draws its nonces from where no planned step does, and
+# several requests of one act are told apart above that.
 PRELUDE_INDEX: Final = 2**31
+TURN_BITS: Final = 32
 _NONCE_MASK: Final = (1 << 52) - 1
 
 

@@ -21,7 +21,7 @@ from harness.scenario.record import Record
 # The bundled server's tools, which a scenario may name; a test holds them to it.
 REFERENCE_TOOLS: Final = (
     "search", "fetch", "append_note", "remember", "recall", "slow", "big",
-    "summarize", "confirm", "roots", "touch", "job",
+    "summarize", "confirm", "roots", "touch", "job", "schedule_note", "add_entry", "list_entries",
 )  # fmt: skip
 FLAWS: Final = tuple(flaw.value for flaw in Flaw)
 HARDENED: Final = "hardened"

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.flaws import Flaw
-from harness.selftest import identity, storms
+from harness.selftest import calls, identity, storms
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
 CASES: Final[tuple[Case, ...]] = (
     *identity.CASES,
     *storms.CASES,
+    *calls.CASES,
 )
 # Of sound servers that are unlike the hardened one: name -> what it is.
 MANNERS: Final[dict[str, str]] = {}
@@ -22,6 +23,9 @@ WAITING: Final[dict[Flaw, str]] = {
     Flaw.JWKS_EVERY_CALL: "an issuer that is down",
     Flaw.NO_AUTH: "a check",
     Flaw.LAST_LOGIN_WINS: "a token that is shared",
+    Flaw.LOST_UPDATE: "a step that edits",
+    Flaw.UNBOUNDED_RESULT: "payload-response",
+    Flaw.TRUNCATES_SILENTLY: "payload-response",
 }
 
 

@@ -18,6 +18,13 @@ PRELUDES: tuple[BehaviourKind, ...] = (
     "payload_request",
     "payload_response",
     "vanish",
+    "cancel_call",
+    "repeat_call",
+    "collide_ids",
+    "spoil_arguments",
+    "fuzz_arguments",
+    "loop_call",
+    "slow_call",
 )
 
 

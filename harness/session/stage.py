@@ -10,12 +10,14 @@ from harness.clock import Clock
 from harness.journal import JournalWriter
 from harness.plan import Plan, PlannedSession
 from harness.scenario.records import Scenario
+from harness.session.backstage import Backstage
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
 from harness.session.inspection import Inspector
 from harness.session.record import Recorder
 from harness.session.steps import Step
 from harness.wire.answering import NO_RULES, Rules
+from harness.wire.schemas import SchemaBook
 from harness.wire.speaker import Speaker
 
 
@@ -35,3 +37,5 @@ class Stage:
     rules: Rules = NO_RULES  # what the sessions answer when the server asks
     said: Counter[str] = field(default_factory=Counter)  # by servers unasked, since the last look
     inspector: Inspector | None = None  # None: nobody looks into answers
+    backstage: Backstage = field(default_factory=Backstage)
+    schemas: SchemaBook = field(default_factory=SchemaBook)  # what the target's tools take and give

@@ -18,7 +18,7 @@ from harness.wire.http import (
     parse_head,
     parse_small_head,
 )
-from harness.wire.jsonrpc import decode
+from harness.wire.jsonrpc import CallId, decode
 from harness.wire.limits import Limits
 from harness.wire.reply import NO_TIME
 from harness.wire.sse import SseParser, plain_event
@@ -71,7 +71,7 @@ class Arrival:
         "pieces", "reason", "reply_bytes", "sent_ns",
     )  # fmt: skip
 
-    def __init__(self, call_id: int) -> None:
+    def __init__(self, call_id: CallId) -> None:
         self.call_id = call_id
         self.head: Head | None = None
         self.body: bytes | bytearray = b""

@@ -17,7 +17,13 @@ from harness.wire.connection import LARGE_BYTES
 from harness.wire.endpoint import Endpoint
 from harness.wire.heads import modern_headers, render_head
 from harness.wire.inbox import Inbox
-from harness.wire.jsonrpc import decode, encode_notification, encode_request
+from harness.wire.jsonrpc import (
+    CallId,
+    decode,
+    encode_named,
+    encode_notification,
+    encode_request,
+)
 from harness.wire.limits import Limits
 from harness.wire.listen import NO_CALL, Listener, Listening
 from harness.wire.pool import Pool, Unconnected
@@ -163,7 +169,7 @@ class WireClient:
         """Whether a request is cancelled by leaving it, as over HTTP in the modern era."""
         return self.era == "modern"
 
-    async def request(
+    async def request(  # noqa: C901  the hot path's branches are not calls
         self,
         method: str,
         params: bytes,
@@ -174,24 +180,29 @@ class WireClient:
         lose_reply: bool = False,
         vanish_after_ns: int | None = None,
         headers: bytes = b"",
+        call_id: CallId | None = None,
     ) -> Reply:
         """Send one request and give what came of it; never raises for what a server may do.
 
         `params` is an encoded JSON object. `authorization` overrides the client's for this one
         request (empty sends none), `headers` are further lines, each ended by CRLF.
-        `vanish_after_ns` counts from the moment of sending.
+        `vanish_after_ns` counts from the moment of sending. `call_id` is one that misbehaves:
+        0, empty, or another request's.
 
         Raises:
             ValueError: an authorization holds control characters.
         """
-        call_id = self._next_id
-        self._next_id = call_id + 1
+        number = self._next_id
+        self._next_id = number + 1
         head = self._head
         if authorization is not None:
             head = self._render_for("POST", authorization)
         if self.era == "modern":
             params, headers = self._dress(method, params, name, headers)
-        body = encode_request(call_id, method, params)
+        if call_id is None:
+            call_id, body = number, encode_request(number, method, params)
+        else:
+            body = encode_named(call_id, method, params)
         request = b"%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, len(body), body)
         expires_ns, pool = deadline_ns + self._grace_ns, self._pool
         call = Call(call_id, method, name, deadline_ns, len(request), pool.batches)
@@ -285,7 +296,7 @@ class WireClient:
             await self._cancel(call.call_id)
         return reply
 
-    async def _cancel(self, call_id: int) -> None:
+    async def _cancel(self, call_id: CallId) -> None:
         params = to_json({"requestId": call_id, "reason": "no reply by the deadline"})
         limit_ns = self.now_ns() + CANCEL_NS
         await self._post(encode_notification(legacy.CANCELLED, params), b"", limit_ns, limit_ns)

@@ -16,6 +16,7 @@ from harness.trust import tls_failure
 from harness.wire.arrival import Arrival, KnownHead, Pieces
 from harness.wire.deadlines import EXACT_NS, NEVER_NS, Sweep
 from harness.wire.http import BrokenReplyError
+from harness.wire.jsonrpc import CallId
 from harness.wire.limits import KIB, Limits
 from harness.wire.salvage import Salvage
 
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     # --- the client's side -------------------------------------------------------------------
 
-    def send(self, call_id: int, request: bytes, expires_ns: int) -> asyncio.Future[Arrival]:
+    def send(self, call_id: CallId, request: bytes, expires_ns: int) -> asyncio.Future[Arrival]:
         """Write a request whole and give the future of its reply; stamped right before."""
         transport, owner = self.transport, self._owner
         assert transport is not None
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
         return done
 
     async def send_large(
-        self, call_id: int, request: bytes, expires_ns: int
+        self, call_id: CallId, request: bytes, expires_ns: int
     ) -> asyncio.Future[Arrival]:
         """Write a large request in slices, as fast as the peer takes them and no faster.
 

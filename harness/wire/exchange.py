@@ -7,6 +7,7 @@ import asyncio
 from harness.outcome import Reason
 from harness.wire.arrival import Arrival
 from harness.wire.http import Head
+from harness.wire.jsonrpc import CallId
 
 # A pipe has no heads; this one says that a reply came, and nothing else.
 _PIPED = Head()
@@ -31,7 +32,7 @@ class Exchange:
     __slots__ = ("arrival", "done", "end_at", "expires_ns", "line")
 
     def __init__(
-        self, call_id: int, line: bytes, expires_ns: int, loop: asyncio.AbstractEventLoop
+        self, call_id: CallId, line: bytes, expires_ns: int, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.arrival = Arrival(call_id)
         self.done: asyncio.Future[Arrival] = loop.create_future()

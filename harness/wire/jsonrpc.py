@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Final
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
+
+CallId = int | str
 
 METHOD_NOT_FOUND: Final = -32601
 UNSUPPORTED_VERSION: Final = -32022
@@ -36,6 +38,12 @@ def encode_request(call_id: int, method: str, params: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%d,"method":"%b"}' % (call_id, method.encode())
 
 
+def encode_named(call_id: CallId, method: str, params: bytes) -> bytes:
+    """One request under an id of any kind; `params` is an encoded JSON object."""
+    name = to_json(call_id)
+    return b'{"jsonrpc":"2.0","id":%b,"method":"%b","params":%b}' % (name, method.encode(), params)
+
+
 def encode_notification(method: str, params: bytes) -> bytes:
     """One notification; `params` is an encoded JSON object, or empty for none."""
     if params:
@@ -52,7 +60,7 @@ def decode(data: bytes) -> Any:
     return from_json(data, allow_inf_nan=False, cache_strings="keys")
 
 
-def sort_message(message: object, call_id: int) -> Sort:
+def sort_message(message: object, call_id: CallId) -> Sort:
     """What `message` is for a client that waits for the response to `call_id`."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return Sort.BROKEN
@@ -68,13 +76,13 @@ def _sort_call(message: dict[str, Any]) -> Sort:
     return Sort.REQUEST if isinstance(message["id"], (int, str)) else Sort.BROKEN
 
 
-def _sort_response(message: dict[str, Any], call_id: int) -> Sort:
+def _sort_response(message: dict[str, Any], call_id: CallId) -> Sort:
     has_result, has_error = "result" in message, "error" in message
     if has_result == has_error or (has_error and not _is_error(message["error"])):
         return Sort.BROKEN
     answered = message.get("id")
-    # `True == 1` in Python, and 1.0 too: an id must come back as the number that was sent.
-    if answered == call_id and type(answered) is int:
+    # `True == 1` in Python, and 1.0 too: an id must come back as the very thing that was sent.
+    if answered == call_id and type(answered) is type(call_id):
         return Sort.RESULT if has_result else Sort.ERROR
     if answered is None:
         return Sort.NAMELESS_ERROR if has_error else Sort.BROKEN

@@ -12,7 +12,7 @@ from harness.clock import NS_PER_S
 from harness.outcome import Reason
 from harness.wire.deadlines import EXACT_NS, NEVER_NS, running_sweep
 from harness.wire.exchange import Exchange
-from harness.wire.jsonrpc import Sort, decode, sort_message
+from harness.wire.jsonrpc import CallId, Sort, decode, sort_message
 from harness.wire.limits import Limits
 from harness.wire.lines import HEAD_BYTES, Lines, Oversized
 from harness.wire.outlet import Outlet
@@ -36,9 +36,9 @@ class Pipe(asyncio.Protocol):
         self._lines = Lines(limits.body_bytes)
         self._begun_ns = 0  # when the line that has begun did so
         self._transport: asyncio.ReadTransport | None = None
-        self._pending: dict[int, Exchange] = {}
+        self._pending: dict[CallId, Exchange] = {}
         self._untaken: set[Exchange] = set()  # of messages that ask for no reply
-        self._given_up: dict[int, None] = {}
+        self._given_up: dict[CallId, None] = {}
         self._next_id = 1
         self._status: int | None = None
         self._ended_ns = -1
@@ -68,7 +68,7 @@ class Pipe(asyncio.Protocol):
         self._next_id += 1
         return self._next_id - 1
 
-    def send(self, call_id: int, line: bytes, expires_ns: int) -> Exchange:
+    def send(self, call_id: CallId, line: bytes, expires_ns: int) -> Exchange:
         """Send a message, call id 0 for one without a reply; its `done` resolves by `expires_ns`.
 
         The line ends with a line feed.

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from harness.outcome import EndedBy, Outcome, Reason
 from harness.wire.arrival import REFUSAL_STATUS, Arrival
 from harness.wire.http import Head, Kind
-from harness.wire.jsonrpc import Sort, decode, describe_error, sort_message
+from harness.wire.jsonrpc import CallId, Sort, decode, describe_error, sort_message
 from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
 from harness.wire.shapes import is_plain_call, is_unfinished, misshape
@@ -38,7 +38,7 @@ _RESPONSE_MEMBERS = 3  # jsonrpc, id, result
 class Call:
     """What a reply is held against."""
 
-    call_id: int
+    call_id: CallId
     method: str
     name: str  # the tool, prompt or resource
     deadline_ns: int

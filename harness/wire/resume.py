@@ -9,6 +9,7 @@ from typing import Final
 from harness.clock import NS_PER_MS
 from harness.outcome import Reason
 from harness.wire.arrival import REFUSAL_STATUS, Arrival
+from harness.wire.jsonrpc import CallId
 from harness.wire.pool import Pool, Unconnected
 from harness.wire.reading import Call
 
@@ -71,7 +72,7 @@ async def resume_stream(
     return last, resumed
 
 
-async def _exchange(pool: Pool, call_id: int, request: bytes, expires_ns: int) -> Arrival | None:
+async def _exchange(pool: Pool, call_id: CallId, request: bytes, expires_ns: int) -> Arrival | None:
     connection = pool.take() or await pool.connect(expires_ns)
     if isinstance(connection, Unconnected):
         return None

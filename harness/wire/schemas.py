@@ -87,6 +87,12 @@ class SchemaBook:
             return f"structuredContent cannot be checked: {error}"[:DETAIL_CHARACTERS]
         return None
 
+    def input_schema(self, tool: str) -> Mapping[str, Any] | None:
+        """What `tool` says that it takes; None of one that was never listed or does not say."""
+        promise = self._promises.get(tool)
+        schema = None if promise is None else promise.listed.get("inputSchema")
+        return schema if isinstance(schema, dict) else None
+
     def asks_headers(self, tool: str) -> bool:
         """Whether `tool` wants some of its arguments repeated as headers."""
         promise = self._promises.get(tool)

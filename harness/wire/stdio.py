@@ -16,7 +16,7 @@ from harness.wire.arrival import Arrival
 from harness.wire.deadlines import NEVER_NS
 from harness.wire.exchange import Exchange, first_of
 from harness.wire.inbox import ACKNOWLEDGED, PROGRESS, Inbox
-from harness.wire.jsonrpc import encode_notification, encode_request
+from harness.wire.jsonrpc import CallId, encode_notification, encode_request
 from harness.wire.limits import Limits
 from harness.wire.listen import Listening
 from harness.wire.reading import Call, read_failure, read_reply
@@ -349,7 +349,7 @@ class StdioClient:
         if self._served is served:
             self._served, self._left = None, True
 
-    def _cancel(self, served: Served, call_id: int, method: str) -> None:
+    def _cancel(self, served: Served, call_id: CallId, method: str) -> None:
         if method in (legacy.INITIALIZE, modern.DISCOVER) or served.pipe.lost:
             return
         params = to_json({"requestId": call_id, "reason": "the client waits no longer"})

@@ -7,8 +7,12 @@ from typing import Final
 
 from faults.levers import Behaviour, BehaviourKind
 from harness.session.mischief import credentials
+from harness.session.mischief.calls import cancel, repeat
+from harness.session.mischief.collisions import collide
+from harness.session.mischief.neighbours import neighbour
 from harness.session.mischief.preludes import precede
 from harness.session.mischief.scene import Scene
+from harness.session.mischief.validation import fuzzed, loop, spoilt
 
 Act = Callable[[Scene, Behaviour], Awaitable[None]]
 
@@ -23,6 +27,13 @@ ACTS: Final[dict[BehaviourKind, Act]] = {
     "payload_request": precede,
     "payload_response": precede,
     "vanish": precede,
+    "cancel_call": cancel,
+    "repeat_call": repeat,
+    "collide_ids": collide,
+    "spoil_arguments": spoilt,
+    "fuzz_arguments": fuzzed,
+    "loop_call": loop,
+    "slow_call": neighbour,
 }
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
-from harness.journal import ROWS_UNKNOWN
-from harness.outcome import Auth
+from harness.journal import ROWS_UNKNOWN, Carried, ProbeEntry
+from harness.outcome import Auth, Outcome
 from harness.plan import PlannedSession, PlannedStep
-from harness.scenario.marks import PRELUDE_INDEX
+from harness.scenario.marks import PRELUDE_INDEX, TURN_BITS
 from harness.session.identity import Identity
 from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
+
+TEXT_MAX: Final = 300  # of what a server said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +40,17 @@ class Scene:
         drawn = self.stage.plan.draw(behaviour.kind, self.session.session, self.planned.index)
         return drawn < behaviour.share
 
-    def own_values(self) -> dict[str, Any]:
-        """Give the values for a request of its own: under a nonce that no planned call has."""
-        index = PRELUDE_INDEX + self.planned.index
+    def calls_tool(self, name: str = "") -> bool:
+        """Tell whether the step is a plain call of a tool, of this one where one is named."""
+        step = self.step
+        return step.method == "tools/call" and step.talk is None and name in ("", step.name)
+
+    def own_values(self, turn: int = 0) -> dict[str, Any]:
+        """Give the values for a request of its own: under a nonce that no planned call has.
+
+        `turn` tells up to 16 requests of one act apart.
+        """
+        index = turn << TURN_BITS | PRELUDE_INDEX + self.planned.index
         return {**self.values, "nonce": self.stage.plan.nonce(self.session.session, index)}
 
     def deadline_ns(self, seconds: float | None = None) -> int:
@@ -69,4 +79,48 @@ class Scene:
             rows=rows,
             behaviour=behaviour.kind,
             window=behaviour.window,
+        )
+
+    def beside(self, behaviour: Behaviour, act: Callable[[], Awaitable[None]]) -> None:
+        """Let an act go on beside the session's own calls, unless one like it does already."""
+        self.stage.backstage.begin(behaviour.kind, self.session.session, act)
+
+    def tell(
+        self,
+        behaviour: Behaviour,
+        reply: Reply,
+        *,
+        variant: str,
+        sent: str = "",
+        nonce: str = "",
+        carried: Carried = "",
+        text: str = "",
+        reason: str = "",
+    ) -> None:
+        """Write down what a record of a call cannot say of a misbehaving request."""
+        error = reply.error or {}
+        code = error.get("code")
+        self.stage.backstage.tell(
+            self.stage.writer,
+            ProbeEntry(
+                at_ns=self.stage.clock.now_ns() if reply.done_ns < 0 else reply.done_ns,
+                session=self.session.session,
+                window=behaviour.window,
+                kind=behaviour.kind,
+                variant=variant,
+                era=self.client.era,
+                index=self.planned.index,
+                tool=self.step.name,
+                sent=sent,
+                sent_ns=reply.sent_ns,
+                status=reply.status,
+                outcome=reply.outcome.name.lower(),
+                reason=reason or reply.reason.name.lower(),
+                code=code if isinstance(code, int) else None,
+                is_error=reply.outcome is Outcome.TOOL_ERROR,
+                challenge=reply.challenge[:TEXT_MAX],
+                carried=carried,
+                nonce=nonce,
+                text=text[:TEXT_MAX],
+            ),
         )
