@@ -32,6 +32,10 @@ class Finding:
     evidence: tuple[str, ...] = ()  # call ids, worst first, at most ten
     hard: bool = False  # a hard rule: one breach is enough, and it caps the score
     cause: str = ""  # the verdict this one follows from, when it is a consequence
+    first_s: float | None = None  # since the run began: when the first offender was sent
+    last_s: float | None = None  # and when the last one ended
+    treated: int | None = None  # sessions of that arm that it happened to; None: not told
+    control: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

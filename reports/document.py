@@ -311,4 +311,8 @@ def _findings() -> Schema:
         evidence=_TEXTS | {"description": "call ids: s<session>.<index>.<attempt>"},
         hard=_YES_NO,
         cause=_TEXT,
+        first_s=_maybe(_NUMBER, "when the first offender was sent, since the run began"),
+        last_s=_maybe(_NUMBER, "when the last one ended"),
+        treated=_maybe(_COUNT, "sessions of that arm that it happened to"),
+        control=_maybe(_COUNT),
     )

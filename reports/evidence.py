@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from harness.journal import BEHAVIOURS, SampleEntry, call_id
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
 from harness.phases import Evidence
 from harness.verdict import Finding
+from reports.behind import behind
 from reports.series import NS
 from reports.words import cut, milliseconds
 
@@ -45,6 +46,7 @@ class CallFacts:
     reason: str
     remarks: tuple[str, ...]  # what else is worth saying
     sample: str = ""
+    behind: tuple[str, ...] = ()  # what the ledger, the dependency and the probe say of it
 
     @property
     def sentence(self) -> str:
@@ -65,8 +67,28 @@ class ReportedFinding:
     missing: int = 0  # evidence named by the judge that the journal does not hold
 
 
-def report_findings(evidence: Evidence, findings: tuple[Finding, ...]) -> Iterator[ReportedFinding]:
+def report_findings(evidence: Evidence, findings: tuple[Finding, ...]) -> list[ReportedFinding]:
     """Give the findings worst first, each with its calls; passes last, and without."""
+    reported = list(_report_findings(evidence, findings))
+    seen = behind(
+        evidence,
+        ((call.session, call.step, call.attempt) for one in reported for call in one.calls),
+    )
+    return [
+        replace(
+            one,
+            calls=tuple(
+                replace(call, behind=seen.get((call.session, call.step, call.attempt), ()))
+                for call in one.calls
+            ),
+        )
+        for one in reported
+    ]
+
+
+def _report_findings(
+    evidence: Evidence, findings: tuple[Finding, ...]
+) -> Iterator[ReportedFinding]:
     samples = {
         f"s{entry.session}.{entry.index}.{entry.attempt}": entry.text
         for entry in evidence.journal.of(SampleEntry)

@@ -18,8 +18,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from harness.aa import sentence
+from harness.readiness import by_area
 from reports import words
 from reports.charts import charts
+from reports.meanings import meaning
 from reports.report import Report
 from reports.said import sentences
 
@@ -55,6 +57,8 @@ def rendered(
         .get_template(template)
         .render(
             **values,
+            by_area=by_area,
+            meaning=meaning,
             said=sentences,
             words=words,
             sentence=sentence,

@@ -22,9 +22,13 @@ from harness.scenario.records import (
     UrlTarget,
 )
 from harness.verdict import FaultVerdict, Judgement
+from reports.answers import AnswerRow, CostRow, answer_rows, cost_rows
+from reports.broken import Broken, broken
 from reports.distribution import ArmRow, Spectrum, Tail, ToolRow, arm_rows, spectra, tool_rows
 from reports.evidence import ReportedFinding, report_findings
+from reports.probes import ProbeRow, probe_rows
 from reports.series import NS, HeatMap, Timeline, heat_maps, timeline
+from reports.words import size
 
 Facts = Mapping[str, Any]  # facts.json: JSON values, written by the run
 
@@ -72,9 +76,13 @@ class Report:
     rows: tuple[ArmRow, ...]
     tail: Tail  # the highest percentile that the arms' samples support
     tools: tuple[ToolRow, ...]
+    broken: tuple[Broken, ...]
     findings: tuple[ReportedFinding, ...]
     findings_left: int  # how many more are in verdict.json
     vitals: Vitals | None
+    answers: tuple[AnswerRow, ...]
+    costs: tuple[CostRow, ...]
+    probes: tuple[ProbeRow, ...]
     said: Mapping[str, int]  # by servers unasked, in the names of the journal's `SaidEntry`
     notes: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
@@ -92,30 +100,39 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
     known = {} if facts is None else facts
     findings = tuple(report_findings(evidence, judgement.findings))
     rows = arm_rows(evidence, arms)
+    bands = _bands(evidence, judgement)
+    sessions = {arm: sum(session.arm == arm for session in evidence.plan.sessions) for arm in arms}
     return Report(
         judgement=judgement,
         name=judgement.scenario or str(known.get("scenario", "")) or "run",
         length_s=length_s,
         ended=_ended(evidence),
         arms=arms,
-        sessions={
-            arm: sum(session.arm == arm for session in evidence.plan.sessions) for arm in arms
-        },
+        sessions=sessions,
         asked=_asked(evidence.scenario),
         baseline_s=(
             evidence.phases.baseline.start_ns / NS,
             evidence.phases.baseline.end_ns / NS,
         ),
-        bands=_bands(evidence, judgement),
+        bands=bands,
         timeline=timeline(evidence, arms, length_s),
         heat=heat_maps(evidence, arms, length_s),
         spectra=spectra(evidence, arms),
         rows=rows,
         tail=_tail(rows),
         tools=tool_rows(evidence),
+        broken=broken(
+            judgement,
+            findings,
+            {band.verdict.id: band.parameters for band in bands},
+            sessions,
+        ),
         findings=findings,
         findings_left=len(judgement.findings) - len(findings),
         vitals=_vitals(evidence.journal.of(VitalsEntry)),
+        answers=answer_rows(judgement),
+        costs=cost_rows(judgement),
+        probes=probe_rows(evidence),
         said=dict(said(evidence)),
         notes=_notes(evidence, judgement),
         facts=tuple(flat_facts({key: value for key, value in known.items() if key != "bare_arms"})),
@@ -197,7 +214,9 @@ def _parameter(name: str, value: object) -> str:
     """Say a field with its unit behind it: `delay_s`, 0.25 becomes "delay 0.25 s"."""
     if name == "share" and isinstance(value, float):
         return f"share {value:.0%}"
-    for suffix, unit in (("_bytes_per_s", "B/s"), ("_bytes", "B"), ("_ms", "ms"), ("_s", "s")):
+    if name.endswith("_bytes") and isinstance(value, int):
+        return f"{name.removesuffix('_bytes').replace('_', ' ')} {size(value)}"
+    for suffix, unit in (("_bytes_per_s", "B/s"), ("_ms", "ms"), ("_s", "s")):
         if name.endswith(suffix) and isinstance(value, (int, float)):
             return f"{name.removesuffix(suffix).replace('_', ' ')} {value:g} {unit}"
     return f"{name.replace('_', ' ')} {value}"

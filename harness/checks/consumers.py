@@ -57,14 +57,14 @@ def _believed(evidence: Evidence, charged: Claims) -> _Believed:
     real = evidence.calls["attempt"] > 0
     masked = auth.masked(evidence) & np.isin(evidence.calls["outcome"], (Outcome.OK, Outcome.WRONG))
     masked |= charged.auth_masked
-    empty = real & charged.silent_empty
+    empty = charged.silent_empty  # whoever asked: what is asked on purpose is asked as well
     untrue = charged.crosstalk | charged.truncated | charged.stale_read
     untrue |= charged.schema_drift | charged.wrong_answer
     untrue &= evidence.calls["outcome"] != Outcome.TOOL_ERROR  # an error misleads nobody
     return _Believed(
         empty=np.asarray(empty & ~masked),
         masked=np.asarray(real & masked),
-        untrue=np.asarray(real & untrue & ~masked & ~empty),
+        untrue=np.asarray(untrue & ~masked & ~empty),
     )
 
 

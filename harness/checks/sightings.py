@@ -158,6 +158,7 @@ def _fail(
     fault: str,
 ) -> Finding:
     calls = evidence.calls[offenders]
+    treated = calls["treated"] == 1
     tools = sorted({evidence.plan.calls[code] for code in np.unique(calls["call"])})
     when = f"under {fault}" if fault else "with no fault to blame"
     more = ", …" if len(tools) > TOOLS_NAMED_MAX else ""
@@ -174,6 +175,10 @@ def _fail(
         source=rule.source,
         evidence=worst_first(evidence, offenders, weight),
         hard=rule.hard,
+        first_s=round(int(began_ns(evidence)[offenders].min()) / 1e9, 3),
+        last_s=round(int(ended_ns(evidence)[offenders].max()) / 1e9, 3),
+        treated=len(np.unique(calls["session"][treated])),
+        control=len(np.unique(calls["session"][~treated])),
     )
 
 
