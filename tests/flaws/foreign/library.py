@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import httpx
+import httpx2
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 
 CATALOGUE = os.environ["CATALOGUE_URL"]
 HIDES = os.environ.get("FLAW") == "nothing-found"
 library = FastMCP("library")
-http = httpx.AsyncClient(base_url=CATALOGUE, timeout=2.0)
+http = httpx2.AsyncClient(base_url=CATALOGUE, timeout=2.0)
 
 
 @library.tool
@@ -24,7 +24,7 @@ async def find_books(words: str) -> list[dict[str, Any]]:
     try:
         answer = await http.get("/books", params={"words": words})
         answer.raise_for_status()
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         if HIDES:
             return []
         raise ToolError(f"the catalogue does not answer ({type(error).__name__})") from error
