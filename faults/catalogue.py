@@ -14,7 +14,7 @@ from faults.agent_calls import (
     IdCollide,
     SlowNeighbour,
 )
-from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny
+from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
 from faults.dependency import (
     Dep429,
     DepDown,
@@ -30,6 +30,7 @@ from faults.dependency import (
 )
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
+from faults.issuers import AsOutage, JwksRotate
 from faults.network import (
     TcpBandwidth,
     TcpBlackhole,
@@ -56,6 +57,9 @@ AnyFault = (
     | AudWrong
     | RefreshAsAccess
     | ClockSkew
+    | SharedCredential
+    | JwksRotate
+    | AsOutage
     | PayloadRequest
     | PayloadResponse
     | ClientVanish
@@ -100,6 +104,9 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         AudWrong,
         RefreshAsAccess,
         ClockSkew,
+        SharedCredential,
+        JwksRotate,
+        AsOutage,
         PayloadRequest,
         PayloadResponse,
         ClientVanish,

@@ -55,6 +55,26 @@ class AudWrong(AgentFault):
         return Behaviour(kind="misdirected_token", share=self.share, variant=self.resource)
 
 
+class SharedCredential(AgentFault):
+    """Agents share a credential: with a token in use, a share of calls opens further sessions.
+
+    They all open at once under the same token; the first of them makes the call, too, and they are
+    closed again before the session that was there goes on.
+    A resilient server: all of them work, and go on working.
+    Shows: sessions that a later login ends, tokens that are good for one session only.
+    """
+
+    kind: ClassVar[str] = "shared-credential"
+    lever: ClassVar[LeverName] = "identity"
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "crosstalk", "crash")
+    sessions: int = Field(3, ge=1, le=32, strict=True, description="opened at once with each token")
+    share: Share = Field(0.1, description="of the treated sessions' calls")
+
+    def behaviour(self) -> Behaviour:
+        """Open more sessions under one token."""
+        return Behaviour(kind="share_token", share=self.share, count=self.sessions)
+
+
 class RefreshAsAccess(AgentFault):
     """A share of calls is first sent with a token of the issuer's that is no access token.
 

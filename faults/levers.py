@@ -35,7 +35,10 @@ BehaviourKind = Literal[
     "fuzz_arguments",
     "loop_call",
     "slow_call",
+    "share_token",
 ]
+
+Mishap = Literal["rotation", "outage", "refresh"]  # what befalls an issuer, counted by itself
 
 
 class FaultError(Exception):
@@ -139,6 +142,24 @@ class IdentityLever(Protocol):
 
     async def revoke(self) -> Exposure:
         """Revoke every live token of the treated sessions."""
+        ...
+
+    async def rotate(self, *, keep_s: float) -> None:
+        """Sign the treated sessions' tokens with a new key; the old is published a while longer."""
+        ...
+
+    async def withdraw(self) -> None:
+        """Publish no key any longer that signs nothing."""
+        ...
+
+    async def set_outage(
+        self, how: Literal["down", "slow"] | None, *, delay_s: float = 0.0
+    ) -> None:
+        """Fail every request, or answer late; None ends the outage."""
+        ...
+
+    async def exposure(self, mishap: Mishap) -> Exposure:
+        """Count the requests that such a mishap has hit so far, or how often it has happened."""
         ...
 
 

@@ -80,6 +80,29 @@ class Identity:
             count = await self._issuer.revoke_all("treated")
         return levers.Exposure(count=count, unit="tokens", source="issuer")
 
+    async def rotate(self, *, keep_s: float) -> None:
+        """Sign the treated sessions' tokens with a new key."""
+        with as_fault():
+            await self._issuer.rotate(keep_s=keep_s)
+
+    async def withdraw(self) -> None:
+        """Publish no key any longer that signs nothing."""
+        with as_fault():
+            await self._issuer.rotate(keep_s=None)
+
+    async def set_outage(
+        self, how: Literal["down", "slow"] | None, *, delay_s: float = 0.0
+    ) -> None:
+        """Fail every request, or answer late."""
+        with as_fault():
+            await self._issuer.set_outage(how, delay_s=delay_s)
+
+    async def exposure(self, mishap: levers.Mishap) -> levers.Exposure:
+        """Count the requests that such a mishap has hit so far, or how often it has happened."""
+        with as_fault():
+            hit = (await self._issuer.statistics()).struck.get(mishap, 0)
+        return levers.Exposure(count=hit, unit="calls", source="issuer")
+
 
 @asynccontextmanager
 async def build(

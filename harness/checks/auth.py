@@ -10,6 +10,7 @@ import numpy as np
 from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.checks import sightings
+from harness.checks.credentials import PUBLIC
 from harness.checks.sightings import Rule
 from harness.journal import NEVER_NS, SampleEntry, TokenEntry
 from harness.outcome import Auth, Outcome, Reason
@@ -51,14 +52,12 @@ _ROUNDED_NS: Final = 1_000_000_000  # tokens count their lives in whole seconds
 _OTHER_REFUSALS: Final = (404, 408, 413, 421, 429, 502, 503, 504)
 _SAMPLE_WHOLE_MAX: Final = 280  # shorter texts were not cut
 _ASKING: Final = (TokenExpire, TokenRevoke, NoToken, RefreshAsAccess, ClockSkew, AudWrong)
-# Listing is often public; without a token, being told what there is does not mean a bypass.
-_PUBLIC: Final = ("tools/list", "resources/list", "prompts/list", "ping")
 
 
 def _tried(evidence: Evidence) -> Mask:
     """Tell which attempts put an invalid credential before the server and were answered."""
     calls = evidence.calls
-    public = np.array([name in _PUBLIC for name in evidence.plan.calls] or [False])
+    public = np.array([name in PUBLIC for name in evidence.plan.calls] or [False])
     anonymous_list = public[calls["call"]] & (calls["auth"] == Auth.ABSENT)
     tried = ~sightings.fit(evidence) & np.isin(calls["outcome"], _SPOKE) & (calls["status"] > 0)
     tried &= ~np.isin(calls["status"], _OTHER_REFUSALS)

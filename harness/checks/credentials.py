@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from faults.credentials import AudWrong, ClockSkew, ScopeDeny
+from faults.credentials import AudWrong, ClockSkew, ScopeDeny, SharedCredential
 from faults.fault import Fault
+from faults.identity import NoToken
 from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.executions import match
@@ -48,6 +49,23 @@ _SKEW: Final = Rule(
     source="RFC 7519, sections 4.1.4 to 4.1.6: some leeway for clocks that differ",
     unseen=_UNSEEN,
 )
+_OPEN: Final = Rule(
+    verdict="authn-bypass",
+    wrong="were served without a token, though the target was given an issuer to trust",
+    source="MCP authorization, token handling: invalid requests MUST get 401",
+    unseen="",
+    hard=True,
+)
+_EVICTED: Final = Rule(
+    verdict="no-recovery",
+    wrong="were refused after other sessions had been opened with the same token",
+    source="MCP security best practices: sessions are not a means of authentication",
+    unseen="no session of its own was opened with a token in use",
+)
+_GONE: Final = (400, 401, 403, 404)  # what a session is told that others have ended
+SHARE_MIN: Final = 0.2
+# Listing is often public; without a token, being told what there is does not mean a bypass.
+PUBLIC: Final = ("tools/list", "resources/list", "prompts/list", "ping")
 ANSWERED: Final = (
     Outcome.OK,
     Outcome.WRONG,
@@ -146,4 +164,50 @@ def skew(evidence: Evidence) -> tuple[Finding, ...]:
     return sightings.judge(evidence, _SKEW, judged=tried, bad=refused)
 
 
-CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (scope, audience, skew)
+def open_door(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether tools run for anyone, where the scenario has them ask for tokens.
+
+    Needs no fault. Says nothing where the target's own issuer was to be found and there is none:
+    then it may be open on purpose, unless calls without a token are what the scenario is about.
+    """
+    told, calls = evidence.scenario.auth, evidence.calls
+    if told is None or told.grant == "bearer":
+        return ()
+    about = any(isinstance(window.fault, NoToken) for window in evidence.phases.windows)
+    if told.issuer != "embedded" and not about:
+        return ()
+    tool = np.array([name not in PUBLIC for name in evidence.plan.calls] or [False])
+    judged = (calls["auth"] == Auth.NONE_NEEDED) & tool[calls["call"]] & (calls["attempt"] > 0)
+    judged &= (calls["outcome"] == Outcome.OK) & (calls["status"] > 0)
+    if not judged.any():
+        return ()
+    windows = np.zeros(len(calls), dtype=np.int16)  # at all times, so by no fault
+    return sightings.judge(evidence, _OPEN, judged=judged, bad=judged, windows=windows)
+
+
+def sharing(evidence: Evidence) -> tuple[Finding, ...]:
+    """Ask whether a session goes on when others are opened with its token.
+
+    Needs a call that followed upon such an opening, and was answered. A fifth of them refused
+    fails: now and then a session is lost for another reason.
+    """
+    if not _asked(evidence, SharedCredential):
+        return ()
+    calls = evidence.calls
+    opened = (calls["behaviour"] == BEHAVIOUR_CODES["share_token"]) & (calls["status"] > 0)
+    shared = np.zeros(int(evidence.group[-1]) + 1 if len(calls) else 0, dtype=np.bool_)
+    shared[evidence.group[opened]] = True
+    judged = shared[evidence.group] & (calls["attempt"] == 1) & (calls["status"] > 0)
+    bad = judged & np.isin(calls["status"], _GONE)
+    if int(bad.sum()) < SHARE_MIN * int(judged.sum()):
+        bad = np.zeros(len(calls), dtype=np.bool_)
+    return sightings.judge(evidence, _EVICTED, judged=np.asarray(judged), bad=np.asarray(bad))
+
+
+CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
+    scope,
+    audience,
+    skew,
+    open_door,
+    sharing,
+)

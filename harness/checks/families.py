@@ -18,7 +18,7 @@ CAUSES: Final[dict[str, tuple[str, ...]]] = {
     "hang": ("crash", "hol-block", "crosstalk"),
     "hol-block": ("crash",),
     # A target that is back and answers the wrong thing holds its clients off, not the crash.
-    "no-recovery": ("wrong-status", "auth-masked", "crash"),
+    "no-recovery": ("retry-amplification", "wrong-status", "auth-masked", "crash"),
     "wrong-answer": ("no-recovery", "crash", "crosstalk"),
     "crash": ("unbounded-size",),
     # A refusal or a failure in the words of an answer is short, too.

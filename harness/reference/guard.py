@@ -120,7 +120,8 @@ class Guard:
         if Flaw.LAST_LOGIN_WINS in self._flaws:
             if self._logins.is_over(session_id):
                 raise Refusal(status=404, body={"error": "no such session"})
-            send = self._logins.watch(send, headers.get("authorization", ""))
+            if not session_id:
+                send = self._logins.watch(send, headers.get("authorization", ""))
         replay = _replay(body, receive)
         request_id = message.get("id")
         if not session_id or "method" not in message or not isinstance(request_id, str | int):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny
+from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
+from faults.issuers import AsOutage, JwksRotate
 from harness.scenario.mistakes import Trail
 from harness.scenario.objections import Objection
 from harness.scenario.records import CallStep, ParallelStep, Scenario, UrlTarget
@@ -15,12 +16,15 @@ from harness.scenario.transports import is_piped
 
 _NEED_TOKENS: Final = (
     TokenExpire, TokenRevoke, NoToken, ScopeDeny, AudWrong, RefreshAsAccess, ClockSkew,
+    SharedCredential, JwksRotate, AsOutage,
 )  # fmt: skip
 # What only squall's own issuer can be told to do, and what to do instead.
 _OURS: Final[dict[type[Fault], str]] = {
     TokenRevoke: "use token-expire with by: damage",
     RefreshAsAccess: "use no-token, or token-expire with by: damage",
     ClockSkew: "remove the fault",
+    JwksRotate: "remove the fault",
+    AsOutage: "remove the fault",
 }
 
 
@@ -70,7 +74,7 @@ def _fault(scenario: Scenario, fault: Fault, trail: Trail) -> Iterator[Objection
             mend="write by: damage, or by: waiting",
         )
     elif type(fault) in _OURS and not embedded:
-        does = "revoke" if isinstance(fault, TokenRevoke) else "be told to make such tokens"
+        does = "revoke" if isinstance(fault, TokenRevoke) else "be told to do this"
         yield Objection(
             trail=trail,
             expected=f"squall's own issuer, which alone can {does}",

@@ -44,4 +44,25 @@ CASES: Final = (
         faults=("clock-skew",),
         verdict="wrong-status",
     ),
+    Case(
+        flaw=Flaw.JWKS_FOREVER,
+        stage="identity",
+        faults=("jwks-rotate",),
+        verdict="no-recovery",
+    ),
+    Case(
+        flaw=Flaw.JWKS_EVERY_CALL,
+        stage="identity",
+        faults=("as-outage",),
+        verdict="retry-amplification",
+        also=("wrong-status",),  # good tokens are refused while the issuer cannot be asked
+    ),
+    Case(flaw=Flaw.NO_AUTH, stage="identity", faults=(), verdict="authn-bypass"),
+    Case(
+        flaw=Flaw.LAST_LOGIN_WINS,
+        stage="identity",
+        faults=("shared-credential",),
+        verdict="no-recovery",
+        eras=("legacy",),  # the other has no sessions
+    ),
 )

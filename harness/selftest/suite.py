@@ -19,10 +19,6 @@ CASES: Final[tuple[Case, ...]] = (
 MANNERS: Final[dict[str, str]] = {}
 # Flaws that nothing exposes yet: the lever each waits for.
 WAITING: Final[dict[Flaw, str]] = {
-    Flaw.JWKS_FOREVER: "keys that rotate",
-    Flaw.JWKS_EVERY_CALL: "an issuer that is down",
-    Flaw.NO_AUTH: "a check",
-    Flaw.LAST_LOGIN_WINS: "a token that is shared",
     Flaw.LOST_UPDATE: "a step that edits",
     Flaw.UNBOUNDED_RESULT: "payload-response",
     Flaw.TRUNCATES_SILENTLY: "payload-response",

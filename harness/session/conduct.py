@@ -15,6 +15,7 @@ PRELUDES: tuple[BehaviourKind, ...] = (
     "misdirected_token",
     "unsuited_token",
     "skewed_token",
+    "share_token",
     "payload_request",
     "payload_response",
     "vanish",

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny
+from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
 from faults.fault import Fault
+from faults.identity import NoToken
 from harness.checks import auth, credentials
 from harness.journal import BEHAVIOUR_CODES, Calls, EffectEntry, Journal
 from harness.outcome import Auth, Outcome, Reason
@@ -174,3 +175,64 @@ def test_evidence_names_the_attempts_that_were_served() -> None:
     assert finding.observed == 14
     assert np.all([name.endswith(".0") for name in finding.evidence])
     assert finding.fault == "1:aud-wrong"
+
+
+def served(made: Calls) -> None:
+    """Nobody was asked for a token."""
+    made["auth"] = Auth.NONE_NEEDED
+
+
+def asked(made: Calls) -> None:
+    """Every call had a good one."""
+    made["auth"] = Auth.VALID
+
+
+def test_an_open_door_where_a_key_was_given_is_a_bypass_with_no_fault() -> None:
+    """The target was told whom to trust and trusts everybody."""
+    of = cases.run(auth={"issuer": "embedded"}, spoil=served)
+    (finding,) = credentials.open_door(of)
+    assert (finding.verdict, finding.ruling, finding.fault) == ("authn-bypass", "fail", "")
+    assert finding.hard
+    assert finding.evidence
+    assert credentials.open_door(cases.run(auth={"issuer": "embedded"}, spoil=asked)) == ()
+
+
+def test_a_target_with_an_issuer_of_its_own_may_be_open_on_purpose() -> None:
+    """Unless calls without a token are what the scenario is about."""
+    assert credentials.open_door(cases.run(auth={"issuer": "target"}, spoil=served)) == ()
+    assert credentials.open_door(cases.run(spoil=served)) == ()
+    of = cases.run(NoToken(), auth={"issuer": "target"}, spoil=served)
+    assert cases.one(credentials.open_door(of)).fault == ""
+
+
+def sharing(status: int, bad: int) -> Evidence:
+    """Make a run in which `bad` of six sessions are refused after others came in on their token."""
+    more = preludes("share_token", OK, Auth.VALID, call=0)
+
+    def spoil(made: Calls) -> None:
+        chosen = cases.some(cases.kind(made, 0, cases.WINDOW), 6)[:bad]
+        journals.end(made, chosen, Outcome.HTTP_ERROR, Reason.HTTP_STATUS, status=status)
+
+    return run(SharedCredential(), more, spoil=spoil)
+
+
+def test_sessions_that_share_a_token_all_go_on() -> None:
+    """And one that is lost now and then is lost for another reason; a 503 says nothing."""
+    assert cases.one(credentials.sharing(sharing(404, 0))).ruling == "pass"
+    assert cases.one(credentials.sharing(sharing(404, 1))).ruling == "pass"
+    assert cases.one(credentials.sharing(sharing(503, 6))).ruling == "pass"
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_session_that_a_later_login_ends_is_named(status: int) -> None:
+    """Whether the session or the token is what is gone."""
+    finding = cases.one(credentials.sharing(sharing(status, 5)))
+    assert (finding.verdict, finding.fault) == ("no-recovery", "1:shared-credential")
+    assert (finding.ruling, finding.observed) == ("fail", 5)
+    assert all(name.endswith(".1") for name in finding.evidence)
+
+
+def test_no_opening_under_a_token_in_use_is_unknown() -> None:
+    """Nothing was tried."""
+    of = run(SharedCredential(), preludes("share_token", LOST, Auth.VALID, call=0))
+    assert cases.one(credentials.sharing(of)).ruling == "unknown"

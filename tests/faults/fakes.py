@@ -9,7 +9,15 @@ from typing import Literal
 import anyio
 from anyio.lowlevel import checkpoint
 
-from faults.levers import Behaviour, BehaviourKind, Exposure, FaultError, Levers, Programme
+from faults.levers import (
+    Behaviour,
+    BehaviourKind,
+    Exposure,
+    FaultError,
+    Levers,
+    Mishap,
+    Programme,
+)
 
 Failing = Literal["refuses", "loses its answer", "hangs"]
 TOXIC_TYPES = (
@@ -98,6 +106,9 @@ class FakeIdentity:
         self.hand = hand
         self.ttl_s: float | None = None
         self.revocations = 0
+        self.rotations = 0
+        self.old_keys = False
+        self.outage: str | None = None
 
     async def set_ttl(self, ttl_s: float | None) -> None:
         """Note it."""
@@ -111,6 +122,33 @@ class FakeIdentity:
         self.revocations += 1
         self.hand.after("revoke", failing)
         return Exposure(count=7, unit="tokens", source="issuer")
+
+    async def rotate(self, *, keep_s: float) -> None:
+        """Note it."""
+        failing = await self.hand.before(f"rotate {keep_s}")
+        self.rotations += 1
+        self.old_keys = True
+        self.hand.after("rotate", failing)
+
+    async def withdraw(self) -> None:
+        """Note it."""
+        failing = await self.hand.before("withdraw")
+        self.old_keys = False
+        self.hand.after("withdraw", failing)
+
+    async def set_outage(
+        self, how: Literal["down", "slow"] | None, *, delay_s: float = 0.0
+    ) -> None:
+        """Note it."""
+        failing = await self.hand.before(f"outage {how} {delay_s}")
+        self.outage = how
+        self.hand.after("outage", failing)
+
+    async def exposure(self, mishap: Mishap) -> Exposure:
+        """Claim two requests of each kind."""
+        del mishap
+        await checkpoint()
+        return Exposure(count=2, unit="calls", source="issuer")
 
 
 class FakeAgents:
@@ -259,6 +297,8 @@ class World:
             and self.dependency.proxy.enabled
             and self.network.enabled
             and self.identity.ttl_s is None
+            and self.identity.outage is None
+            and not self.identity.old_keys
             and not self.agent.engaged
             and not self.process.stopped
             and not self.process.killing

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from faults import agent, agent_calls, credentials, dependency, identity, network, process
+from faults import agent, agent_calls, credentials, dependency, identity, issuers, network, process
 from faults.catalogue import CATALOGUE, AnyFault
 from faults.fault import Fault
 from faults.levers import BehaviourKind
@@ -24,7 +24,16 @@ def test_no_fault_is_left_out_of_the_catalogue() -> None:
     """Every concrete record of every lever's file is there, under its own name."""
     written = {
         member
-        for module in (agent, agent_calls, credentials, dependency, identity, network, process)
+        for module in (
+            agent,
+            agent_calls,
+            credentials,
+            dependency,
+            identity,
+            issuers,
+            network,
+            process,
+        )
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, Fault) and hasattr(member, "kind")
     }

@@ -83,8 +83,7 @@ class Face:
 
     def _subject_to_outages(self, answer: Answer) -> Answer:
         async def answered(request: Request) -> Response:
-            self._registry.reads["all"] += 1
-            if not await self._mishaps.lets_through():
+            if not await self._mishaps.lets_through(counted=answer in (self.metadata, self.keys)):
                 return _refusal("temporarily_unavailable", "an outage, on purpose", status=503)
             return await answer(request)
 
@@ -272,7 +271,11 @@ class Face:
         wanted = await self._order(request)
         if wanted is None:
             return _refusal("access_denied", "wrong control secret", status=403)
-        self._keys.rotate(keep_s=float(wanted["keep_s"]))
+        if wanted["keep_s"] is None:
+            self._keys.withdraw()
+        else:
+            self._keys.rotate(keep_s=float(wanted["keep_s"]))
+            self._mishaps.struck["rotation"] += 1
         return JSONResponse({})
 
     async def control_outage(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ from harness.rig.process import child
 
 READY = "listening "
 ANSWER_S = 5.0
+SEEN_S = 0.2  # an issuer that answers later than that is slow enough
 
 _STATISTICS: TypeAdapter[Statistics] = TypeAdapter(Statistics)
 
@@ -68,8 +69,10 @@ class Issuer:
         """
         return int((await self._call("revoke", {"group": group}))["revoked"])
 
-    async def rotate(self, *, keep_s: float) -> None:
+    async def rotate(self, *, keep_s: float | None) -> None:
         """Sign the struck group's tokens with a new key; the old is published `keep_s` longer.
+
+        None rotates nothing: it withdraws what is still published of old keys.
 
         Raises:
             RigError: the issuer does not answer.
@@ -79,10 +82,14 @@ class Issuer:
     async def set_outage(self, manner: OutageManner | None, *, delay_s: float = 0.0) -> None:
         """Let every endpoint fail, or answer `delay_s` late; None ends the outage.
 
+        That it is in force is seen for oneself, which the issuer counts as the first it has hit.
+
         Raises:
             RigError: the issuer does not answer.
         """
         await self._call("outage", {"manner": manner or "", "delay_s": delay_s})
+        if manner is not None:
+            await self._see_it_away()
 
     async def set_refreshing(
         self, group: str, manner: RefreshManner | None, *, leeway_s: float = 0.0
@@ -104,6 +111,16 @@ class Issuer:
             RigError: the issuer does not answer.
         """
         return _STATISTICS.validate_python(await self._call("statistics", None))
+
+    async def _see_it_away(self) -> None:
+        try:
+            reply = await self._http.get(f"{self.url}/jwks", timeout=SEEN_S)
+        except httpx.TimeoutException:
+            return
+        except httpx.HTTPError as error:
+            raise RigError(f"{self.url} could not be asked: {type(error).__name__}") from error
+        if reply.is_success:
+            raise RigError(f"expected the issuer at {self.url} to be away, and it answered")
 
     async def _call(self, order: str, body: dict[str, Any] | None) -> dict[str, Any]:
         method = "GET" if body is None else "POST"

@@ -36,12 +36,15 @@ class Mishaps:
     leeway_s: dict[str, float] = field(default_factory=dict)  # by group: a spent token still good
     struck: Counter[str] = field(default_factory=Counter)
 
-    async def lets_through(self) -> bool:
-        """Hold a request up as the outage does; False when a 503 is all that it gets."""
+    async def lets_through(self, *, counted: bool) -> bool:
+        """Hold a request up as the outage does; False when a 503 is all that it gets.
+
+        Those of targets are `counted`: for the metadata and the keys, and nothing else.
+        """
         outage = self.outage
         if outage is None:
             return True
-        self.struck["outage"] += 1
+        self.struck["outage"] += counted
         if outage.manner == "down":
             return False
         await anyio.sleep(outage.delay_s)

@@ -278,6 +278,5 @@ class Registry:
             refused_unknown=self.refused_unknown,
             key_reads=self.reads["keys"],
             status_reads=self.reads["status"],
-            requests=self.reads["all"],
             struck=dict(struck),
         )

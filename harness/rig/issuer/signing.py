@@ -77,6 +77,10 @@ class Keys:
         del self._retired[:-RETIRED_MAX]
         self._struck = Key()
 
+    def withdraw(self) -> None:
+        """Publish none of the old keys any longer."""
+        self._retired = [(0.0, key) for _, key in self._retired]
+
     def published(self) -> list[dict[str, Any]]:
         """The JSON Web Key Set's members as they are now."""
         now_s = time.monotonic()

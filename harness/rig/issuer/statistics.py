@@ -27,5 +27,4 @@ class Statistics:
     refused_unknown: int = 0
     key_reads: int = 0  # how often the key set was fetched
     status_reads: int = 0  # how often the list of revoked tokens was fetched
-    requests: int = 0  # to any endpoint that is open to all
     struck: Mapping[str, int] = field(default_factory=dict)  # by mishap: requests that it has hit

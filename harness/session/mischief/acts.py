@@ -24,6 +24,7 @@ ACTS: Final[dict[BehaviourKind, Act]] = {
     "misdirected_token": credentials.misdirect,
     "unsuited_token": credentials.unsuit,
     "skewed_token": credentials.skew,
+    "share_token": credentials.share,
     "payload_request": precede,
     "payload_response": precede,
     "vanish": precede,
