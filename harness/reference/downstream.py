@@ -195,7 +195,7 @@ class Downstream:
     @asynccontextmanager
     async def _attempt(self) -> AsyncIterator[None]:
         """Tell the breaker how an attempt went."""
-        self._breaker.enter()
+        probe = self._breaker.enter()
         known = False
         try:
             yield
@@ -206,7 +206,7 @@ class Downstream:
             if error.after_s:
                 self._breaker.succeed()
             else:
-                self._breaker.fail()
+                self._breaker.fail(probe=probe)
             known = True
             raise
         except StoreError:
@@ -215,7 +215,7 @@ class Downstream:
             raise
         finally:
             if not known:
-                self._breaker.leave()
+                self._breaker.leave(probe=probe)
 
     async def _send(self, method: str, path: str, *, end_s: float, **what: Any) -> httpx.Response:
         """Send one request and have its whole answer, before the call's time is over."""
