@@ -217,6 +217,7 @@ def seen(ledger: Path, name: str, *, origin_ns: int) -> Iterator[DependencyEntry
             executed=bool(request.executed),
             answered=bool(request.answered),
             rows=request.rows,
+            total=request.total,
             fault=request.programme,
             retry_after_s=max(0.0, request.retry_after_s),
             connection=request.connection,

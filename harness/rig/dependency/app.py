@@ -147,6 +147,7 @@ class Face:
                 executed=0,
                 answered=1,
                 rows=-1,
+                total=-1,
                 retry_after_s=-1,
                 programme="",
             )

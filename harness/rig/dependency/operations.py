@@ -20,6 +20,7 @@ from harness.rig.dependency.stored import (
 )
 
 UNKNOWN: Final = -1
+BAD: Final = HTTPStatus.BAD_REQUEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,13 @@ class Operations:
             return self._of[ask.operation](ask, now_ns - round(lag_s * NS_PER_S))
         except FullError as error:
             return refusal(HTTPStatus.INSUFFICIENT_STORAGE, "full", str(error))
+
+    def total(self, ask: Ask) -> int:
+        """How many rows there are for what a read asks, on all pages."""
+        reply = self.do(ask)
+        if reply.status >= BAD:
+            return 0 if reply.status == HTTPStatus.NOT_FOUND else UNKNOWN
+        return int(reply.body.get("total", reply.rows))
 
     def is_behind(self, ask: Ask, *, lag_s: float) -> bool:
         """Whether a replica that lags so would answer otherwise than this does."""

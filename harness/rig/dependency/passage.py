@@ -63,6 +63,7 @@ class Passage:
         self._done = False
         self._reply = Reply(status=0, body={})
         self._retry_after_s = UNKNOWN
+        self._total = UNKNOWN
 
     async def go(self, operations: Operations, recorder: Recorder) -> None:
         """Answer it, or whatever is to become of it, and write it down."""
@@ -83,6 +84,8 @@ class Passage:
         if isinstance(read, Reply):
             return read
         self._ask = read
+        if self._operation in READS:
+            self._total = operations.total(read)
         if self._shown.credential == "expired":
             return refusal(HTTPStatus.UNAUTHORIZED, "invalid_token", "the access token has expired")
         refused = self._hit("refuse")
@@ -272,6 +275,7 @@ class Passage:
             executed=int(self._done),
             answered=int(self._answered),
             rows=self._reply.rows,
+            total=self._total,
             retry_after_s=self._retry_after_s,
             programme=self._struck,
         )

@@ -30,6 +30,7 @@ class Request:
     executed: int  # whether it took effect, or what was asked for was found
     answered: int  # whether the whole answer left
     rows: int  # -1 where there are none to count
+    total: int  # rows that there are for what was asked, whatever was sent; -1 as above
     retry_after_s: int  # -1 where nothing was said
     programme: str  # the kind of programme that struck it
 
