@@ -31,6 +31,7 @@ from faults.dependency import (
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from faults.issuers import AsOutage, JwksRotate
+from faults.load import Ramp, Soak, Spike
 from faults.network import (
     TcpBandwidth,
     TcpBlackhole,
@@ -40,7 +41,7 @@ from faults.network import (
     TcpSlice,
     TcpTruncate,
 )
-from faults.process import ProcessKill, ProcessStop
+from faults.process import ProcessKill, ProcessStop, Sigterm
 
 AnyFault = (
     TcpLatency
@@ -85,6 +86,10 @@ AnyFault = (
     | ResultEmpty
     | ToolSlow
     | TimeoutMismatch
+    | Sigterm
+    | Ramp
+    | Spike
+    | Soak
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -132,5 +137,9 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         ResultEmpty,
         ToolSlow,
         TimeoutMismatch,
+        Sigterm,
+        Ramp,
+        Spike,
+        Soak,
     )
 }

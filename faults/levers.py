@@ -7,7 +7,7 @@ microseconds, and the same contract test runs against the real one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 # Their order gives them their numbers in `calls.npy`: a new one goes to the end.
@@ -163,8 +163,16 @@ class IdentityLever(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What is different for the next process of a launched target."""
+
+    environment: Mapping[str, str | None] = field(default_factory=dict)  # None takes one away
+    directory: str | None = None
+
+
 class ProcessLever(Protocol):
-    """The processes of the target that squall has started for the treated sessions."""
+    """The processes of the target that squall has started: its own, or each treated session's."""
 
     async def kill(self) -> None:
         """End each of them, as SIGKILL does, and whatever is started in their place."""
@@ -180,6 +188,18 @@ class ProcessLever(Protocol):
 
     async def resume(self) -> None:
         """Let those that were stopped run again; one that has ended meanwhile is no error."""
+        ...
+
+    async def tell(self, *, grace_s: float, conditions: Conditions | None = None) -> None:
+        """Tell it to end, as SIGTERM does, and start another once it has, at the latest then.
+
+        Raises:
+            FaultError: it does not run, or is not one that can be told alone.
+        """
+        ...
+
+    async def restore(self) -> None:
+        """Have it run as it was launched."""
         ...
 
     async def exposure(self) -> Exposure:

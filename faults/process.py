@@ -1,4 +1,8 @@
-"""Faults of the target's processes: killed, or stopped in their tracks. Pulled by squall itself."""
+"""Faults of the target's processes: told to end, killed, stopped, started differently.
+
+Pulled by squall itself, on a process that it has started: a launched target's own, which serves
+everybody, or over pipes each treated session's.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +10,85 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
-from faults.fault import Fault, LeverName, Undo
+from pydantic import Field
+
+from faults.fault import Fault, LeverName, Struck, Undo
 from faults.levers import FaultError, Injection, Levers, ProcessLever
+from faults.quantities import Duration
 
 
 def process_lever(levers: Levers, kind: str) -> ProcessLever:
     """Give the lever, or say why the fault cannot be applied.
 
     Raises:
-        FaultError: when the treated sessions have no processes of their own that squall started.
+        FaultError: when squall has started none.
     """
     if levers.process is None:
-        raise FaultError(f"{kind} needs server processes that squall starts for the sessions")
+        raise FaultError(f"{kind} needs a target that squall starts")
     return levers.process
 
 
-class ProcessKill(Fault):
-    """The treated sessions' server processes are killed, in the middle of their work.
+class ProcessFault(Fault):
+    """A fault of the target's own process, so that nobody is spared where there is but one."""
 
-    Their clients start others, as the specification says, and until the window ends those are
-    killed as they come up.
+    lever: ClassVar[LeverName] = "process"
+
+    def strikes(self) -> Struck:
+        """Everybody; over pipes, where each session has a process of its own, the treated alone."""
+        return "both"
+
+    def stops_service(self) -> bool:
+        """Nobody can answer who does not run."""
+        return True
+
+
+class Sigterm(ProcessFault):
+    """The target is told to end by SIGTERM, as in every deploy, with calls in flight.
+
+    What has not ended after `grace` is killed. Another process is started on the same address as
+    soon as the first is gone, as a supervisor would.
+    A resilient server: it takes no new work, answers what is under way, ends the streams that have
+    no end of their own, and is gone within the grace; the next one is ready soon.
+    Shows: calls in flight that get no answer, a process that has to be killed, sessions that do not
+    come back.
+    """
+
+    kind: ClassVar[str] = "sigterm"
+    shows: ClassVar[tuple[str, ...]] = ("no-drain", "hung-exit", "no-recovery", "health-lies")
+    grace_s: Duration = Field(
+        15.0, alias="grace", ge=0.5, description="from the signal to SIGKILL; at most the window"
+    )
+
+    def ends_sessions(self) -> bool:
+        """What a process alone knows ends with it."""
+        return True
+
+    @asynccontextmanager
+    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
+        """Tell it to end; leave it running as it was launched."""
+        del name
+        processes = process_lever(levers, self.kind)
+        async with Undo() as undo:
+            undo.later(processes.restore)
+            await processes.tell(grace_s=self.grace_s)
+            yield Injection(exposure=processes.exposure)
+
+
+class ProcessKill(ProcessFault):
+    """The target's processes are killed, in the middle of their work.
+
+    Over pipes their clients start others, as the specification says, and until the window ends
+    those are killed as they come up; a launched target is started again at the window's end.
     A resilient server: what it has answered for is kept, a new process is ready soon, and an effect
     that is asked for again under the same key is found.
     Shows: lost or doubled effects, processes that do not come up again, a dead neighbour.
     """
 
     kind: ClassVar[str] = "process-kill"
-    lever: ClassVar[LeverName] = "process"
     shows: ClassVar[tuple[str, ...]] = ("no-recovery", "double-exec", "wrong-answer", "crash")
 
     def ends_sessions(self) -> bool:
-        """A session over pipes is its process."""
-        return True
-
-    def stops_service(self) -> bool:
-        """What a process was asked dies with it, and there is no other."""
+        """What a process alone knows ends with it; a session over pipes is its process."""
         return True
 
     @asynccontextmanager
@@ -54,22 +102,18 @@ class ProcessKill(Fault):
             yield Injection(exposure=processes.exposure)
 
 
-class ProcessStop(Fault):
-    """The treated sessions' server processes stand still, as under a stalled machine or SIGSTOP.
+class ProcessStop(ProcessFault):
+    """The target's processes stand still, as under a stalled machine or SIGSTOP.
 
-    Nothing tells their clients: the pipes stay open, take what they hold, and say nothing.
+    Nothing tells their clients: connections and pipes stay open, take what they hold, and say
+    nothing.
     A resilient server: once it runs again it answers what is still waited for, each once, and goes
     on; what was cancelled meanwhile is not begun.
     Shows: sessions that stay dead, work done twice or for nobody, a crash on waking.
     """
 
     kind: ClassVar[str] = "process-stop"
-    lever: ClassVar[LeverName] = "process"
     shows: ClassVar[tuple[str, ...]] = ("no-recovery", "double-exec", "hang", "crash")
-
-    def stops_service(self) -> bool:
-        """Nobody can answer who does not run."""
-        return True
 
     @asynccontextmanager
     async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:

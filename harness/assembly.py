@@ -21,6 +21,7 @@ from harness.guard import check_target, check_transport
 from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
+from harness.rig.launched import Launched, kept
 from harness.rig.network import Network, as_fault
 from harness.rig.process import named
 from harness.rig.reaching import http_client
@@ -50,6 +51,7 @@ class Rig:
     doors: Doors
     access: Access
     pid: int | None  # of a target that squall launched
+    launched: Launched | None  # the same, whatever process serves it later
     network: levers.NetworkLever | None  # None: the target has no network before it
     identity: levers.IdentityLever | None
     ledger: Path | None
@@ -147,6 +149,7 @@ async def build(
         target = await _target(
             stack, scenario, issuer, ledger=ledger, logs=logs, depends_on=depends_on
         )
+        launched = await stack.enter_async_context(kept(target))
         check_target(target.url, allowed, unix_socket=unix_socket)
         bearer = _bearer(scenario.auth)
         spoken = await server.probe(
@@ -183,6 +186,7 @@ async def build(
                 transport=spoken,
             ),
             pid=target.pid,
+            launched=launched,
             network=Network(treated),
             identity=Identity(issuer, ttl_s=_ttl_s(scenario.auth)) if issuer else None,
             ledger=ledger,
@@ -205,6 +209,7 @@ async def _piped(scenario: Scenario, *, run_id: str, folder: Path) -> AsyncItera
         doors=Doors(url=f"stdio:{named(command.argv)}", command=command),
         access=Access(),
         pid=None,
+        launched=None,
         network=None,
         identity=None,
         ledger=ledger,

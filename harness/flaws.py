@@ -92,6 +92,18 @@ class Flaw(StrEnum):
         "last-login-wins",
         "whoever opens a session ends the earlier ones that were opened with the same token",
     )
+    SIGTERM_HANG = (
+        "sigterm-hang",
+        "told to end, it waits for open streams for ever, and goes on serving meanwhile",
+    )
+    SIGTERM_CUT = (
+        "sigterm-cut",
+        "told to end, it is gone at once: the calls in flight get no answer",
+    )
+    MEMORY_PER_CALL = (
+        "memory-per-call",
+        "every result is appended to a list, for debugging, that nobody ever empties",
+    )
 
     ID_KEYED_RESPONSES = (
         "id-keyed-responses",

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from faults.levers import Behaviour, BehaviourKind, Exposure, Levers
+from faults.levers import (
+    Behaviour,
+    BehaviourKind,
+    Conditions,
+    Exposure,
+    FaultError,
+    Levers,
+    ProcessLever,
+)
 from harness.assembly import Rig
+from harness.errors import RigError
 from harness.offering import Offering
+from harness.rig.launched import USUAL, Launched
 
 
 def grip(rig: Rig, offering: Offering) -> Callable[[int], Levers]:
@@ -19,10 +30,16 @@ def grip(rig: Rig, offering: Offering) -> Callable[[int], Levers]:
             identity=rig.identity,
             agent=_Agents(offering=offering, window=window),
             dependency=rig.dependency,
-            process=_Processes(offering=offering, window=window) if rig.doors.command else None,
+            process=_processes(rig, offering, window),
         )
 
     return levers
+
+
+def _processes(rig: Rig, offering: Offering, window: int) -> ProcessLever | None:
+    if rig.doors.command is not None:
+        return _Processes(offering=offering, window=window)
+    return None if rig.launched is None else _Target(launched=rig.launched, window=window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +81,58 @@ class _Processes:
     async def resume(self) -> None:
         await self.offering.disengage(self._behaviour("stop_process"))
 
+    async def tell(self, *, grace_s: float, conditions: Conditions | None = None) -> None:
+        del grace_s, conditions
+        raise FaultError("a server over pipes is told to end by closing them; use process-kill")
+
+    async def restore(self) -> None:
+        """Sessions start their own."""
+
     async def exposure(self) -> Exposure:
         """Who hosts a process writes down that it was struck; the journal counts."""
         return Exposure(count=0, unit="processes", source="journal")
 
     def _behaviour(self, kind: BehaviourKind) -> Behaviour:
         return Behaviour(kind=kind, share=1.0, window=self.window)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Target:
+    """The process lever of a target that squall launched: one process for everybody."""
+
+    launched: Launched
+    window: int
+
+    async def kill(self) -> None:
+        with _as_fault():
+            self.launched.kill(window=self.window)
+
+    async def spare(self) -> None:
+        await self.restore()
+
+    async def stop(self) -> None:
+        with _as_fault():
+            self.launched.stop(window=self.window)
+
+    async def resume(self) -> None:
+        self.launched.resume()
+
+    async def tell(self, *, grace_s: float, conditions: Conditions | None = None) -> None:
+        with _as_fault():
+            self.launched.tell(grace_s=grace_s, window=self.window, conditions=conditions or USUAL)
+
+    async def restore(self) -> None:
+        with _as_fault():
+            await self.launched.restore()
+
+    async def exposure(self) -> Exposure:
+        """Whoever ended or stopped it wrote that down, or it was not done."""
+        return Exposure(count=1, unit="processes", source="injector")
+
+
+@contextmanager
+def _as_fault() -> Iterator[None]:
+    try:
+        yield
+    except RigError as error:
+        raise FaultError(str(error)) from error

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from faults.load import LoadShape
 from harness.errors import RigError, TargetError, UsageError
 from harness.scenario.records import ParallelStep, Scenario
 from harness.scenario.transports import is_piped, is_shared
@@ -100,11 +101,12 @@ def files_needed(scenario: Scenario, workers: int, *, proxied: bool = True) -> i
     # A stream stands beside the calls: the one that was asked for, or the one of HTTP+SSE.
     streams = scenario.client.listen or scenario.target.transport == "sse"
     per_session = widest + (1 if streams else 0)
-    sessions = -(-scenario.load.sessions // max(1, workers))
+    most = most_sessions(scenario)
+    sessions = -(-most // max(1, workers))
     if is_piped(scenario.target):
         processes = 2 if is_shared(scenario.target) else sessions
         return processes * PIPES_OF_A_PROCESS + FILES_SPARE
-    behind = scenario.load.sessions * per_session * 2 if proxied else 0
+    behind = most * per_session * 2 if proxied else 0
     return max(sessions * per_session, behind) + FILES_SPARE
 
 
@@ -112,7 +114,16 @@ def processes_needed(scenario: Scenario) -> int:
     """Count the server processes that the run will have at once; 0 where it starts none."""
     if not is_piped(scenario.target):
         return 0
-    return 2 if is_shared(scenario.target) else scenario.load.sessions
+    return 2 if is_shared(scenario.target) else most_sessions(scenario)
+
+
+def most_sessions(scenario: Scenario) -> int:
+    """Count the sessions that are there at once, with those that a fault's window adds."""
+    usual = scenario.load.sessions
+    shapes = [window.fault for window in scenario.faults]
+    return usual + max(
+        (shape.added(usual) for shape in shapes if isinstance(shape, LoadShape)), default=0
+    )
 
 
 def check_process_limit(needed: int) -> None:

@@ -213,6 +213,24 @@ class ProcessEntry:
     type: Literal["process"] = "process"
 
 
+TargetEdge = Literal["started", "ready", "told", "killed", "stopped", "resumed", "ended"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetEntry:
+    """One edge in the life of a target that squall launched, and that listens at an address."""
+
+    at_ns: int
+    pid: int
+    edge: TargetEdge
+    window: int = 0  # the fault window that did it; 0 for none
+    how: str = ""  # how it ended
+    asked: bool = False  # whether it was told to end, or killed
+    status: int = 0  # its exit status, negative for a signal
+    took_s: float = -1.0  # from being told to its end
+    type: Literal["target"] = "target"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleEntry:
     """What one notable call looked like, redacted and cut short: evidence for people."""
@@ -401,6 +419,7 @@ Entry = Annotated[
     | HealthEntry
     | WorkerEntry
     | ProcessEntry
+    | TargetEntry
     | SampleEntry
     | SaidEntry
     | BreachEntry
@@ -423,6 +442,7 @@ _WORDLESS: Final = (
     BreachEntry,
     FloodEntry,
     PoolEntry,
+    TargetEntry,
 )  # nothing in them quotes anybody
 _ENTRY: Final[TypeAdapter[Any]] = TypeAdapter(Entry)
 _ENTRIES: Final[TypeAdapter[list[Any]]] = TypeAdapter(list[Entry])

@@ -26,6 +26,8 @@ from harness.checks import (
     protocol,
     quality,
     resources,
+    shutdown,
+    soak,
     soundness,
     validation,
 )
@@ -66,6 +68,8 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *recoveries.CHECKS,
     *latency.CHECKS,
     *lifecycle.CHECKS,
+    *shutdown.CHECKS,
+    *soak.CHECKS,
     *processes.CHECKS,
     *quality.CHECKS,
 )

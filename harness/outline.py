@@ -91,8 +91,9 @@ def _timeline(plan: Plan, scenario: Scenario) -> str:
         if planned.start_ns > before_ns:
             rows.append(("steady", before_ns, planned.start_ns, ""))
         fault = window.fault
-        needs = _NEEDS[fault.lever]
-        rows.append((fault.kind, planned.start_ns, planned.end_ns, f"needs {needs}"))
+        more = sum(each.window == planned.window for each in plan.sessions)
+        needs = f"{more} more sessions" if more else f"needs {_NEEDS[fault.lever]}"
+        rows.append((fault.kind, planned.start_ns, planned.end_ns, needs))
         rows.append(("recovery", planned.end_ns, planned.recovery_end_ns, ""))
         before_ns = planned.recovery_end_ns
     lines = [f"{'phase':<18}{'from':>10}{'to':>10}{'for':>10}"]
@@ -109,7 +110,7 @@ def _seconds(span_ns: int) -> str:
 
 
 def _agents(plan: Plan, scenario: Scenario) -> str:
-    arms = Counter((each.agent, each.arm) for each in plan.sessions)
+    arms = Counter((each.agent, each.arm) for each in plan.sessions if not each.window)
     lines = [f"{'agent':<28}{'sessions':>10}{'treated':>10}{'control':>10}{'pace':>10}{'steps':>8}"]
     for number, agent in enumerate(scenario.agents):
         treated, control = arms[number, "treated"], arms[number, "control"]

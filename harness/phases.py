@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from faults.fault import Fault, Struck
 from harness.attempts import UNFIT, Attempts
-from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry
+from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, TargetEntry
 from harness.outcome import Outcome, Reason
 from harness.plan import Plan, PlannedWindow
 from harness.scenario.records import Scenario
+from harness.scenario.transports import is_piped
 from harness.wal import BY_THE_RUN
 
 Mask = NDArray[np.bool_]
@@ -64,11 +65,13 @@ class WindowSpan:
     exposure_count: int = 0
     exposure_unit: str = ""
     exposure_source: str = ""
+    piped: bool = False  # each arm, or each session, has server processes of its own
 
     @property
     def arm(self) -> Struck:
         """Which sessions it struck, as verdicts name it."""
-        return self.fault.strikes()
+        alone = self.piped and self.fault.lever == "process"
+        return "treated" if alone else self.fault.strikes()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -322,15 +325,22 @@ def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:
         if any(entry.edge in ("intended", "injected") for entry in entries)
     }
     first_fault_ns = min((*begun.values(), end_ns))
-    baseline = Span(
-        start_ns=min(plan.baseline_start_ns, end_ns),
-        end_ns=max(
-            min(plan.baseline_start_ns, end_ns), min(plan.baseline_end_ns, first_fault_ns, end_ns)
-        ),
-    )
+    calm_ns = min(plan.baseline_start_ns, end_ns)
+    until_ns = min(plan.baseline_end_ns, first_fault_ns, end_ns)
+    baseline = Span(start_ns=calm_ns, end_ns=max(calm_ns, until_ns))
     windows = tuple(
         _window(planned, scenario.faults[planned.window - 1].fault, edges, begun, end_ns)
         for planned in plan.windows
+    )
+    # How long a program takes to start says more of the machine than of the server.
+    ready_ns = {one.window: one.at_ns for one in journal.of(TargetEntry) if one.edge == "ready"}
+    windows = tuple(
+        replace(
+            w,
+            healed_ns=min(max(w.healed_ns, ready_ns.get(w.window, NEVER_NS)), w.recovery_end_ns),
+            piped=is_piped(scenario.target),
+        )
+        for w in windows
     )
     if journal.whole_by:
         # A death or a full disk may have kept the journal from saying so. What the run itself

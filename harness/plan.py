@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
+from faults.load import LoadShape
 from harness.scenario.marks import Marks
 from harness.scenario.records import (
     Agent,
@@ -65,6 +66,7 @@ class PlannedSession:
     pace_ns: int
     end_ns: int  # no step is due at or after this
     engine: Engine = "wire"  # which client drives it
+    window: int = 0  # the window whose load it is part of; 0 for the usual load
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,12 +191,13 @@ def make(scenario: Scenario, *, seed: int | None = None) -> Plan:
     baseline_end_ns = baseline_start_ns + _ns(scenario.phases.baseline_s)
     windows = _windows(scenario, baseline_end_ns)
     end_ns = windows[-1].recovery_end_ns if windows else baseline_end_ns
-    sessions = _sessions(scenario, marks, end_ns)
+    usual = _sessions(scenario, marks, end_ns)
+    sessions = (*usual, *_shaped(scenario, usual, windows))
     calls = tuple(dict.fromkeys(_label(step) for agent in scenario.agents for step in flat(agent)))
     return Plan(
         seed=seed,
         sessions=sessions,
-        witnesses=_witnesses(sessions) if scenario.engine == "sdk" else (),
+        witnesses=_witnesses(usual, len(sessions)) if scenario.engine == "sdk" else (),
         windows=windows,
         ramp_end_ns=ramp_end_ns,
         baseline_start_ns=baseline_start_ns,
@@ -272,7 +275,35 @@ def _sessions(scenario: Scenario, marks: Marks, end_ns: int) -> tuple[PlannedSes
     return tuple(sessions)
 
 
-def _witnesses(sessions: tuple[PlannedSession, ...]) -> tuple[PlannedSession, ...]:
+def _shaped(
+    scenario: Scenario, usual: tuple[PlannedSession, ...], windows: tuple[PlannedWindow, ...]
+) -> Iterator[PlannedSession]:
+    """Plan the sessions that are there for a window alone, each like a treated one of the usual."""
+    alike = [each for each in usual if each.arm == "treated"]
+    number = len(usual)
+    for planned, window in zip(windows, scenario.faults, strict=True):
+        shape = window.fault
+        if not isinstance(shape, LoadShape):
+            continue
+        count = shape.added(len(usual))
+        over_ns = _ns(shape.opening_s(window.duration_s))
+        for turn in range(count):
+            pattern = alike[turn % len(alike)]
+            open_ns = planned.start_ns + over_ns * turn // count
+            # Evenly through one pace, however they open.
+            phase_ns = turn * _GOLDEN % _WORD * pattern.pace_ns // _WORD
+            yield replace(
+                pattern,
+                session=number,
+                open_ns=open_ns,
+                first_due_ns=open_ns + (phase_ns - open_ns) % pattern.pace_ns,
+                end_ns=planned.end_ns,
+                window=planned.window,
+            )
+            number += 1
+
+
+def _witnesses(sessions: tuple[PlannedSession, ...], first: int) -> tuple[PlannedSession, ...]:
     """Let a few more sessions do what ours do, in both arms, by the official client."""
     witnesses: list[PlannedSession] = []
     for arm in ("control", "treated"):
@@ -284,7 +315,7 @@ def _witnesses(sessions: tuple[PlannedSession, ...]) -> tuple[PlannedSession, ..
             witnesses.append(
                 replace(
                     pattern,
-                    session=len(sessions) + len(witnesses),
+                    session=first + len(witnesses),
                     open_ns=0,
                     first_due_ns=pattern.pace_ns * (turn + 1) // (WITNESSES_PER_ARM + 1),
                     pace_ns=max(pattern.pace_ns, WITNESS_PACE_NS_MIN),
@@ -295,10 +326,12 @@ def _witnesses(sessions: tuple[PlannedSession, ...]) -> tuple[PlannedSession, ..
 
 
 def _fields(session: PlannedSession) -> dict[str, Any]:
-    """Give what `canonical` writes of a session: the engine only where it is not the usual one."""
+    """Give what `canonical` writes of a session: what is out of the usual only where it is."""
     fields = asdict(session)
     if session.engine == "wire":
         del fields["engine"]
+    if not session.window:
+        del fields["window"]
     return fields
 
 

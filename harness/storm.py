@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import anyio
 
-from harness import audit, dependencies, health, overrides
+from harness import audit, dependencies, health, lookout, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.capacity.course import Course
@@ -28,7 +28,6 @@ from harness.journal import (
     JournalWriter,
     NoteEntry,
     RunEntry,
-    VitalsEntry,
     append_all,
     merge,
 )
@@ -36,7 +35,7 @@ from harness.offering import Offering, WorkerOffering, offered_here, tallied
 from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.recent import ArmTally, Recent
-from harness.rig import ledger, vitals
+from harness.rig import ledger
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
 from harness.scenario.records import Scenario
@@ -44,7 +43,6 @@ from harness.status import Status, status
 from harness.wire.schemas import SchemaBook
 
 LIVE_S = 0.25
-VITALS_S = 1.0
 ZERO_LEAD_S = 0.3  # from the moment all stands to the plan's zero
 LATE_EFFECTS_S = 1.0  # how long work that was asked for may still reach the ledger
 KEY_MAX = 128  # an inflated argument may have been the key; its nonce stands at the front
@@ -171,7 +169,7 @@ async def _whole(
             on_status(now if climb is None else climb.told(now))
 
         async with anyio.create_task_group() as beside:
-            beside.start_soon(_sample_vitals, rig.pid, clock, writer)
+            beside.start_soon(lookout.watch, rig.launched, clock, writer)
             beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)
             if stage.workers:  # else the sessions' host does it
@@ -307,26 +305,6 @@ async def _break_things(chaos: Conductor, ending: Ending, halt: anyio.Event) -> 
 
 
 # --- beside the storm -----------------------------------------------------------------------
-
-
-async def _sample_vitals(pid: int | None, clock: RunClock, writer: JournalWriter) -> None:
-    """Sample the target's process tree; only a target that squall launched has one."""
-    if pid is None:
-        return
-    while True:
-        seen = await vitals.sample(pid)
-        writer.append(
-            VitalsEntry(
-                at_ns=clock.now_ns(),
-                alive=seen.rss_bytes is not None or seen.threads is not None,
-                rss_bytes=seen.rss_bytes,
-                open_files=seen.open_files,
-                threads=seen.threads,
-                cpu_s=seen.cpu_s,
-                children=seen.children,
-            )
-        )
-        await anyio.sleep(VITALS_S)
 
 
 async def _watch_control(scenario: Scenario, recent: Recent, ending: Ending) -> None:

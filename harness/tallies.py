@@ -117,9 +117,11 @@ class Arm:
 
 def arm_of(evidence: Evidence, *, treated: bool | None) -> Arm:
     """Take one arm, or for None both together."""
-    numbers = np.array(sorted(s.session for s in evidence.plan.sessions), dtype=np.intp)
+    # Who is there for one window alone has nothing to be compared with.
+    usual = [s.session for s in evidence.plan.sessions if not s.window]
+    numbers = np.array(sorted(usual), dtype=np.intp)
     everyone = np.ones(len(evidence.settled), dtype=np.bool_)
-    known = evidence.settled["session"] < len(evidence.session_treated)
+    known = evidence.settled["session"] < len(usual)
     if treated is None:
         return Arm(evidence=evidence, numbers=numbers, mine=everyone & known)
     mine = evidence.treated if treated else evidence.control

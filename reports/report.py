@@ -101,7 +101,10 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
     findings = tuple(report_findings(evidence, judgement.findings))
     rows = arm_rows(evidence, arms)
     bands = _bands(evidence, judgement)
-    sessions = {arm: sum(session.arm == arm for session in evidence.plan.sessions) for arm in arms}
+    sessions = {
+        arm: sum(each.arm == arm and not each.window for each in evidence.plan.sessions)
+        for arm in arms
+    }
     return Report(
         judgement=judgement,
         name=judgement.scenario or str(known.get("scenario", "")) or "run",

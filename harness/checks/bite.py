@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from faults.load import LoadShape
 from harness.journal import ProcessEntry, TokenEntry
 from harness.latencies import latency_ns, measured
 from harness.outcome import Outcome
@@ -59,6 +60,8 @@ def bite(evidence: Evidence, window: WindowSpan) -> Bite:
 
 def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
     """Look for what only the fault can have caused: misbehaving attempts, replaced tokens."""
+    if isinstance(window.fault, LoadShape):
+        return _shaped(evidence, window, window.fault)
     struck = _struck(evidence, window)
     if struck:
         words = f"{struck} processes, counted in the journal"
@@ -75,6 +78,19 @@ def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
         unit="calls" if acted else "tokens",
         exposure=f"{words}, counted in the journal",
     )
+
+
+def _shaped(evidence: Evidence, window: WindowSpan, shape: LoadShape) -> Bite:
+    """Count the calls of the sessions that a shape adds; of all, where it only lasts."""
+    calls = evidence.calls
+    inside = evidence.attempted & (evidence.began_ns >= window.start_ns)
+    inside &= evidence.began_ns < window.end_ns
+    if shape.added(evidence.scenario.load.sessions):
+        added = [who.session for who in evidence.plan.sessions if who.window == window.window]
+        inside &= np.isin(calls["session"], added)
+    count = int(np.count_nonzero(inside))
+    words = f"{count} calls of its load, counted in the journal"
+    return Bite(bit=count > 0, count=count, unit="calls", exposure=words)
 
 
 def _struck(evidence: Evidence, window: WindowSpan) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from harness.checks import sightings
 from harness.checks.processes import crashed
 from harness.checks.sightings import Rule
-from harness.journal import RunEntry, VitalsEntry, call_id
+from harness.journal import RunEntry, TargetEntry, VitalsEntry, call_id
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence, Indices
 from harness.scenario.transports import is_piped
@@ -45,7 +45,7 @@ def crash(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _watched(evidence: Evidence, vitals: list[VitalsEntry]) -> Finding:
-    dead = [entry for entry in vitals if not entry.alive]
+    dead = [entry for entry in vitals if not entry.alive and not _ended_by_us(evidence, entry)]
     if not dead:
         why = f"the target's process was alive each of the {len(vitals)} times it was looked at"
         return sightings.passed(_CRASH, len(vitals), why)
@@ -68,6 +68,13 @@ def _watched(evidence: Evidence, vitals: list[VitalsEntry]) -> Finding:
         why=f"the target's process was found dead {at_ns / 1e9:.1f} s into the run",
         evidence=tuple(call_id(calls[at]) for at in first),
     )
+
+
+def _ended_by_us(evidence: Evidence, seen: VitalsEntry) -> bool:
+    """Tell whether a fault had ended the target by then, or let it stand still."""
+    edges = [one for one in evidence.journal.of(TargetEntry) if one.at_ns <= seen.at_ns]
+    last = edges[-1] if edges else None
+    return last is not None and (last.asked or last.edge in ("told", "killed", "stopped"))
 
 
 def _knocked(evidence: Evidence) -> Finding:

@@ -33,6 +33,7 @@ _RENEWAL: Final = Rule(
 )
 _CALLS_MIN: Final = 2
 _SHARE_MAX: Final = 0.02
+_WATCHED_MIN_NS: Final = 1_500_000_000
 
 
 def no_recovery(evidence: Evidence) -> tuple[Finding, ...]:
@@ -49,6 +50,9 @@ def no_recovery(evidence: Evidence) -> tuple[Finding, ...]:
 def _after(evidence: Evidence, window: WindowSpan) -> Finding:
     if not window.healed:
         why = "the fault was not proven healed"
+        return sightings.unknown(_RECOVERY, why, fault=window.id)
+    if window.recovery_end_ns - window.healed_ns < _WATCHED_MIN_NS:
+        why = "the target was ready again too late in the recovery to be watched"
         return sightings.unknown(_RECOVERY, why, fault=window.id)
     calls = evidence.calls
     due = _due_after(evidence, window)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 from mcp.server.transport_security import TransportSecuritySettings
+from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -29,6 +30,7 @@ from harness.flaws import Flaw, Flaws
 from harness.reference import piped
 from harness.reference.documents import Corpus, Documents
 from harness.reference.downstream import Downstream
+from harness.reference.draining import Draining
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
 from harness.reference.notes import Notes, NotesError, SqliteNotes
@@ -188,7 +190,15 @@ def main() -> int:
         downstream=downstream,
     )
     place = url + (SSE_PATH if options.sse else PATH)
-    serve(app, listener, url=place, stdin_lease=options.stdin_lease)
+    draining = Draining(app, flaws=flaws)
+    # Else every answer that is an event stream would be cut at the first sight of SIGTERM.
+    AppStatus.enable_automatic_graceful_drain = False
+
+    async def drain() -> None:
+        await draining.drain()
+        AppStatus.should_exit = True
+
+    serve(draining, listener, url=place, stdin_lease=options.stdin_lease, drain=drain)
     return 0
 
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,14 +85,22 @@ def announce(url: str) -> None:
 class _Server(uvicorn.Server):
     """A uvicorn server that says where it listens once the application is up."""
 
-    def __init__(self, config: uvicorn.Config, *, url: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, url: str, drain: Callable[[], Awaitable[None]] | None
+    ) -> None:
         super().__init__(config)
         self._url = url
+        self._drain = drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             announce(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._drain is not None:
+            await self._drain()
+        await super().shutdown(sockets)
 
 
 def serve(
@@ -104,11 +112,14 @@ def serve(
     # httptools leaves the blanks that trail a header's value
     protocol: type[asyncio.Protocol] = H11Protocol,
     head_max_bytes: int | None = None,
+    drain: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serve `app` until a signal or, under `stdin_lease`, the end of standard input.
 
     Prints `listening <url>` when the first request can be answered. `protocol` speaks on each
     connection; heads longer than `head_max_bytes` (64 KiB when left out) are refused.
+    Told to end, it first waits for `drain`, which is to bring what is under way to its end, and
+    bounded by itself.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     config = uvicorn.Config(
@@ -125,7 +136,7 @@ def serve(
         timeout_keep_alive=120,  # an agent that thinks for a minute keeps its connection
         timeout_graceful_shutdown=DRAIN_S,
     )
-    server = _Server(config, url=url)
+    server = _Server(config, url=url, drain=drain)
     if stdin_lease:
         threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     anyio.run(server.serve, [listener], backend_options={"use_uvloop": sys.platform != "win32"})

@@ -88,6 +88,11 @@ class Child:
         """Ask it to end."""
         self.send_signal(signal.SIGTERM)
 
+    def tell(self) -> None:
+        """Ask the child alone to end, as a supervisor does; what it started is its own affair."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """End it."""
         self.send_signal(signal.SIGKILL)
@@ -106,6 +111,7 @@ async def child(
     log: Path | None,
     ready_s: float = 15.0,
     user: str | None = None,
+    cwd: str | None = None,
 ) -> AsyncIterator[Child]:
     """A child process for as long as the block lasts, then terminated and reaped.
 
@@ -118,7 +124,7 @@ async def child(
         RigError: the program is missing, ended early, or was not ready within `ready_s`.
     """
     with _open_log(log) as sink:
-        process = await _start(argv, env=env, sink=sink, user=user)
+        process = await _start(argv, env=env, sink=sink, user=user, cwd=cwd)
         origin = await trace(process)
         running = Child(process, origin)
         failure: Exception | None = None
@@ -195,7 +201,12 @@ def _open_log(log: Path | None) -> BinaryIO:
 
 
 async def _start(
-    argv: Sequence[str], *, env: Mapping[str, str] | None, sink: BinaryIO, user: str | None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    sink: BinaryIO,
+    user: str | None,
+    cwd: str | None,
 ) -> Process:
     try:
         return await anyio.open_process(
@@ -204,6 +215,7 @@ async def _start(
             stdout=PIPE,
             stderr=sink,
             env=marked(env),
+            cwd=cwd,
             start_new_session=True,
             user=user,
             group=None if user is None else pwd.getpwnam(user).pw_gid,
@@ -292,8 +304,9 @@ async def _stop(running: Child, process: Process) -> None:
         running.terminate()
         with anyio.move_on_after(TERMINATE_S):
             await process.wait()
-    # Always: a grandchild may have outlived its parent, and the group id is ours until reused.
-    running.kill()
+    # A grandchild may have outlived it. The number of one that ended long ago may be another's.
+    if running.origin is None or await run_sync(is_running, running.origin):
+        running.kill()
     with anyio.move_on_after(REAP_S):
         await process.wait()
         await process.aclose()

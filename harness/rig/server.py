@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,23 @@ GONE_S = 2.0  # how long the processes of a killed group may take to vanish
 
 
 @dataclass(frozen=True, kw_only=True)
+class Again:
+    """All that it takes to start a launched server once more."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    log: Path | None
+    client: Callable[[], httpx.AsyncClient]  # to see whether it answers
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """A server to be tested; `pid` leads the process group of one that squall launched."""
 
     url: str
     pid: int | None = None
+    child: Child | None = None
+    again: Again | None = None  # how to start it once more, on the same address
 
 
 def check_program(argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -92,9 +104,13 @@ async def launch(
         child(held, env=merged, ready=None, log=log) as process,
     ):
         group.append(process.pid)
-        client = http_client(url, trust=trust, unix_socket=unix_socket, timeout_s=ready_s)
-        await _await_http(url, process, client, argv=argv, log=log, ready_s=ready_s)
-        yield Target(url=url, pid=process.pid)
+
+        def client() -> httpx.AsyncClient:
+            return http_client(url, trust=trust, unix_socket=unix_socket, timeout_s=ready_s)
+
+        await _await_http(url, process, client(), argv=argv, log=log, ready_s=ready_s)
+        again = Again(argv=held, env=merged, log=log, client=client)
+        yield Target(url=url, pid=process.pid, child=process, again=again)
 
 
 @asynccontextmanager
@@ -147,7 +163,7 @@ async def reference(
     Raises:
         RigError: it did not start.
     """
-    argv = [sys.executable, "-m", "harness.reference", "--port", str(port), "--stdin-lease"]
+    argv = [sys.executable, "-m", "harness.reference", "--stdin-lease"]
     env = dict(os.environ)
     if dependency:
         env[DEPENDENCY_VARIABLE] = dependency  # never an argument: there is a secret in it
@@ -158,8 +174,16 @@ async def reference(
     argv += ["--sse"] if sse else []
     for flaw in flaws:
         argv += ["--flaw", flaw]
-    async with child(argv, env=env, ready=READY, log=log, ready_s=READY_S) as process:
-        yield Target(url=process.ready_line.removeprefix(READY), pid=process.pid)
+    first = (*argv, "--port", str(port))
+    async with child(first, env=env, ready=READY, log=log, ready_s=READY_S) as process:
+        url = process.ready_line.removeprefix(READY)
+        again = Again(
+            argv=(*argv, "--port", str(urlsplit(url).port)),
+            env=env,
+            log=log,
+            client=lambda: http_client(url, timeout_s=READY_S),
+        )
+        yield Target(url=url, pid=process.pid, child=process, again=again)
 
 
 def piped_reference(*, ledger: Path, flaws: Sequence[str] = ()) -> tuple[str, ...]:

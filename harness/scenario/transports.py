@@ -7,13 +7,27 @@ from typing import Final
 
 from faults.agent import SlowReader
 from faults.fault import Fault
+from faults.process import Sigterm
 from harness.scenario.mistakes import Trail
 from harness.scenario.objections import Objection
-from harness.scenario.records import ReferenceTarget, Scenario, StdioTarget, Target
+from harness.scenario.records import (
+    ReferenceTarget,
+    Scenario,
+    StdioTarget,
+    Target,
+    UrlTarget,
+)
 
 PROCESSES_MAX: Final = 256  # a server's process may well take 60 MiB
 # Of the bundled server's flaws, those that need HTTP or tokens to show.
-HTTP_FLAWS: Final = ("auth-at-init-only", "expired-is-403", "session-bound-to-token")
+HTTP_FLAWS: Final = (
+    "auth-at-init-only",
+    "expired-is-403",
+    "session-bound-to-token",
+    "sigterm-hang",
+    "sigterm-cut",
+    "memory-per-call",
+)
 _INSTEAD: Final = {
     "tcp-blackhole": "process-stop",
     "tcp-reset": "process-kill",
@@ -44,22 +58,33 @@ def clashes(scenario: Scenario) -> Iterator[Objection]:
     yield from _over_pipes(scenario) if piped else _over_a_network(scenario)
     for number, window in enumerate(scenario.faults):
         trail: Trail = ("faults", number, window.fault.kind)
-        yield from _misplaced(window.fault, trail, piped=piped)
+        yield from _misplaced(window.fault, trail, scenario.target)
 
 
-def _misplaced(fault: Fault, trail: Trail, *, piped: bool) -> Iterator[Objection]:
-    of_pipes = fault.lever == "process" or isinstance(fault, SlowReader)
-    if piped and fault.lever == "network":
+def _misplaced(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection]:
+    if not is_piped(target):
+        yield from _misplaced_on_a_network(fault, trail, target)
+    elif fault.lever == "network":
         instead = _INSTEAD.get(fault.kind, "slow-reader")
         mend = f"use {instead}, or remove the fault"
         yield _no(trail, "a fault without a network, as pipes have none", fault.kind, mend)
-    elif piped and fault.lever == "identity":
+    elif fault.lever == "identity":
         expected = "a fault without tokens, as pipes carry none"
         yield _no(trail, expected, fault.kind, "remove the fault, or give the target a url:")
-    elif of_pipes and not piped:
+    elif isinstance(fault, Sigterm):
+        expected = "a target with an address, as a server over pipes is told to end by their end"
+        yield _no(trail, expected, fault.kind, "use process-kill, or remove the fault")
+
+
+def _misplaced_on_a_network(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection]:
+    if isinstance(fault, SlowReader):
         expected = "a target over stdio, whose processes squall starts for the sessions"
         mend = "write target: {stdio: [COMMAND]}, or {reference: hardened, transport: stdio}"
         yield _no(trail, expected, "a target with an address", mend)
+    elif fault.lever == "process" and isinstance(target, UrlTarget):
+        expected = "a target that squall starts, for it alone it may end"
+        mend = "write target: {launch: [COMMAND], url: URL}, or remove the fault"
+        yield _no(trail, expected, "a server that runs already", mend)
 
 
 def _over_pipes(scenario: Scenario) -> Iterator[Objection]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.flaws import Flaw
-from harness.selftest import calls, identity, storms
+from harness.selftest import calls, identity, lifecycle, storms
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
@@ -14,6 +14,7 @@ CASES: Final[tuple[Case, ...]] = (
     *identity.CASES,
     *storms.CASES,
     *calls.CASES,
+    *lifecycle.CASES,
 )
 # Of sound servers that are unlike the hardened one: name -> what it is.
 MANNERS: Final[dict[str, str]] = {}

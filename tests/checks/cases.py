@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from faults.fault import Fault
 from harness.checks import families
-from harness.journal import BEHAVIOUR_CODES, Calls, Journal, VitalsEntry
+from harness.journal import (
+    BEHAVIOUR_CODES,
+    Calls,
+    Journal,
+    TargetEdge,
+    TargetEntry,
+    VitalsEntry,
+)
 from harness.judge import CHECKS
 from harness.outcome import Outcome
 from harness.phases import Evidence, evidence
@@ -88,6 +95,23 @@ def vitals(*sizes_mib: tuple[float, float | None], alive: bool = True) -> tuple[
             rss_bytes=None if size is None else round(size * MIB),
         )
         for at_s, size in sizes_mib
+    )
+
+
+def target_life(
+    *edges: tuple[TargetEdge, float, int], window: int = 1, took_s: float = 1.0
+) -> tuple[TargetEntry, ...]:
+    """Make the life of a launched target from (edge, seconds, process) triples."""
+    return tuple(
+        TargetEntry(
+            at_ns=round(at_s * journals.S),
+            pid=pid,
+            edge=edge,
+            window=window,
+            asked=edge == "ended",
+            took_s=took_s if edge == "ended" else -1.0,
+        )
+        for edge, at_s, pid in edges
     )
 
 

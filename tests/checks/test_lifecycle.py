@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from faults.network import TcpDown, TcpReset
+from faults.process import Sigterm
 from harness.checks import lifecycle
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
 from harness.phases import evidence
 from tests.checks import cases
-from tests.checks.cases import vitals
+from tests.checks.cases import target_life, vitals
 from tests.journals import S, Spoil, between, end, journal, plan, scenario, storm
 
 ALIVE = vitals((3, 80), (6, 80), (9, 80))
@@ -44,6 +45,16 @@ def test_a_process_that_died_has_crashed() -> None:
     assert (finding.ruling, finding.fault) == ("fail", "1:tcp-reset")
     assert "14.0 s" in finding.why
     assert finding.evidence
+
+
+def test_a_process_that_a_fault_has_ended_has_not_crashed() -> None:
+    """Until it is started again; what ends later by itself has."""
+    told = target_life(("told", 13, 1), ("ended", 14, 1), ("started", 16, 2))
+    down = vitals((15, None), alive=False)
+    of = cases.run(Sigterm(), extra=(*ALIVE, *told, *down))
+    assert cases.one(lifecycle.crash(of)).ruling == "pass"
+    of = cases.run(Sigterm(), extra=(*ALIVE, *told, *down, *vitals((20, None), alive=False)))
+    assert cases.one(lifecycle.crash(of)).ruling == "fail"
 
 
 def test_a_target_that_was_stopped_after_the_run_has_not_crashed() -> None:

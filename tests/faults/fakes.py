@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 from faults.levers import (
     Behaviour,
     BehaviourKind,
+    Conditions,
     Exposure,
     FaultError,
     Levers,
@@ -190,6 +191,7 @@ class FakeProcesses:
         self.hand = hand
         self.killing = False
         self.stopped = False
+        self.told: float | None = None  # its grace, until it is restored
 
     async def kill(self) -> None:
         """Note it."""
@@ -215,10 +217,23 @@ class FakeProcesses:
         self.stopped = False
         self.hand.after("resume", failing)
 
+    async def tell(self, *, grace_s: float, conditions: Conditions | None = None) -> None:
+        """Note it."""
+        del conditions
+        failing = await self.hand.before(f"tell {grace_s}")
+        self.told = grace_s
+        self.hand.after("tell", failing)
+
+    async def restore(self) -> None:
+        """Note it."""
+        failing = await self.hand.before("restore")
+        self.told = None
+        self.hand.after("restore", failing)
+
     async def exposure(self) -> Exposure:
         """Claim five processes, while something is done to them."""
         await checkpoint()
-        count = 5 if self.killing or self.stopped else 0
+        count = 5 if self.killing or self.stopped or self.told is not None else 0
         return Exposure(count=count, unit="processes", source="journal")
 
 
@@ -302,4 +317,5 @@ class World:
             and not self.agent.engaged
             and not self.process.stopped
             and not self.process.killing
+            and self.process.told is None
         )

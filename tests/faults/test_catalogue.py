@@ -6,7 +6,17 @@ from typing import get_args
 
 import pytest
 
-from faults import agent, agent_calls, credentials, dependency, identity, issuers, network, process
+from faults import (
+    agent,
+    agent_calls,
+    credentials,
+    dependency,
+    identity,
+    issuers,
+    load,
+    network,
+    process,
+)
 from faults.catalogue import CATALOGUE, AnyFault
 from faults.fault import Fault
 from faults.levers import BehaviourKind
@@ -31,6 +41,7 @@ def test_no_fault_is_left_out_of_the_catalogue() -> None:
             dependency,
             identity,
             issuers,
+            load,
             network,
             process,
         )
@@ -46,7 +57,7 @@ def test_a_fault_says_what_a_user_must_know(kind: str) -> None:
     """What breaks, what a resilient server does, what shows that one is not."""
     fault = CATALOGUE[kind]
     words = inspect.cleandoc(fault.__doc__ or "")
-    assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", kind)
+    assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", kind)
     assert "A resilient server:" in words
     assert "Shows:" in words
     assert words.split("\n", 1)[0].endswith((".", ","))
