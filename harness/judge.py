@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness import aa, amplification, contents, latencies, profiles, recovery, summaries, witnesses
+from harness import (
+    aa,
+    amplification,
+    contents,
+    latencies,
+    manners,
+    profiles,
+    recovery,
+    summaries,
+    witnesses,
+)
 from harness.checks import (
     answers,
     audit,
@@ -139,6 +149,7 @@ def judge(evidence: Evidence, *, name: str = "", bare_arms: BareArms | None = No
         quality=profiles.rows(evidence, contents.null_shares(contents.looks(evidence))),
         amplification=amplification.rows(evidence),
         misled=consumers.misled(evidence),
+        manners=manners.rows(evidence),
         readiness=readiness(evidence, findings, faults),
     )
 

@@ -203,6 +203,31 @@ class Misled:
     first_s: float | None  # from the fault's start, or the run's, to the first of them
 
 
+RetryAfter = Literal["kept", "passed on", "ignored", "waited past the deadline", "not asked"]
+Breaker = Literal["opened", "stayed shut", "not measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manners:
+    """How the target treated its dependency under one fault, by the dependency's own ledger."""
+
+    fault: str  # the window's id
+    calls: int  # of tools that lean on the dependency
+    asking: int  # of them, those that reached it
+    requests: int
+    per_call: float | None  # requests, for each time that a client asked; of those that did
+    usual_per_call: float | None  # with nothing broken
+    retried: int  # calls that tried again after a failure
+    retries_max: int  # of one call, for one thing
+    spacing_ms: float | None  # the median pause before the first retry
+    spacing_growth: float | None  # of the second pause over the first
+    jitter: bool | None  # None: too few pauses to tell
+    retry_after: RetryAfter
+    breaker: Breaker
+    probes: int | None  # calls that reached it while the breaker was open
+    back_s: float | None  # from the fault's end to the first request that went well
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ready:
     """One line of the readiness checklist."""
@@ -266,4 +291,5 @@ class Judgement:
     quality: tuple[QualityRow, ...] = ()
     amplification: tuple[Amplification, ...] = ()
     misled: tuple[Misled, ...] = ()
+    manners: tuple[Manners, ...] = ()  # empty where no dependency keeps a ledger
     readiness: tuple[Ready, ...] = ()

@@ -44,6 +44,7 @@ def verdict(judgement: Judgement) -> str:
         "quality": parts["quality"],
         "amplification": parts["amplification"],
         "misled": parts["misled"],
+        "manners": parts["manners"],
         "readiness": parts["readiness"],
         "bare_arms": parts["bare_arms"],
         "notes": parts["notes"],
@@ -157,6 +158,28 @@ def verdict_schema() -> Schema:
     }
 
 
+def _manners() -> Schema:
+    return _rows(
+        fault=_TEXT,
+        calls=_COUNT | {"description": "of tools that lean on the dependency"},
+        asking=_COUNT | {"description": "of them, those that reached it"},
+        requests=_COUNT,
+        per_call=_maybe(_NUMBER, "requests for each time that a client asked"),
+        usual_per_call=_maybe(_NUMBER, "with nothing broken"),
+        retried=_COUNT | {"description": "calls that tried again after a failure"},
+        retries_max=_COUNT,
+        spacing_ms=_maybe(_NUMBER, "the median pause before the first retry"),
+        spacing_growth=_maybe(_NUMBER, "of the second pause over the first"),
+        jitter=_maybe(_YES_NO, "null when there were too few pauses to tell"),
+        retry_after={
+            "enum": ["kept", "passed on", "ignored", "waited past the deadline", "not asked"]
+        },
+        breaker={"enum": ["opened", "stayed shut", "not measured"]},
+        probes=_maybe(_COUNT, "calls that reached it while the breaker was open"),
+        back_s=_maybe(_NUMBER, "from the fault's end to the first request that went well"),
+    ) | {"description": "how the target treated a failing dependency, by the dependency's ledger"}
+
+
 def _consequences() -> dict[str, Schema]:
     """What the faults did to the answers and to those who believed them; and the checklist."""
     return {
@@ -190,6 +213,7 @@ def _consequences() -> dict[str, Schema]:
             answers=_COUNT,
             first_s=_maybe(_NUMBER, "from the fault's start, or the run's, to the first answer"),
         ),
+        "manners": _manners(),
         "readiness": _rows(
             area={"enum": ["auth", "transport", "observability", "error handling", "testing"]},
             line=_TEXT,

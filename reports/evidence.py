@@ -23,7 +23,6 @@ _FINDINGS_MAX: Final = 120
 _EVIDENCE_MAX: Final = 10  # calls a finding
 _CALLS_MAX: Final = 300  # in a whole report; past it each finding keeps its worst call
 _SAMPLES_MAX: Final = 3  # a finding
-_REQUESTS_MAX: Final = 5  # of the dependency's ledger, a call
 _ANCHOR_CHARS_MAX: Final = 80
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")  # in an anchor, which is typed and shared
 
@@ -154,7 +153,7 @@ def facts(evidence: Evidence, call: np.void, samples: dict[str, str]) -> CallFac
         status=int(call["status"]),
         outcome=spell(Outcome(int(call["outcome"])).name),
         reason="" if reason is Reason.NONE else spell(reason.name),
-        remarks=(*_remarks(call), *_beneath(evidence, call)),
+        remarks=tuple(_remarks(call)),
         sample=cut(samples.get(name, ""), SAMPLE_CHARS_MAX),
     )
 
@@ -174,19 +173,6 @@ def _remarks(call: np.void) -> Iterator[str]:
         yield f"{int(call['request_bytes'])} B sent, {int(call['reply_bytes'])} B received"
     if (by := EndedBy(int(call["ended_by"]))) not in {EndedBy.REPLY, EndedBy.NEVER_SENT}:
         yield f"ended by {spell(by.name)}"
-
-
-def _beneath(evidence: Evidence, call: np.void) -> Iterator[str]:
-    """Give what the dependency's ledger has for a call, request by request."""
-    if not len(evidence.downstream) or not call["last"]:
-        return
-    settled = evidence.settled
-    mine = (settled["session"] == call["session"]) & (settled["index"] == call["index"])
-    asked = evidence.downstream.of(int(np.flatnonzero(mine)[0]))
-    for at in asked[:_REQUESTS_MAX]:
-        yield f"the dependency's ledger: {evidence.downstream.line(int(at))}"
-    if len(asked) > _REQUESTS_MAX:
-        yield f"and {len(asked) - _REQUESTS_MAX} more of its requests there"
 
 
 def spell(name: str) -> str:

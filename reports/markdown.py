@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from harness.verdict import Ruling
+from reports.courtesy import in_one
 from reports.report import Report
 from reports.words import clean, measured, milliseconds, recovery
 
@@ -61,6 +62,9 @@ def _lines(report: Report) -> Iterator[str]:
                 for x in sorted(verdicts, key=lambda verdict: _RANK[verdict.ruling])
             ],
         )
+    if told := in_one(judgement.manners):
+        yield ""
+        yield escape(f"Towards its dependency: {told}.")
     if judgement.generator is not None:
         fared = judgement.generator
         yield ""

@@ -21,6 +21,7 @@ from harness.aa import sentence
 from harness.readiness import by_area
 from reports import words
 from reports.charts import charts
+from reports.courtesy import pauses
 from reports.meanings import meaning
 from reports.report import Report
 from reports.said import sentences
@@ -61,6 +62,7 @@ def rendered(
             meaning=meaning,
             said=sentences,
             words=words,
+            pauses=pauses,
             sentence=sentence,
             policy=_policy(plotly, script),
             style=Markup(_resource("page.css")),  # noqa: S704  ours

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.aa import sentence
 from harness.verdict import BareArms, Finding, Limit, Ruling
+from reports import courtesy
 from reports.console import STYLES, rendered
 from reports.distribution import ROLES, ArmRow, Tail
 from reports.report import Band, Report
@@ -55,6 +56,7 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
             *_kept(report),
             *_engines(report),
             *_said(report, width),
+            *_courtesy(report, width),
         ],
         "faults": [],
         "score": list(_score(report, width)),
@@ -266,6 +268,13 @@ def _said(report: Report, width: int) -> Iterator[Text]:
     told = in_one(report.said)
     if told:
         yield from _labelled("server said", told, "", width)
+
+
+def _courtesy(report: Report, width: int) -> Iterator[Text]:
+    """Say how the target treated its dependency, right or wrong."""
+    told = courtesy.in_one(report.judgement.manners)
+    if told:
+        yield from _labelled("dependency", told, "", width)
 
 
 def _faults(report: Report, shown: int) -> Iterator[Text]:

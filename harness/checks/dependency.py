@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from harness.checks import sightings
+from harness.checks import connections, retries, sightings, spinning, starving
 from harness.checks.claims import claims, singles
 from harness.checks.sightings import Rule
 from harness.phases import Evidence
@@ -62,4 +62,8 @@ def auth_masked(evidence: Evidence) -> tuple[Finding, ...]:
 CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     auth_masked,
     stale_read,
+    *retries.CHECKS,
+    *starving.CHECKS,
+    *connections.CHECKS,
+    *spinning.CHECKS,
 )

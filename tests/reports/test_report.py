@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from faults.network import TcpLatency
-from harness.journal import DependencyEntry
 from harness.latencies import rows
 from harness.outcome import Outcome
 from harness.phases import evidence
 from reports.distribution import ArmRow
-from reports.evidence import facts
 from reports.report import Report, make
 from reports.series import bin_width_s
 from tests.journals import calls, journal, plan, scenario, storm, window
@@ -126,31 +124,6 @@ def test_evidence_is_told_in_words(report: Report) -> None:
     assert report.findings[0].missing == 1
     unsent = report.findings[1].calls[0]
     assert (unsent.sent_ms, unsent.done_ms) == (None, None)
-
-
-def test_evidence_tells_what_the_dependency_was_asked_for_a_call() -> None:
-    """Each request of the call, as the dependency's own ledger has it, up to a bound."""
-    of = scenario()
-    by = plan(of)
-    made = calls(2, session=0, index=[0, 1])
-    entries = [
-        DependencyEntry(
-            at_ns=10**9 + turn,
-            operation="rows",
-            key=by.nonce(0, 1),
-            status=503,
-            answered=turn == 0,
-            took_ns=2 * 10**6,
-        )
-        for turn in range(7)
-    ]
-    under = evidence(of, by, journal(entries, made))
-    assert not any("ledger" in remark for remark in facts(under, made[0], {}).remarks)
-    told = [remark for remark in facts(under, made[1], {}).remarks if "ledger" in remark]
-    assert told[0] == "the dependency's ledger: rows at 1.00 s: 503 after 2 ms"
-    assert told[1].endswith("503, cut short after 2 ms")
-    assert len(told) == 5
-    assert "and 2 more of its requests there" in facts(under, made[1], {}).remarks
 
 
 def test_the_fault_bands_carry_their_parameters_with_units(report: Report) -> None:
