@@ -14,6 +14,18 @@ from faults.agent_calls import (
     IdCollide,
     SlowNeighbour,
 )
+from faults.agent_sessions import (
+    HostHeader,
+    InitWithStaleId,
+    OriginEvil,
+    RejectFlood,
+    ResumeProbe,
+    SessionFlood,
+    SessionHijack,
+    SessionIdle,
+    StateTamper,
+    VersionSkew,
+)
 from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
 from faults.dependency import (
     Dep429,
@@ -90,6 +102,16 @@ AnyFault = (
     | Ramp
     | Spike
     | Soak
+    | SessionFlood
+    | RejectFlood
+    | SessionHijack
+    | InitWithStaleId
+    | SessionIdle
+    | ResumeProbe
+    | StateTamper
+    | VersionSkew
+    | OriginEvil
+    | HostHeader
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -141,5 +163,15 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         Ramp,
         Spike,
         Soak,
+        SessionFlood,
+        RejectFlood,
+        SessionHijack,
+        InitWithStaleId,
+        SessionIdle,
+        ResumeProbe,
+        StateTamper,
+        VersionSkew,
+        OriginEvil,
+        HostHeader,
     )
 }

@@ -36,6 +36,16 @@ BehaviourKind = Literal[
     "loop_call",
     "slow_call",
     "share_token",
+    "session_flood",
+    "reject_flood",
+    "session_hijack",
+    "stale_id",
+    "session_idle",
+    "resume_probe",
+    "state_tamper",
+    "version_skew",
+    "origin_evil",
+    "host_header",
 ]
 
 Mishap = Literal["rotation", "outage", "refresh"]  # what befalls an issuer, counted by itself

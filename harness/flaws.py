@@ -104,6 +104,47 @@ class Flaw(StrEnum):
         "memory-per-call",
         "every result is appended to a list, for debugging, that nobody ever empties",
     )
+    SESSION_LEAK = (
+        "session-leak",
+        "sessions never idle out, and DELETE is agreed to and ignored",
+    )
+    REJECT_LEAKS = (
+        "reject-leaks",
+        "every refused request leaves behind the session that was registered for it",
+    )
+    UNKNOWN_SESSION_500 = (
+        "unknown-session-500",
+        "a session id that is not known is answered 500, so that no client begins anew",
+    )
+    SESSION_UNBOUND = (
+        "session-unbound",
+        # Modern: a handle belongs to whoever has it.
+        "any good token may use any session, and whoever does is taken for its owner",
+    )
+    REPLAY_UNSCOPED = (
+        "replay-unscoped",
+        "a stream is resumed by an event's number alone, whosever event it is",
+    )
+    LOCALHOST_ONLY = (
+        "localhost-only",
+        "whatever is not addressed to this machine by name is refused, the health check too",
+    )
+    VERSION_STRICT = (
+        "version-strict",
+        "a version that it does not know is a bad request, before anything is negotiated",
+    )
+    MIRROR_UNCHECKED = (
+        "mirror-unchecked",
+        "the headers of a modern request may say something else than its body",
+    )
+    STATE_UNSIGNED = (
+        "state-unsigned",
+        "requestState is plain JSON, which its carrier may change and pass on",
+    )
+    ORIGIN_UNCHECKED = (
+        "origin-unchecked",
+        "nobody looks at the Origin of a request",
+    )
 
     ID_KEYED_RESPONSES = (
         "id-keyed-responses",

@@ -33,6 +33,9 @@ from harness.session.connecting import connector, witness_connector
 from harness.session.credential import Credential
 from harness.session.inspection import Inspector
 from harness.session.life import Session
+from harness.session.mischief.errands import Errands
+from harness.session.mischief.outsider import OUTSIDER
+from harness.session.mischief.passes import Passes, outsiders
 from harness.session.processes import Processes
 from harness.session.record import Recorder
 from harness.session.stage import Stage
@@ -103,12 +106,18 @@ class Host:
         self._settled = 0  # how many sessions lived when the collector was last told to pass over
         self._left = anyio.Event()  # set whenever a session leaves
         self._processes: Processes | None = None
+        self._passes = Passes(
+            creditor(access, self._http, clock.now_ns),
+            clock.now_ns,
+            clients={arm: registration.client_id for arm, registration in access.clients},
+        )
         if doors.command is not None:
             self._processes = Processes(
                 doors.command, now_ns=clock.now_ns, writer=writer, worker=writer.worker
             )
             self.conduct.on_engaged = self._processes.engage
             self.conduct.on_disengaged = self._processes.disengage
+        self._doors, self._schemas = doors, schemas
         connect = {"wire": connector(scenario, doors, schemas, clock.now_ns, self._processes)}
         if plan.witnesses:
             connect["sdk"] = witness_connector(scenario, doors, clock.now_ns)
@@ -141,6 +150,8 @@ class Host:
         self._group.start_soon(self._meter.watch)
         self._group.start_soon(self._keep_books)
         if self._writer.worker <= 1:  # in one process of the run
+            if self._processes is None:
+                self._send_outsiders()
             for witness in self._plan.witnesses:
                 self.begin(witness.session, _nothing)
         return self
@@ -162,6 +173,13 @@ class Host:
             gc.unfreeze()
             with anyio.CancelScope(shield=True):
                 await self._http.aclose()
+
+    def _send_outsiders(self) -> None:
+        """Have outsiders ready to go on the errands that faults send them on."""
+        assert self._group is not None
+        ground = outsiders(self._stage, self._doors, self._schemas, self._passes)
+        errands = Errands(ground, self._group)
+        self.conduct.on_engaged, self.conduct.on_disengaged = errands.begin, errands.end
 
     async def _empty(self) -> None:
         """Wait until the last session has left."""
@@ -260,6 +278,8 @@ class Host:
 
     def _secrets_of(self, session: int) -> tuple[str, ...]:
         """Give what a session's entries must not show, should a server have echoed it."""
+        if session == OUTSIDER:
+            return (*self._passes.secrets, *self._client_secrets)
         held = self._credentials.get(session)
         tokens = () if held is None or not held.token else (held.token, held.damaged(), *held.shown)
         return (*tokens, *self._client_secrets)

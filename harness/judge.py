@@ -29,9 +29,11 @@ from harness.checks import (
     families,
     issuers,
     latency,
+    leaks,
     lifecycle,
     limits,
     orphans,
+    outsiders,
     processes,
     protocol,
     quality,
@@ -81,6 +83,8 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *shutdown.CHECKS,
     *soak.CHECKS,
     *processes.CHECKS,
+    *outsiders.CHECKS,
+    *leaks.CHECKS,
     *quality.CHECKS,
 )
 

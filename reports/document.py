@@ -332,7 +332,8 @@ def _findings() -> Schema:
         unit=_TEXT,
         why=_TEXT,
         source=_TEXT,
-        evidence=_TEXTS | {"description": "call ids: s<session>.<index>.<attempt>"},
+        evidence=_TEXTS
+        | {"description": "call ids, s<session>.<index>.<attempt>, or other requests in words"},
         hard=_YES_NO,
         cause=_TEXT,
         first_s=_maybe(_NUMBER, "when the first offender was sent, since the run began"),

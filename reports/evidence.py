@@ -24,6 +24,7 @@ _EVIDENCE_MAX: Final = 10  # calls a finding
 _CALLS_MAX: Final = 300  # in a whole report; past it each finding keeps its worst call
 _SAMPLES_MAX: Final = 3  # a finding
 _ANCHOR_CHARS_MAX: Final = 80
+_CALL: Final = re.compile(r"s\d+\.\d+\.\d+")  # as `journal.call_id` names one
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")  # in an anchor, which is typed and shared
 
 
@@ -64,6 +65,12 @@ class ReportedFinding:
     finding: Finding
     calls: tuple[CallFacts, ...]
     missing: int = 0  # evidence named by the judge that the journal does not hold
+    told: tuple[str, ...] = ()  # evidence that is no call, in words
+
+    @property
+    def sentence(self) -> str:
+        """Say the first of its evidence in a line; nothing where it has none."""
+        return self.calls[0].sentence if self.calls else self.told[0] if self.told else ""
 
 
 def report_findings(evidence: Evidence, findings: tuple[Finding, ...]) -> list[ReportedFinding]:
@@ -100,7 +107,8 @@ def _report_findings(
         seen[stem] = seen.get(stem, 0) + 1
         anchor = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
         shown = min(_EVIDENCE_MAX, max(left, 1)) if finding.ruling != "pass" else 0
-        named = finding.evidence[:shown]
+        named = [name for name in finding.evidence[:shown] if _CALL.fullmatch(name)]
+        told = tuple(name for name in finding.evidence[:shown] if not _CALL.fullmatch(name))
         left -= len(named)
         found = [call for call in (find(evidence, name) for name in named) if call is not None]
         calls = tuple(
@@ -108,7 +116,11 @@ def _report_findings(
             for place, call in enumerate(found)
         )
         yield ReportedFinding(
-            anchor=anchor, finding=finding, calls=calls, missing=len(named) - len(calls)
+            anchor=anchor,
+            finding=finding,
+            calls=calls,
+            missing=len(named) - len(calls),
+            told=told,
         )
 
 

@@ -120,6 +120,8 @@ def _lines(found: ReportedFinding) -> Iterable[str]:
         yield f"  measured {measured(finding.observed, finding.unit)}{allowed}"
     if finding.source:
         yield f"  {finding.source}"
+    for line in found.told:
+        yield f"  {clean(line)}"
     for call in found.calls:
         yield f"  {call.sentence}"
         if call.sample:

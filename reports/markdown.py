@@ -93,8 +93,8 @@ def _findings(report: Report) -> Iterator[str]:
         finding = found.finding
         where = ", ".join(part for part in (finding.fault, finding.tool) if part) or "whole run"
         yield f"- **{escape(finding.verdict)}** ({escape(where)}) {escape(finding.why)}"
-        if found.calls:
-            yield f"  - {escape(found.calls[0].sentence)}"
+        if found.sentence:
+            yield f"  - {escape(found.sentence)}"
     if len(failures) > _FINDINGS_SHOWN:
         yield f"- and {len(failures) - _FINDINGS_SHOWN} more"
 

@@ -148,8 +148,8 @@ def _losses(report: Report, width: int) -> Iterator[Text]:
         )
         if finding.why:
             yield from _wrapped(finding.why, "", width, "    ")
-        if found.calls:
-            yield from _wrapped(found.calls[0].sentence, "dim", width, "    ")
+        if found.sentence:
+            yield from _wrapped(found.sentence, "dim", width, "    ")
     if len(failures) > _FAILURES_SHOWN:
         yield _line(f"  and {len(failures) - _FAILURES_SHOWN} more failed findings in the page")
 

@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from faults.agent_sessions import OutsiderFault
 from faults.load import LoadShape
-from harness.journal import ProcessEntry, TokenEntry
+from harness.journal import FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
 from harness.latencies import latency_ns, measured
 from harness.outcome import Outcome
 from harness.phases import BASELINE, Evidence, WindowSpan, fault_code
@@ -66,6 +67,10 @@ def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
     if struck:
         words = f"{struck} processes, counted in the journal"
         return Bite(bit=True, count=struck, unit="processes", exposure=words)
+    asked = _asked(evidence, window)
+    if asked:
+        words = f"{asked} odd requests, counted in the journal"
+        return Bite(bit=True, count=asked, unit="calls", exposure=words)
     acted = int(evidence.acted[window.window])
     renewed = _renewed(evidence, window)
     if not acted and not renewed:
@@ -99,6 +104,15 @@ def _struck(evidence: Evidence, window: WindowSpan) -> int:
         entry.window == window.window and entry.edge in ("killed", "stopped", "slowed")
         for entry in evidence.journal.of(ProcessEntry)
     )
+
+
+def _asked(evidence: Evidence, window: WindowSpan) -> int:
+    """Count the requests of outsiders: those that were written down, and those of floods."""
+    if not isinstance(window.fault, OutsiderFault):
+        return 0
+    probes = sum(entry.window == window.window for entry in evidence.journal.of(ProbeEntry))
+    ended = (entry for entry in evidence.journal.of(FloodEntry) if entry.edge == "ended")
+    return probes + sum(entry.sent for entry in ended if entry.window == window.window)
 
 
 def _renewed(evidence: Evidence, window: WindowSpan) -> int:

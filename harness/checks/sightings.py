@@ -211,12 +211,12 @@ def _ledger_lines(evidence: Evidence, finding: Finding) -> str:
     return f"behind {name} the dependency's ledger has {'; '.join(told) or 'nothing'}{more}"
 
 
-def passed(rule: Rule, count: int, why: str = "") -> Finding:
+def passed(rule: Rule, count: int, why: str = "", *, fault: str = "") -> Finding:
     """Say that a check ran on `count` of its unit and found nothing."""
     return Finding(
         verdict=rule.verdict,
         ruling="pass",
-        fault="",
+        fault=fault,
         observed=0.0,
         limit=0.0,
         unit=rule.unit,

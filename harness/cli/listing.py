@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from faults.agent_sessions import Asked
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from harness import plan
@@ -24,6 +25,7 @@ from scenarios import shipped
 
 WIDTH = 80
 _WRITERS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "rate_s": units.pace,
     "_bytes_per_s": units.bandwidth,
     "_bytes": units.size,
     "_s": units.duration,
@@ -83,7 +85,11 @@ def _paragraph(fault: type[Fault], number: int) -> str:
 def _parameters(fault: type[Fault]) -> list[tuple[str, str, str]]:
     """Give name, default and meaning of each parameter, as a scenario writes them."""
     return [
-        (field.alias or key, _written(key, field.default), field.description or "")
+        (
+            field.alias or key,
+            _written(key, field.get_default(call_default_factory=True)),
+            field.description or "",
+        )
         for key, field in fault.model_fields.items()
     ]
 
@@ -94,7 +100,9 @@ def _written(key: str, value: object) -> str:
         for ending, write in _WRITERS.items():
             if key.endswith(ending):
                 return write(value)
-    return str(value)
+    if isinstance(value, Asked):
+        return f"{value.tool} {value.arguments}" if value.tool else "none"
+    return str(value) if value != () else "none"
 
 
 def _as_data(fault: type[Fault]) -> dict[str, object]:

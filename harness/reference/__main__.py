@@ -31,6 +31,7 @@ from harness.reference import piped
 from harness.reference.documents import Corpus, Documents
 from harness.reference.downstream import Downstream
 from harness.reference.draining import Draining
+from harness.reference.flawed_sessions import Application, NumberedEvents, surround
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
 from harness.reference.notes import Notes, NotesError, SqliteNotes
@@ -45,6 +46,7 @@ HEALTH = "/health"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 UNBOUNDED_BYTES = 1 << 30
 IDLE_SESSION_S = 600.0
+SESSIONS_MAX = 10_000
 
 
 def application(
@@ -56,7 +58,7 @@ def application(
     flaws: Flaws,
     sse: bool = False,
     downstream: Downstream | None = None,
-) -> Guard:
+) -> Application:
     """The whole server as one ASGI application; `issuer` None leaves the door open.
 
     With `sse` it speaks the HTTP+SSE of 2024-11-05 instead of Streamable HTTP; with `downstream`
@@ -72,7 +74,7 @@ def application(
     )
     documents: Corpus
     documents = Documents(flaws=flaws) if downstream is None else RemoteDocuments(downstream)
-    unbounded = Flaw.UNBOUNDED_REQUEST in flaws
+    unbounded, leaks = Flaw.UNBOUNDED_REQUEST in flaws, Flaw.SESSION_LEAK in flaws
     mcp, admitted = build(documents=documents, notes=notes, flaws=flaws), _admitted(url, named)
     if sse:
         app = mcp.sse_app(
@@ -82,7 +84,9 @@ def application(
         app = mcp.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=UNBOUNDED_BYTES if unbounded else BODY_LIMIT_BYTES,
-            session_idle_timeout=IDLE_SESSION_S,
+            session_idle_timeout=None if leaks else IDLE_SESSION_S,
+            max_sessions=None if leaks else SESSIONS_MAX,
+            event_store=NumberedEvents() if Flaw.REPLAY_UNSCOPED in flaws else None,
             transport_security=admitted,
         )
     _add_health(app, notes)
@@ -111,7 +115,8 @@ def application(
         metadata_url=f"{url}{WELL_KNOWN}{path}",
         verifier=None if Flaw.NO_AUTH in flaws else verifier,
     )
-    return Guard(app, paths=(path, MESSAGES_PATH), door=door, flaws=flaws)
+    paths = (path, MESSAGES_PATH)
+    return surround(Guard(app, paths=paths, door=door, flaws=flaws), flaws, paths=paths)
 
 
 def _admitted(url: str, named: bool) -> TransportSecuritySettings:

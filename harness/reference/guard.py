@@ -27,7 +27,7 @@ from harness.reference.identity import (
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
 DRAIN_LIMIT_BYTES = 64 * 1024 * 1024  # how much of a refused body is read and dropped
 DRAIN_S = 10.0
-SESSIONS_MAX = 20_000  # remembered for the flaw auth-at-init-only
+SESSIONS_MAX = 20_000  # remembered for the flaws auth-at-init-only and session-unbound
 OK = 200
 READ, WRITE = "mcp:read", "mcp:write"
 WRITING_TOOLS = frozenset({"append_note", "remember", "schedule_note", "add_entry"})
@@ -83,6 +83,8 @@ class Guard:
         }
         try:
             identity = await self._identify(headers)
+            if Flaw.SESSION_UNBOUND in self._flaws:
+                identity = self._sessions.get(headers.get("mcp-session-id", ""), identity)
             body = await self._read(headers, receive) if scope["method"] == "POST" else b""
         except Refusal as refusal:
             if Flaw.AUTH_ERROR_AS_TEXT in self._flaws and refusal.challenge:
@@ -115,7 +117,7 @@ class Guard:
         message = _parse(body)
         if identity is not None:
             self._check_scope(message, identity)
-        if identity is not None and Flaw.AUTH_AT_INIT_ONLY in self._flaws:
+        if identity is not None and self._flaws & {Flaw.AUTH_AT_INIT_ONLY, Flaw.SESSION_UNBOUND}:
             send = self._remember_session(send, identity)
         if Flaw.LAST_LOGIN_WINS in self._flaws:
             if self._logins.is_over(session_id):
@@ -232,7 +234,7 @@ class Guard:
         )
 
     def _remember_session(self, send: Send, identity: Identity) -> Send:
-        """The flaw auth-at-init-only: whoever opened a session is believed to be in it for ever."""
+        """Two flaws: whoever comes with a session's id is believed to have opened it."""
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":

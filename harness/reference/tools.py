@@ -20,6 +20,7 @@ from harness.reference.asking import Asking, add_asking, add_board
 from harness.reference.callers import Caller, caller_of
 from harness.reference.documents import ROWS_MAX, Corpus, DatabaseError, Document, Row
 from harness.reference.downstream import on_errand
+from harness.reference.flawed_sessions import state_security
 from harness.reference.jobs import Jobs
 from harness.reference.notes import Note, Notes
 from harness.reference.records import Records, add_records
@@ -72,13 +73,14 @@ class Bulk(TypedDict):
 class Contexts:
     """What `remember` keeps: in memory, per caller and handle, bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, flaws: Flaws) -> None:
         """Start with nothing remembered."""
+        self._anybodys = Flaw.SESSION_UNBOUND in flaws
         self._values: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
 
     def put(self, caller: Caller, session: str, key: str, value: str) -> None:
         """Remember a value; the oldest is forgotten when there are too many."""
-        place = (caller.holder, caller.subject, session, key)
+        place = self._place(caller, session, key)
         self._values[place] = value
         self._values.move_to_end(place)
         if len(self._values) > CONTEXTS_MAX:
@@ -86,7 +88,12 @@ class Contexts:
 
     def get(self, caller: Caller, session: str, key: str) -> str | None:
         """The value, or None when it is not known to this caller."""
-        return self._values.get((caller.holder, caller.subject, session, key))
+        return self._values.get(self._place(caller, session, key))
+
+    def _place(self, caller: Caller, session: str, key: str) -> tuple[str, str, str, str]:
+        if self._anybodys:  # the flaw session-unbound
+            return ("", "", session, key)
+        return (caller.holder, caller.subject, session, key)
 
 
 def build(*, documents: Corpus, notes: Notes, flaws: Flaws) -> MCPServer:
@@ -101,11 +108,12 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws) -> MCPServer:
             Jobs(),
             *((Unvalidated(documents),) if Flaw.UNVALIDATED_ARGS in flaws else ()),
         ),
+        request_state_security=state_security(flaws),
     )
     _add_reading(server, documents, flaws)
     _add_writing(server, notes)
     _add_scheduling(server, notes)
-    _add_memory(server, Contexts())
+    _add_memory(server, Contexts(flaws))
     _add_load(server, flaws)
     add_asking(server)
     add_board(server)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from faults.agent import SlowReader
+from faults.agent_sessions import OutsiderFault
 from faults.fault import Fault
 from faults.process import Sigterm
 from harness.scenario.mistakes import Trail
@@ -28,6 +29,7 @@ HTTP_FLAWS: Final = (
     "sigterm-cut",
     "memory-per-call",
 )
+_UNSPOKEN: Final = ("stdio", "sse")
 _INSTEAD: Final = {
     "tcp-blackhole": "process-stop",
     "tcp-reset": "process-kill",
@@ -59,6 +61,10 @@ def clashes(scenario: Scenario) -> Iterator[Objection]:
     for number, window in enumerate(scenario.faults):
         trail: Trail = ("faults", number, window.fault.kind)
         yield from _misplaced(window.fault, trail, scenario.target)
+        if isinstance(window.fault, OutsiderFault) and scenario.target.transport in _UNSPOKEN:
+            expected = "a target over Streamable HTTP, whose sessions and headers it is about"
+            mend = "remove the fault, or give the target another transport"
+            yield _no(trail, expected, f"transport: {scenario.target.transport}", mend)
 
 
 def _misplaced(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection]:

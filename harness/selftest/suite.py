@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.flaws import Flaw
-from harness.selftest import calls, identity, lifecycle, storms
+from harness.selftest import calls, identity, lifecycle, sessions, storms
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
 CASES: Final[tuple[Case, ...]] = (
     *identity.CASES,
+    *sessions.CASES,
     *storms.CASES,
     *calls.CASES,
     *lifecycle.CASES,

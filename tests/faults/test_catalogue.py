@@ -9,6 +9,7 @@ import pytest
 from faults import (
     agent,
     agent_calls,
+    agent_sessions,
     credentials,
     dependency,
     identity,
@@ -37,6 +38,7 @@ def test_no_fault_is_left_out_of_the_catalogue() -> None:
         for module in (
             agent,
             agent_calls,
+            agent_sessions,
             credentials,
             dependency,
             identity,
