@@ -88,10 +88,10 @@ async def _one(
             )
         case UpstreamDependency(upstream=upstream, variable=variable):
             given = _given(scenario, variable)
-            _moved(given, variable, upstream, to=upstream)  # before anything is made
+            moved(given, variable, upstream, to=upstream)  # before anything is made
             proxy = await proxies.create_proxy(proxy_name, upstream=upstream)
             at = format_address(proxy.host, proxy.port)
-            value = _moved(given, variable, upstream, to=at)
+            value = moved(given, variable, upstream, to=at)
             return Standing(name=name, proxy=proxy, address=at, variable=variable, value=value)
 
 
@@ -102,8 +102,8 @@ def _given(scenario: Scenario, variable: str) -> str:
     return own.get(variable, os.environ.get(variable, ""))
 
 
-def _moved(given: str, variable: str, upstream: str, *, to: str) -> str:
-    """The variable's value with the proxy's address in the place of the dependency's.
+def moved(given: str, variable: str, upstream: str, *, to: str) -> str:
+    """A variable's value with another address in the place of the dependency's.
 
     Raises:
         UsageError: the value says nothing of the dependency's address; it is not quoted, for it

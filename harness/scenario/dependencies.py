@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from faults.quantities import Duration
+from faults.quantities import Duration, refuse
 from harness.scenario.record import Record
 
 # What the bundled server offers only beside a dependency.
 DEPENDENT_TOOLS: Final = ("read_notes",)
 NAME: Final = r"[a-z][a-z0-9_-]*"
-VARIABLE: Final = r"^$|^[A-Za-z_][A-Za-z0-9_]*$"
+_ADDRESS: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@]+):[0-9]{1,5}"
+_WORD: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _VARIABLE: Final = "the target's environment variable that says where the dependency is"
+
+
+def _address(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(_ADDRESS, value):
+        raise refuse("a host and a port", "write for example 127.0.0.1:5432")
+    return value
+
+
+def _variable(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(_WORD, value):
+        raise refuse("the name of an environment variable", "write for example DATABASE_URL")
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_address), WithJsonSchema({"type": "string"})]
+Variable = Annotated[str, BeforeValidator(_variable), WithJsonSchema({"type": "string"})]
 
 
 class Embedded(Record):
@@ -32,22 +50,16 @@ class EmbeddedDependency(Record):
     """A dependency that squall starts beside the target, and that every fault can strike."""
 
     embedded: Embedded = Embedded()
-    variable: str = Field(
-        "", pattern=VARIABLE, description=f"{_VARIABLE}, as http://ID:SECRET@HOST:PORT"
-    )
+    variable: Variable = Field("", description=f"{_VARIABLE}, as http://ID:SECRET@HOST:PORT")
 
 
 class UpstreamDependency(Record):
     """A dependency that runs already; what its proxy can do to a connection can strike it."""
 
-    upstream: str = Field(
-        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@]+):[0-9]{1,5}$",
-        description="where it listens, as host:port",
-        examples=["127.0.0.1:5432"],
+    upstream: Address = Field(
+        description="where it listens, as host:port", examples=["127.0.0.1:5432"]
     )
-    variable: str = Field(
-        min_length=1,
-        pattern=VARIABLE,
+    variable: Variable = Field(
         description=f"{_VARIABLE}; in its value host and port become the proxy's",
         examples=["DATABASE_URL"],
     )
