@@ -25,6 +25,8 @@ from harness.rig.launched import Launched, kept
 from harness.rig.network import Network, as_fault
 from harness.rig.process import named
 from harness.rig.reaching import http_client
+from harness.rig.spans import control as spans_of
+from harness.rig.spans.control import Spans
 from harness.rig.standing import standing
 from harness.rig.toxiproxy.serving import serve
 from harness.scenario.auth import Auth
@@ -61,6 +63,7 @@ class Rig:
     toxiproxy_version: str
     proxy_pid: int | None  # of a Toxiproxy that squall started
     proxies_lost: Callable[[], Awaitable[str]]  # returns when the arms' proxies are no more
+    spans: Spans | None = None  # where the target sends its own, when that was asked for
 
 
 class Identity:
@@ -142,12 +145,13 @@ async def build(
             depends_on = await dependencies.stand(
                 stack, scenario, proxies, run_id=run_id, folder=folder
             )
+        spans = await _spans(stack, scenario, logs)
         ledgers = {one.name: one.own.ledger for one in depends_on if one.own is not None}
         ledger = next(iter(ledgers.values()), None)
         if ledger is None and isinstance(scenario.target, ReferenceTarget):
             ledger = folder / "ledger.sqlite"
         target = await _target(
-            stack, scenario, issuer, ledger=ledger, logs=logs, depends_on=depends_on
+            stack, scenario, issuer, ledger=ledger, logs=logs, depends_on=depends_on, spans=spans
         )
         launched = await stack.enter_async_context(kept(target))
         check_target(target.url, allowed, unix_socket=unix_socket)
@@ -196,6 +200,7 @@ async def build(
             toxiproxy_version=proxies.server.version,
             proxy_pid=proxies.pid,
             proxies_lost=proxies.lost,
+            spans=spans,
         )
 
 
@@ -204,28 +209,43 @@ async def _piped(scenario: Scenario, *, run_id: str, folder: Path) -> AsyncItera
     """What a target over pipes needs: nothing but a promise that its processes will end."""
     bundled = isinstance(scenario.target, ReferenceTarget)
     ledger = folder / "ledger.sqlite" if bundled else None
-    command = await command_of(scenario.target, run_id=run_id, folder=folder, ledger=ledger)
-    yield Rig(
-        doors=Doors(url=f"stdio:{named(command.argv)}", command=command),
-        access=Access(),
-        pid=None,
-        launched=None,
-        network=None,
-        identity=None,
-        ledger=ledger,
-        dependency=None,
-        dependency_ledgers={},
-        toxiproxy_kind="none",
-        toxiproxy_version="",
-        proxy_pid=None,
-        proxies_lost=_never,
-    )
+    async with AsyncExitStack() as stack:
+        spans = await _spans(stack, scenario, folder / "logs")
+        command = await command_of(
+            scenario.target,
+            run_id=run_id,
+            folder=folder,
+            ledger=ledger,
+            told={} if spans is None else spans.environment,
+        )
+        yield Rig(
+            doors=Doors(url=f"stdio:{named(command.argv)}", command=command),
+            access=Access(),
+            pid=None,
+            launched=None,
+            network=None,
+            identity=None,
+            ledger=ledger,
+            dependency=None,
+            dependency_ledgers={},
+            toxiproxy_kind="none",
+            toxiproxy_version="",
+            proxy_pid=None,
+            proxies_lost=_never,
+            spans=spans,
+        )
 
 
 async def _never() -> str:
     """There are no proxies to lose."""
     await anyio.sleep_forever()
     return ""
+
+
+async def _spans(stack: AsyncExitStack, scenario: Scenario, logs: Path) -> Spans | None:
+    if not scenario.observe.traces:
+        return None
+    return await stack.enter_async_context(spans_of.serve(port=scenario.observe.port, log_dir=logs))
 
 
 async def _issuer(stack: AsyncExitStack, scenario: Scenario, logs: Path) -> Issuer | None:
@@ -243,7 +263,9 @@ async def _target(
     ledger: Path | None,
     logs: Path,
     depends_on: tuple[Standing, ...],
+    spans: Spans | None,
 ) -> server.Target:
+    told = {} if spans is None else dict(spans.environment)
     match scenario.target:
         case UrlTarget(url=url):
             return server.Target(url=url)
@@ -256,6 +278,7 @@ async def _target(
                     flaws=wanted.flaws,
                     sse=wanted.transport == "sse",
                     log=logs / "reference.log",
+                    env=told,
                 )
             )
         case LaunchTarget() as wanted:
@@ -268,7 +291,7 @@ async def _target(
                     url=fill(wanted.url),
                     trust=_trust(wanted),
                     unix_socket=_unix_socket(wanted),
-                    env={n: fill(value) for n, value in wanted.environment.items()} | known,
+                    env={n: fill(value) for n, value in wanted.environment.items()} | known | told,
                     log=logs / "target.log",
                     ready_s=wanted.ready_s,
                 )

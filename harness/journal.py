@@ -383,6 +383,26 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceEntry:
+    """What the target's own spans said of the calls to one tool, counted by the receiver.
+
+    Those of tool "" named none, or belong to no trace of this run.
+    """
+
+    at_ns: int
+    tool: str
+    calls: int  # distinct ones whose trace a span of the target joined
+    spans: int
+    named: int = 0  # of them, those that name the tool
+    timed: int = 0  # say how long it took
+    sized: int = 0  # say how large the result was
+    failed: int = 0
+    downstream: int = 0  # requests to others, within these calls
+    exposed: int = 0  # spans that hold what looks like a credential
+    type: Literal["trace"] = "trace"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEntry:
     """One edge of one step of a climb: which calls were due, and why it ended early, if it did."""
 
@@ -429,6 +449,7 @@ Entry = Annotated[
     | DependencyEntry
     | PoolEntry
     | ContentEntry
+    | TraceEntry
     | AuditEntry
     | NoteEntry,
     Field(discriminator="type"),

@@ -15,6 +15,7 @@ from harness import (
     profiles,
     recovery,
     summaries,
+    telemetry,
     witnesses,
 )
 from harness.checks import (
@@ -114,6 +115,7 @@ def judge(evidence: Evidence, *, name: str = "", bare_arms: BareArms | None = No
     )
     counted_sessions, counted_effects = summaries.sessions(evidence), summaries.effects(evidence)
     counted_calls = summaries.calls(evidence)
+    traces = telemetry.rows(evidence)
     return Judgement(
         scenario=name,
         question=evidence.scenario.question,
@@ -154,7 +156,8 @@ def judge(evidence: Evidence, *, name: str = "", bare_arms: BareArms | None = No
         amplification=amplification.rows(evidence),
         misled=consumers.misled(evidence),
         manners=manners.rows(evidence),
-        readiness=readiness(evidence, findings, faults),
+        readiness=readiness(evidence, findings, faults, traces),
+        traces=traces,
     )
 
 

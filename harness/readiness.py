@@ -15,16 +15,26 @@ from harness.journal import HealthEntry
 from harness.outcome import Auth, Outcome
 from harness.phases import Evidence
 from harness.plan import flat
-from harness.scenario.records import Expect
+from harness.scenario.records import Expect, UrlTarget
 from harness.scenario.transports import is_piped
-from harness.verdict import FaultVerdict, Finding, Ready
+from harness.verdict import FaultVerdict, Finding, Ready, TraceRow
 
 _EVIDENCE_MAX: Final = 5
+_NEARLY_ALL: Final = 0.9
+_SPANS: Final = (
+    "spans join the trace of the agent's call",
+    "spans say which tool it was, and how long it took",
+    "spans say how large the result was",
+    "no span holds a credential",
+)
 _UNTOLD: Final = "no step of the scenario says what a true answer is: `expect`"
 
 
 def readiness(
-    evidence: Evidence, findings: Sequence[Finding], faults: Sequence[FaultVerdict]
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    faults: Sequence[FaultVerdict],
+    traces: Sequence[TraceRow] = (),
 ) -> tuple[Ready, ...]:
     """Go through the checklist; the same evidence and findings give the same lines."""
     told = any(
@@ -32,6 +42,7 @@ def readiness(
     )
     lines = [_ruled(line, findings, faults, told=told) for line in LINES]
     lines += [ask(evidence, faults) for ask in _ASKED]
+    lines += _observed(evidence, traces)
     return tuple(sorted(lines, key=lambda one: AREAS.index(one.area)))
 
 
@@ -154,6 +165,50 @@ _ASKED: Final[tuple[Callable[[Evidence, Sequence[FaultVerdict]], Ready], ...]] =
     _broken,
     _gated,
 )
+
+
+# --- what the target's spans say ------------------------------------------------------------
+
+
+def _observed(evidence: Evidence, traces: Sequence[TraceRow]) -> Iterator[Ready]:
+    """Rule on the spans; where none came, say whether anybody could expect them."""
+    calls, joined = sum(row.calls for row in traces), sum(row.joined for row in traces)
+    spans = sum(row.spans for row in traces if row.tool)
+    tools = [row for row in traces if row.tool and "/" not in row.tool]
+    lines = [Line(area="observability", wanted=wanted, verdicts=()) for wanted in _SPANS]
+    if not calls or not joined:
+        state, why = _unobserved(evidence, traces, calls)
+        yield _ready(lines[0], state, why)
+        yield from (_ready(line, "not measured", why) for line in lines[1:])
+        return
+    yield _weighed(lines[0], joined, calls, "answered calls have a span of the target's")
+    told = sum(min(row.named, row.timed) for row in traces if row.tool)
+    yield _weighed(lines[1], told, spans, "spans say which tool, and how long it took")
+    sized, sizable = sum(row.sized for row in tools), sum(row.spans for row in tools)
+    yield _weighed(lines[2], sized, sizable, "spans of tools say how large the result was")
+    exposed = sum(row.exposed for row in traces)
+    why = f"{exposed} of {spans:,} spans hold what looks like a credential"
+    yield _ready(lines[3], "not met" if exposed else "met", why)
+
+
+def _unobserved(evidence: Evidence, traces: Sequence[TraceRow], calls: int) -> tuple[str, str]:
+    if not evidence.scenario.observe.traces:
+        return "not measured", "the scenario does not ask for it: `observe: {traces: true}`"
+    if not calls:
+        return "not measured", "no call was answered, or the receiver's counts are missing"
+    came = sum(row.spans for row in traces)
+    if came:
+        return "not met", f"none of {came:,} spans joined the trace of the call that caused it"
+    if isinstance(evidence.scenario.target, UrlTarget):
+        return "not measured", "no span came; a target that runs already has to be told where to"
+    return "not met", "no span came, though OTEL_EXPORTER_OTLP_ENDPOINT said where to"
+
+
+def _weighed(line: Line, count: int, whole: int, words: str) -> Ready:
+    why = f"{count:,} of {whole:,} {words}"
+    if not whole:
+        return _ready(line, "not measured", why)
+    return _ready(line, "met" if count >= _NEARLY_ALL * whole else "not met", why)
 
 
 def by_area(lines: Sequence[Ready]) -> Iterator[tuple[str, tuple[Ready, ...]]]:

@@ -36,6 +36,7 @@ from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.recent import ArmTally, Recent
 from harness.rig import ledger
+from harness.rig.spans.control import record
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
 from harness.scenario.records import Scenario
@@ -181,11 +182,12 @@ async def _whole(
                 await _rage(offering, chaos, ending)
             finally:
                 beside.cancel_scope.cancel()
-        if rig.ledger is not None or asking is not None:
+        if rig.ledger is not None or asking is not None or rig.spans is not None:
             await anyio.sleep(LATE_EFFECTS_S)
         if rig.ledger is not None:
             _copy_ledger(rig.ledger, clock, writer)
         _copy_requests(rig.dependency_ledgers, clock, writer)
+        await record(rig.spans, clock, writer)
         await audit.end(asking, writer)
     return tuple(chaos.not_healed), offering.totals()
 

@@ -229,6 +229,22 @@ class Manners:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceRow:
+    """What the target's own spans say of the calls to one tool; "" for those that name none."""
+
+    tool: str
+    calls: int  # that were answered
+    joined: int  # of them, those whose trace a span of the target joined
+    spans: int  # directly under these calls, preludes and repeats included
+    named: int  # of them, those that name the tool
+    timed: int  # say how long it took
+    sized: int  # say how large the result was
+    failed: int
+    downstream: int  # requests to others, within these calls
+    exposed: int  # hold what looks like a credential
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ready:
     """One line of the readiness checklist."""
 
@@ -293,3 +309,4 @@ class Judgement:
     misled: tuple[Misled, ...] = ()
     manners: tuple[Manners, ...] = ()  # empty where no dependency keeps a ledger
     readiness: tuple[Ready, ...] = ()
+    traces: tuple[TraceRow, ...] = ()  # empty unless the run received spans

@@ -46,6 +46,7 @@ def verdict(judgement: Judgement) -> str:
         "misled": parts["misled"],
         "manners": parts["manners"],
         "readiness": parts["readiness"],
+        "traces": parts["traces"],
         "bare_arms": parts["bare_arms"],
         "notes": parts["notes"],
     }
@@ -221,6 +222,19 @@ def _consequences() -> dict[str, Schema]:
             why=_TEXT,
             evidence=_TEXTS | {"description": "call ids, or verdicts with their fault"},
         ),
+        "traces": _rows(
+            tool=_TEXT | {"description": "empty: spans that name none, or of other traces"},
+            calls=_COUNT | {"description": "that were answered"},
+            joined=_COUNT | {"description": "of them, those with a span of the target's"},
+            spans=_COUNT,
+            named=_COUNT,
+            timed=_COUNT,
+            sized=_COUNT,
+            failed=_COUNT,
+            downstream=_COUNT | {"description": "requests to others, within these calls"},
+            exposed=_COUNT | {"description": "spans that hold what looks like a credential"},
+        )
+        | {"description": "empty unless the run received spans"},
     }
 
 

@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from harness.errors import RigError, UsageError
 from harness.flaws import Flaw, Flaws
-from harness.reference import piped
+from harness.reference import piped, spans
 from harness.reference.documents import Corpus, Documents
 from harness.reference.downstream import Downstream
 from harness.reference.draining import Draining
@@ -173,6 +173,8 @@ def main() -> int:
     options = _options()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     flaws = frozenset(Flaw(name) for name in options.flaw)
+    if spans.wanted():
+        spans.export()
     try:
         downstream = _downstream(options)
         notes = _notes(options, flaws) if downstream is None else RemoteNotes(downstream)

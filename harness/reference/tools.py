@@ -25,6 +25,7 @@ from harness.reference.jobs import Jobs
 from harness.reference.notes import Note, Notes
 from harness.reference.records import Records, add_records
 from harness.reference.remote import RemoteNotes
+from harness.reference.spans import ResultSize, wanted
 from harness.reference.unvalidated import Unvalidated
 
 SLOW_MAX_S = 120.0
@@ -103,6 +104,7 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws) -> MCPServer:
         version="1.0",
         instructions="A bundled server to practise on.",
         log_level="WARNING",
+        middleware=(ResultSize(),) if wanted() else (),
         extensions=(
             Asking(),
             Jobs(),

@@ -155,16 +155,18 @@ async def reference(
     port: int = 0,
     sse: bool = False,
     dependency: str = "",
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Target]:
     """The bundled server, hardened but for `flaws`; open to everybody when `issuer` is None.
 
     It keeps its things in the file `ledger` or, where it is given one, at a dependency's URL.
+    `env` is added to our own environment.
 
     Raises:
         RigError: it did not start.
     """
     argv = [sys.executable, "-m", "harness.reference", "--stdin-lease"]
-    env = dict(os.environ)
+    env = {**os.environ, **(env or {})}
     if dependency:
         env[DEPENDENCY_VARIABLE] = dependency  # never an argument: there is a secret in it
         argv += ["--dependency-variable", DEPENDENCY_VARIABLE]

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple, cast
 
+from harness.scenario.traces import traceparent
+
 BUILTINS: Final = frozenset({"nonce", "session", "agent", "index"})
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _TOKEN: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]{0,63})\}|\$\{[^}]*\}?")
@@ -139,7 +141,7 @@ def _flatten(value: object, out: list[bytes | tuple[str, Callable[[object], byte
             return
         out.append(b'"')
         out.extend(
-            (part.name, _PLAIN.get(part.name, _inside))
+            (_MADE_OF.get(part.name, part.name), _PLAIN.get(part.name, _inside))
             if isinstance(part, Hole)
             else _dump(part)[1:-1]
             for part in parts
@@ -166,7 +168,11 @@ def _dump(value: object) -> bytes:
 
 
 # A nonce, the commonest of all, is letters and digits by its making: nothing in it to escape.
-_PLAIN: Final = {"nonce": cast("Callable[[object], bytes]", str.encode)}
+_PLAIN: Final = {
+    "nonce": cast("Callable[[object], bytes]", str.encode),
+    "traceparent": cast("Callable[[object], bytes]", traceparent),
+}
+_MADE_OF: Final = {"traceparent": "nonce"}  # what a session itself puts in is made of another
 
 
 # What a server sent may hold half a surrogate pair, which UTF-8 cannot; escapes always can.

@@ -16,6 +16,7 @@ from harness.flaws import Flaw
 from harness.scenario.audit import Audit
 from harness.scenario.auth import Auth
 from harness.scenario.dependencies import Dependency
+from harness.scenario.observe import Observe
 from harness.scenario.record import Record
 
 # The bundled server's tools, which a scenario may name; a test holds them to it.
@@ -376,6 +377,7 @@ class Scenario(Record):
     limits: Limits = Limits()
     abort: Abort = Abort()
     audit: Audit | None = None
+    observe: Observe = Observe()
 
     @property
     def spoken_era(self) -> Literal["auto", "legacy", "modern"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.rig import server
@@ -12,20 +13,25 @@ from harness.scenario.transports import is_shared
 from harness.session.access import Command
 
 
-async def command_of(target: Target, *, run_id: str, folder: Path, ledger: Path | None) -> Command:
+async def command_of(
+    target: Target, *, run_id: str, folder: Path, ledger: Path | None, told: Mapping[str, str]
+) -> Command:
     """The command of a run's servers, once it is written down that they must all be ended.
+
+    `told` is what they find in their environment beside our own.
 
     Raises:
         RigError: there is no such program, or the promise cannot be written down.
     """
-    environment: dict[str, str] = {}
+    environment = dict(told)
     ready_s = server.READY_S
     if isinstance(target, ReferenceTarget):
         assert ledger is not None
         argv = server.piped_reference(ledger=ledger, flaws=target.flaws)
     else:
         assert isinstance(target, StdioTarget)
-        argv, environment, ready_s = target.stdio, dict(target.environment), target.ready_s
+        argv, ready_s = target.stdio, target.ready_s
+        environment = target.environment | environment
     server.check_program(argv, {**os.environ, **environment})
     await promised(run_id, folder)
     return Command(

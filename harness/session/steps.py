@@ -92,6 +92,8 @@ def _compile(step: SingleStep, *, call: int, scenario: Scenario) -> Step:
     talk = _talk(step)
     if talk is not None and talk.progress:
         params["_meta"] = {"progressToken": "${nonce}"}
+    if scenario.observe.traces:
+        params.setdefault("_meta", {})["traceparent"] = "${traceparent}"
     template = expressions.compile(params)
     return Step(
         call=call,
