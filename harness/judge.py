@@ -22,6 +22,7 @@ from harness.checks import (
     answers,
     audit,
     auth,
+    bulk,
     consumers,
     conversation,
     credentials,
@@ -42,6 +43,7 @@ from harness.checks import (
     shutdown,
     soak,
     soundness,
+    updates,
     validation,
 )
 from harness.checks import recovery as recoveries
@@ -71,6 +73,8 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *audit.CHECKS,
     *orphans.CHECKS,
     *validation.CHECKS,
+    *bulk.CHECKS,
+    *updates.CHECKS,
     *auth.CHECKS,
     *credentials.CHECKS,
     *issuers.CHECKS,

@@ -17,7 +17,7 @@ from harness.flaws import Flaw, Flaws
 
 RECORDS_MAX = 1000  # the oldest gives way
 ENTRIES_MAX = 20_000  # of one record
-STORAGE_S = 0.004  # what one way to the storage takes
+STORAGE_S = 0.01  # what one way to the storage takes
 
 ADDS = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False

@@ -167,6 +167,9 @@ class CallStep(Record):
         None, alias="cancel_after", gt=0, description="call it off when it takes longer"
     )
     task: StrictBool = Field(False, description="let it run as a task, and poll for its result")
+    seen_in: str = Field(
+        "", description="the tool whose result has one row for every such call that was answered"
+    )
 
 
 class ReadStep(Record):

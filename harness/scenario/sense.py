@@ -16,6 +16,7 @@ from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, par
 from harness.scenario.credentials import identity
 from harness.scenario.dependencies import DEPENDENT_TOOLS
 from harness.scenario.depending import depending
+from harness.scenario.edits import edits
 from harness.scenario.mistakes import Mistakes, Trail, nearest
 from harness.scenario.objections import Objection
 from harness.scenario.records import (
@@ -54,6 +55,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_payloads, (("target",), ("faults",), ("agents",))),
         (_tools, (("target",),)),
         (_listening, (("agents",), ("client",))),
+        (edits, (("agents",),)),
         (_calling_off, (("agents",), ("client",))),
         (revision, (("era",), ("revision",))),
         (transport, (("target",), ("era",), ("revision",))),

@@ -51,6 +51,19 @@ CASES: Final = (
         faults=("slow-neighbour",),
         verdict="hol-block",
     ),
+    Case(flaw=Flaw.LOST_UPDATE, stage="edits", faults=(), verdict="lost-update"),
+    Case(
+        flaw=Flaw.UNBOUNDED_RESULT,
+        stage="results",
+        faults=("payload-response",),
+        verdict="unbounded-size",
+    ),
+    Case(
+        flaw=Flaw.TRUNCATES_SILENTLY,
+        stage="results",
+        faults=("payload-response",),
+        verdict="truncated",
+    ),
     Case(
         flaw=Flaw.DISCONNECT_CRASH,
         stage="calls",

@@ -21,9 +21,6 @@ CASES: Final[tuple[Case, ...]] = (
 MANNERS: Final[dict[str, str]] = {}
 # Flaws that nothing exposes yet: the lever each waits for.
 WAITING: Final[dict[Flaw, str]] = {
-    Flaw.LOST_UPDATE: "a step that edits",
-    Flaw.UNBOUNDED_RESULT: "payload-response",
-    Flaw.TRUNCATES_SILENTLY: "payload-response",
 }
 
 

@@ -327,6 +327,18 @@ BROKEN: Final = (
         ("both",),
     ),
     Broken(
+        "edits that nothing shows",
+        '        with: {id: "${doc}"}\n',
+        '        with: {id: "${doc}"}\n        seen_in: §serch\n',
+        ("search",),
+    ),
+    Broken(
+        "edits that are shown for each call apart",
+        '        with: {id: "${doc}"}\n',
+        '        with: {id: "${doc}"}\n        seen_in: §search\n',
+        ("the same arguments",),
+    ),
+    Broken(
         "progress that cannot be counted",
         'rows: ">= 1", carries: nonce',
         'rows: ">= 1", carries: nonce, progress: §"many"',

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import to_json
 
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
 from harness.journal import ROWS_UNKNOWN
-from harness.outcome import Auth
+from harness.outcome import Auth, Outcome
+from harness.scenario.results import texts
 from harness.session.credential import Credential
 from harness.session.mischief.scene import Scene
 from harness.session.steps import Step, inflate, measure
+from harness.wire.reply import Reply
+
+MARKED: Final = "marked"
+EDGE: Final = 400  # characters at either end of a text, where a mark would stand
+_MARK: Final = re.compile(
+    r"truncat|cut (?:off|short)|omitted|next_?(?:cursor|page|token)|has_?more|more (?:results|data)"
+    r"|offset|partial|\[\.\.\.\]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +88,20 @@ async def precede(scene: Scene, behaviour: Behaviour) -> None:
     measured = wrong.measured and isinstance(reply.result, dict)
     rows = measure(reply, scene.step, values) if measured else ROWS_UNKNOWN
     scene.record(behaviour, reply, auth=auth, rows=rows)
+    if behaviour.kind == "payload_response" and _is_cut_in_words(reply, behaviour.size_bytes):
+        scene.tell(behaviour, reply, variant=MARKED, sent=f"{behaviour.size_bytes} bytes asked for")
+
+
+def _is_cut_in_words(reply: Reply, asked_bytes: int) -> bool:
+    """Whether a result that is shorter than was asked for says so, or how to get the rest."""
+    if reply.outcome is not Outcome.OK or reply.reply_bytes >= asked_bytes:
+        return False
+    if not isinstance(reply.result, dict):
+        return False
+    structured = reply.result.get("structuredContent")
+    names = structured.keys() if isinstance(structured, dict) else ()
+    if any(_MARK.search(str(name)) for name in (*names, *reply.result.keys())):
+        return True
+    return any(
+        _MARK.search(text[:EDGE]) or _MARK.search(text[-EDGE:]) for text in texts(reply.result)
+    )
