@@ -20,8 +20,7 @@ CASES: Final[tuple[Case, ...]] = (
 # Of sound servers that are unlike the hardened one: name -> what it is.
 MANNERS: Final[dict[str, str]] = {}
 # Flaws that nothing exposes yet: the lever each waits for.
-WAITING: Final[dict[Flaw, str]] = {
-}
+WAITING: Final[dict[Flaw, str]] = {}
 
 
 def flawed(cases: Iterable[Case], *, eras: Iterable[Era], seeds: Iterable[int]) -> Iterator[Trial]:
