@@ -45,6 +45,7 @@ from faults.identity import NoToken, TokenExpire, TokenRevoke
 from faults.issuers import AsOutage, JwksRotate
 from faults.load import Ramp, Soak, Spike
 from faults.network import (
+    IdleCut,
     TcpBandwidth,
     TcpBlackhole,
     TcpDown,
@@ -112,6 +113,7 @@ AnyFault = (
     | VersionSkew
     | OriginEvil
     | HostHeader
+    | IdleCut
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -173,5 +175,6 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         VersionSkew,
         OriginEvil,
         HostHeader,
+        IdleCut,
     )
 }

@@ -112,6 +112,25 @@ class TcpLatency(NetworkFault):
         return (self.delay_s + self.jitter_s) * len(_streams(self.direction))
 
 
+class IdleCut(NetworkFault):
+    """Connections on which nothing moves for `after` are cut, as gateways and load balancers do.
+
+    Needs squall's own proxy, which counts the silence in both directions.
+    A resilient server: while it works it says something, a progress notification or a comment, at
+    least every half of that time; so the answer still has a way to come.
+    Shows: streams that are cut in the middle of a long call, and results that nobody ever sees.
+    """
+
+    kind: ClassVar[str] = "idle-cut"
+    shows: ClassVar[tuple[str, ...]] = ("stream-cut", "no-recovery")
+    after_s: Duration = Field(20.0, alias="after", ge=0.5, description="of silence")
+
+    def toxics(self) -> tuple[Toxic, ...]:
+        """One for both directions."""
+        attributes = {"after": _ms(self.after_s)}
+        return (Toxic(type="idle", stream="downstream", attributes=attributes),)
+
+
 class TcpReset(NetworkFault):
     """Connections are reset, live ones and new ones, shortly after the first byte moves.
 

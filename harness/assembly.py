@@ -13,6 +13,7 @@ from typing import Literal
 import anyio
 
 from faults import levers
+from faults.network import IdleCut
 from faults.toxiproxy.addresses import UNIX, format_address
 from harness import dependencies
 from harness.dependencies import Dependencies, Standing
@@ -136,7 +137,9 @@ async def build(
     async with AsyncExitStack() as stack:
         # The issuer and the proxy come up side by side; the target has to know the issuer.
         unix_socket = _unix_socket(scenario.target)
-        wanted = serve(url=toxiproxy_url, prefer_binary=not unix_socket, log_dir=logs)
+        # What the original cannot do is asked of squall's own.
+        ours = bool(unix_socket) or any(isinstance(w.fault, IdleCut) for w in scenario.faults)
+        wanted = serve(url=toxiproxy_url, prefer_binary=not ours, log_dir=logs)
         proxying = await stack.enter_async_context(standing(wanted))
         issuer = await _issuer(stack, scenario, logs)
         depends_on: tuple[Standing, ...] = ()

@@ -100,6 +100,18 @@ class Flaw(StrEnum):
         "sigterm-cut",
         "told to end, it is gone at once: the calls in flight get no answer",
     )
+    NO_KEEPALIVE = (
+        "no-keepalive",
+        "a long call says nothing until it is done: no progress, no comment on its stream",
+    )
+    ABSOLUTE_WRITE_TIMEOUT = (
+        "absolute-write-timeout",
+        "every response is cut off two seconds after it began, whatever flows on it",
+    )
+    NO_FLUSH_HEADER = (
+        "no-flush-header",
+        "event streams are held back until they are whole, and nobody is told not to buffer them",
+    )
     MEMORY_PER_CALL = (
         "memory-per-call",
         "every result is appended to a list, for debugging, that nobody ever empties",

@@ -67,7 +67,7 @@ CALL_DTYPE: Final = np.dtype(
         ("worker", "u1"),
     ]
 )
-BreachKind = Literal["progress:backwards", "progress:late"]
+BreachKind = Literal["progress:backwards", "progress:late", "stream:broken"]
 CALL_STRUCT: Final = Struct("<qqqqIIIIiHH12B")
 Calls = NDArray[np.void]
 

@@ -43,6 +43,7 @@ from harness.checks import (
     shutdown,
     soak,
     soundness,
+    streams,
     updates,
     validation,
 )
@@ -87,6 +88,7 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *lifecycle.CHECKS,
     *shutdown.CHECKS,
     *soak.CHECKS,
+    *streams.CHECKS,
     *processes.CHECKS,
     *outsiders.CHECKS,
     *leaks.CHECKS,

@@ -60,7 +60,8 @@ def false_progress(evidence: Evidence) -> tuple[Finding, ...]:
         return ()
     if not bad:
         return (sightings.passed(_PROGRESS, count),)
-    breaches = sorted(evidence.journal.of(BreachEntry), key=lambda one: (one.session, one.index))
+    broken = [one for one in evidence.journal.of(BreachEntry) if one.kind != "stream:broken"]
+    breaches = sorted(broken, key=lambda one: (one.session, one.index))
     kinds = ", ".join(
         f"{told[f'heard:progress:{kind}']} {words}"
         for kind, words in (("backwards", "did not increase"), ("late", "came after the reply"))

@@ -32,6 +32,7 @@ from harness.reference.documents import Corpus, Documents
 from harness.reference.downstream import Downstream
 from harness.reference.draining import Draining
 from harness.reference.flawed_sessions import Application, NumberedEvents, surround
+from harness.reference.flawed_streams import FlawedStreams
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
 from harness.reference.notes import Notes, NotesError, SqliteNotes
@@ -197,7 +198,7 @@ def main() -> int:
         downstream=downstream,
     )
     place = url + (SSE_PATH if options.sse else PATH)
-    draining = Draining(app, flaws=flaws)
+    draining = Draining(FlawedStreams(app, flaws=flaws), flaws=flaws)
     # Else every answer that is an event stream would be cut at the first sight of SIGTERM.
     AppStatus.enable_automatic_graceful_drain = False
 

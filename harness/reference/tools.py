@@ -230,7 +230,8 @@ def _add_load(server: MCPServer, flaws: Flaws) -> None:
             return Rest(label=label, seconds=seconds)
         for step in range(PROGRESS_STEPS):
             await anyio.sleep(seconds / PROGRESS_STEPS)
-            await ctx.report_progress(step + 1, PROGRESS_STEPS)
+            if Flaw.NO_KEEPALIVE not in flaws:
+                await ctx.report_progress(step + 1, PROGRESS_STEPS)
         return Rest(label=label, seconds=seconds)
 
     @server.tool(annotations=READS)

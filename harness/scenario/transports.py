@@ -28,6 +28,9 @@ HTTP_FLAWS: Final = (
     "sigterm-hang",
     "sigterm-cut",
     "memory-per-call",
+    "no-keepalive",
+    "absolute-write-timeout",
+    "no-flush-header",
 )
 _UNSPOKEN: Final = ("stdio", "sse")
 _INSTEAD: Final = {

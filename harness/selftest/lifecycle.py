@@ -10,5 +10,8 @@ from harness.selftest.cases import Case
 CASES: Final = (
     Case(flaw=Flaw.SIGTERM_HANG, stage="lifecycle", faults=("sigterm",), verdict="hung-exit"),
     Case(flaw=Flaw.SIGTERM_CUT, stage="lifecycle", faults=("sigterm",), verdict="no-drain"),
+    Case(flaw=Flaw.NO_KEEPALIVE, stage="streams", faults=("idle-cut",), verdict="stream-cut"),
+    Case(flaw=Flaw.ABSOLUTE_WRITE_TIMEOUT, stage="streams", faults=(), verdict="stream-cut"),
+    Case(flaw=Flaw.NO_FLUSH_HEADER, stage="streams", faults=(), verdict="buffered-stream"),
     Case(flaw=Flaw.MEMORY_PER_CALL, stage="soak", faults=("soak",), verdict="leak-memory"),
 )

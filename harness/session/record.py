@@ -50,6 +50,7 @@ class Recorder:
         self._samples: dict[tuple[int, int, int, int], int] = {}
         self._sampled = 0
         self._breaches = 0
+        self._broken = 0  # connections under a call
 
     def attempt(
         self,
@@ -96,6 +97,9 @@ class Recorder:
             self._worker,
         )
         if reply.outcome is not _OK or auth > _VALID:
+            if reply.broken_ns >= 0 and self._broken < BREACHES_MAX:
+                self._broken += 1
+                self._breach(who, index, "stream:broken", reply.broken_ns)
             self._sample(who, index=index, attempt=attempt, reply=reply, auth=auth, call=call)
 
     def success(  # noqa: PLR0917  keywords cost the hot path half a microsecond
@@ -135,9 +139,10 @@ class Recorder:
         """Write down that the server broke a rule in the course of a call; a bounded number."""
         if self._breaches < BREACHES_MAX:
             self._breaches += 1
-            self._writer.append(
-                BreachEntry(at_ns=at_ns, session=who.session, index=call, kind=kind)
-            )
+            self._breach(who, call, kind, at_ns)
+
+    def _breach(self, who: Who, call: int, kind: BreachKind, at_ns: int) -> None:
+        self._writer.append(BreachEntry(at_ns=at_ns, session=who.session, index=call, kind=kind))
 
     def _sample(
         self, who: Who, *, index: int, attempt: int, reply: Reply, auth: Auth, call: int

@@ -207,6 +207,7 @@ def read_failure(arrival: Arrival, call: Call) -> Reply:
             reply.detail = f"a reply was still trickling in, {arrival.reply_bytes} bytes so far"
     elif reason <= _LAST_TRANSPORT_REASON or reason in _BROKEN_REASONS:
         reply.outcome, reply.ended_by = Outcome.TRANSPORT_ERROR, EndedBy.CLOSED
+        reply.broken_ns = arrival.ended_ns
         if arrival.pieces is not None and arrival.pieces.other_ids:
             _break(reply, Reason.WRONG_ID, "the stream ended with a response to another id only")
         elif late:

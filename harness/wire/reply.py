@@ -36,3 +36,4 @@ class Reply:
     resumed: int = 0  # how often the reply's stream was resumed with Last-Event-ID
     detail: str = ""
     session_id: str = ""  # the Mcp-Session-Id header, when there was one
+    broken_ns: int = NO_TIME  # when the connection broke under the call

@@ -22,7 +22,7 @@ from faults.levers import (
 
 Failing = Literal["refuses", "loses its answer", "hangs"]
 TOXIC_TYPES = (
-    "latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data",
+    "latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data", "idle",
 )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ _GUIDE: Final = {
     "GET /squall/exposure": "what passed through each proxy, and what each toxic touched",
     "GET /squall/connections": "open connections, with the toxics that hit each of them",
     "POST /squall/changes": "several changes at once: all of them or none",
-    "POST /squall/proxies/{proxy}/toxics": "a toxic, also a cut or slow_accept, and with lease_ms",
+    "POST /squall/proxies/{proxy}/toxics": "a toxic, also cut, idle or slow_accept, with lease_ms",
     "GET /squall/proxies/{proxy}/lease": "how long the proxy has yet: left_ms, or null",
     "POST /squall/proxies/{proxy}/lease": "ends the proxy after ttl_ms unless renewed; 0 never",
     "GET /squall/proxies/{proxy}/toxics/{toxic}/lease": "how long the toxic has yet",

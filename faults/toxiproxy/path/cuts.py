@@ -1,10 +1,12 @@
-"""Toxics that end or spoil a connection: slow_close, timeout, reset_peer, limit_data, cut."""
+"""Toxics that end or spoil a connection: slow_close, timeout, reset_peer, limit_data, cut, idle."""
 
 from __future__ import annotations
 
 import time
 
 from faults.toxiproxy.path.stage import MS, Stage
+
+IDLE_LOOKS = 10
 
 
 class SlowClose(Stage):
@@ -194,3 +196,39 @@ class Cut(Stage):
             self.host.reset()
         else:
             self.host.abort()
+
+
+class Idle(Stage):
+    """Ends a connection on which nothing has moved for `after` ms, in either direction."""
+
+    __slots__ = ("_moved_bytes", "_silent")
+
+    def begin(self) -> None:
+        """Start counting the silence."""
+        self._moved_bytes, self._silent = self.host.moved_bytes, 0
+        self._arm()
+
+    def release(self) -> None:
+        """Called off: the stream goes on."""
+        self._cancel()
+
+    def changed(self) -> None:
+        """Count the silence anew."""
+        self._cancel()
+        self._silent = 0
+        self._arm()
+
+    def _arm(self) -> None:
+        # A piece is worth no stamp: looking now and then is exact to a part of the time.
+        self._wait(self.attributes["after"] * MS / IDLE_LOOKS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        moved_bytes = self.host.moved_bytes
+        self._silent = self._silent + 1 if moved_bytes == self._moved_bytes else 0
+        self._moved_bytes = moved_bytes
+        if self._silent < IDLE_LOOKS:
+            self._arm()
+            return
+        self._touch(0)
+        self.host.abort()

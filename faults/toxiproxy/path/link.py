@@ -84,6 +84,11 @@ class Link:
     def _keep(self, data: bytes | memoryview) -> None:
         self._early.append(bytes(data))
 
+    @property
+    def moved_bytes(self) -> int:
+        """What has come in on the whole connection, in both directions."""
+        return self.connection.up.bytes + self.connection.down.bytes
+
     def carry(self, data: bytes) -> None:
         """Send bytes down the chain."""
         self.withheld_bytes += len(data)

@@ -67,6 +67,10 @@ class Host(Next, Protocol):
     budget: Budget
     stalled: bool  # the far side takes nothing at the moment
 
+    @property
+    def moved_bytes(self) -> int:
+        """What has come in on the whole connection, in both directions."""
+
     def feed(self, piece: bytes | memoryview, at_s: float) -> None:
         """Write a piece that has passed every toxic; a view's room is given back once it is out."""
 

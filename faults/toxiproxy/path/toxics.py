@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from faults.toxiproxy.path.arrivals import SLOW_ACCEPT
-from faults.toxiproxy.path.cuts import Cut, LimitData, ResetPeer, SlowClose, Timeout
+from faults.toxiproxy.path.cuts import Cut, Idle, LimitData, ResetPeer, SlowClose, Timeout
 from faults.toxiproxy.path.delays import Bandwidth, Latency
 from faults.toxiproxy.path.losses import PacketLoss
 from faults.toxiproxy.path.slices import Slicer
@@ -18,6 +18,7 @@ Number = Literal["int", "float64"]
 ATTRIBUTES: Final[Mapping[str, Mapping[str, Number]]] = {
     "bandwidth": {"rate": "int"},
     "cut": {"after": "int", "reset": "int"},
+    "idle": {"after": "int"},
     "latency": {"latency": "int", "jitter": "int"},
     "limit_data": {"bytes": "int"},
     "noop": {},
@@ -30,7 +31,7 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, Number]]] = {
 }
 
 # Types that Toxiproxy does not have: its own routes answer for them as it would.
-ADDITIONS: Final = frozenset({"cut", SLOW_ACCEPT})
+ADDITIONS: Final = frozenset({"cut", "idle", SLOW_ACCEPT})
 
 
 def objection(kind: str, attributes: Mapping[str, int]) -> str | None:
@@ -43,11 +44,11 @@ def objection(kind: str, attributes: Mapping[str, int]) -> str | None:
         return f"rate must not be negative, got {attributes['rate']}"
     if kind == "slicer":
         return _objection_to_slices(attributes["average_size"], attributes["size_variation"])
-    if kind == "cut":
-        if attributes["after"] < 0:
-            return f"after must not be negative, got {attributes['after']}"
-        if attributes["reset"] not in {0, 1}:
-            return f"reset must be 0 or 1, got {attributes['reset']}"
+    if kind == "cut" and attributes["reset"] not in {0, 1}:
+        return f"reset must be 0 or 1, got {attributes['reset']}"
+    if kind in {"cut", "idle"} and attributes["after"] < (least := int(kind == "idle")):
+        wanted = "be at least 1" if least else "not be negative"
+        return f"after must {wanted}, got {attributes['after']}"
     if kind == SLOW_ACCEPT and attributes["delay"] < 0:
         return f"delay must not be negative, got {attributes['delay']}"
     return None
@@ -67,6 +68,7 @@ def _objection_to_slices(average: int, variation: int) -> str | None:
 STAGES: Final[Mapping[str, type[Stage]]] = {
     "bandwidth": Bandwidth,
     "cut": Cut,
+    "idle": Idle,
     "latency": Latency,
     "limit_data": LimitData,
     "noop": Stage,

@@ -14,6 +14,8 @@ from harness.rig.toxiproxy.answers import Exposure, RefusalError, check_integers
 from harness.rig.toxiproxy.library import stock_proxy
 
 T = TypeVar("T")
+# Only squall's own proxy has these, and only on a route of its own.
+OWN_TYPES = frozenset({"idle"})
 
 
 class Owner(Protocol):
@@ -77,9 +79,19 @@ class Proxy:
         check_name(name)
         check_integers(name, attributes)
         await self._owner.promises.give("remove_toxic", proxy=self.name, name=name)
+        what = f"add toxic {name} to {self.name}"
         try:
+            if type in OWN_TYPES:
+                body = {"name": name, "type": type, "stream": stream, "toxicity": toxicity}
+                await self._owner.ask_directly(
+                    what,
+                    "POST",
+                    f"/squall/proxies/{quote(self.name)}/toxics",
+                    {**body, "attributes": dict(attributes)},
+                )
+                return
             await self._owner.ask(
-                f"add toxic {name} to {self.name}",
+                what,
                 lambda server: stock_proxy(server, self.name).add_toxic(
                     name=name,
                     type=type,

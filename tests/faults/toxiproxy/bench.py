@@ -49,6 +49,7 @@ class Bench:
         self.got_s: list[float] = []
         self.ended = asyncio.Event()
         self.held = 0
+        self.moved_bytes = 0
         self.views = 0  # how many pieces were views of a room
 
     def hold(self) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
 
+from faults.toxiproxy.path.cuts import IDLE_LOOKS, Idle
+from faults.toxiproxy.path.toxics import objection
+from tests.faults.toxiproxy.bench import Bench, toxic
 from tests.faults.toxiproxy.conftest import Server, Upstream
 from tests.faults.toxiproxy.peers import SLACK_S, WAIT_S, client, echoed, last_of, quiet, take
 
 ROUTE = "/squall/proxies/p/toxics"
 TOXIC = "/proxies/p/toxics/cut_downstream"
 LONG_MS = 3_600_000
+
+
+class IdleBench(Bench):
+    """A link that remembers whether it was closed."""
+
+    aborted = False
+
+    def abort(self) -> None:
+        """Remember it."""
+        self.aborted = True
 
 
 def cut(server: Server, toxicity: float = 1.0, **attributes: int) -> None:
@@ -119,3 +133,32 @@ def test_a_cut_that_cannot_be_is_refused(ours: Server, attributes: dict[str, obj
     answer = ours.api.post(ROUTE, json={"type": "cut", "attributes": attributes})
     assert answer.status_code == 400
     assert ours.api.get("/proxies/p/toxics").json() == []
+
+
+def test_a_connection_that_lies_idle_is_cut_and_one_that_moves_is_not() -> None:
+    """Silence is counted in both directions, and anew after every byte."""
+    bench = IdleBench()
+    stage = Idle(toxic("idle", after=1000), bench, bench, random.Random)
+    for look in range(3 * IDLE_LOOKS):
+        bench.moved_bytes += look % 4 == 0
+        bench.bell.ring()
+    assert not bench.aborted
+    stage.feed(b"x", 0.0)
+    assert bench.got == [b"x"]
+    for _ in range(2 * IDLE_LOOKS):
+        if bench.bell.set:
+            bench.bell.ring()
+    assert bench.aborted
+    assert stage.hits == 1
+
+
+def test_an_idle_toxic_that_is_called_off_cuts_nothing() -> None:
+    """Its alarm is taken back."""
+    bench = IdleBench()
+    stage = Idle(toxic("idle", after=1000), bench, bench, random.Random)
+    bench.bell.ring()
+    stage.release()
+    while bench.bell.set:
+        bench.bell.ring()
+    assert not bench.aborted
+    assert "at least 1" in str(objection("idle", {"after": 0}))
