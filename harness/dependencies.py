@@ -68,6 +68,11 @@ async def _one(
     proxy_name = f"squall-{run_id}-dependency-{name}"
     match scenario.dependencies[name]:
         case EmbeddedDependency(embedded=embedded, variable=variable):
+            if not proxies.is_here:
+                raise UsageError(
+                    f"expected a Toxiproxy on this machine, from which alone {name} can be "
+                    f"reached, and {proxies.server.url} is none; leave --toxiproxy out"
+                )
             own = await stack.enter_async_context(
                 control.serve(
                     ledger=folder / f"{name}.sqlite",

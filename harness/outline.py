@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from faults.fault import LeverName
 from harness.plan import NS_PER_S, Plan, flat
 from harness.scenario import units
+from harness.scenario.dependencies import Dependency, UpstreamDependency
 from harness.scenario.records import (
     CallStep,
     LaunchTarget,
@@ -61,11 +62,20 @@ def _target(scenario: Scenario, seed: int) -> str:
         shared = "one for each arm, 2 in all"
         each = f"one for each session, {scenario.load.sessions} at once"
         lines.insert(1, _field("processes", shared if is_shared(target) else each))
+    for name, one in scenario.dependencies.items():
+        lines.append(_field("needs", f"{name}, {_dependency(one)}, behind a proxy of its own"))
     if scenario.auth is not None:
         auth = scenario.auth
         tokens = f"{auth.grant}, issuer {auth.issuer}, refresh {auth.refresh}"
         lines.append(_field("tokens", tokens))
     return "\n".join([*lines, _field("seed", str(seed))])
+
+
+def _dependency(one: Dependency) -> str:
+    """Say what a dependency is."""
+    if isinstance(one, UpstreamDependency):
+        return f"which listens at {one.upstream} (variable {one.variable})"
+    return "squall's own"
 
 
 def _era(scenario: Scenario) -> str:

@@ -8,6 +8,13 @@ from harness.scenario.load import load, load_text
 from scenarios import shipped
 from tests.scenario.broken import SOUND
 
+DEPENDING = """\
+auth: {issuer: embedded}
+target: {launch: [server], url: "http://127.0.0.1:${port}/mcp"}
+dependencies:
+  store: {embedded: {}, variable: STORE}
+  db: {upstream: "db:5432", variable: DB}"""
+
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_a_plan_fits_a_terminal(name: str) -> None:
@@ -33,6 +40,16 @@ def test_a_plan_says_when_who_and_how_much() -> None:
     total = sum(planned.count(each.session) for each in planned.sessions)
     assert f"calls {total:,} in 37.0 s, 28.0 a second; effects are counted in the ledger" in rows
     assert "limits answered >= 99%, recovery <= 5s" in rows
+
+
+def test_what_the_target_depends_on_is_named() -> None:
+    """With where it is, for a reader must see what will be struck."""
+    text = SOUND.replace("target: {reference: hardened}", DEPENDING)
+    assert "db: {upstream" in text
+    scenario = load_text(text, "x").scenario
+    rows = [" ".join(line.split()) for line in describe(plan.make(scenario), scenario).splitlines()]
+    assert "needs store, squall's own, behind a proxy of its own" in rows
+    assert any(row.startswith("needs db, which listens at db:5432 (variable DB)") for row in rows)
 
 
 def test_time_between_windows_is_shown_as_steady() -> None:

@@ -15,7 +15,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Send
 
-from faults.levers import Programme
+from faults.levers import Programme, ProgrammeKind
 from harness.rig.dependency import recorded
 from harness.rig.dependency.operations import UNKNOWN, Ask, Operations, Reply, refusal
 from harness.rig.dependency.programmes import READS, Programmes
@@ -140,17 +140,17 @@ class Passage:
 
     # what strikes it
 
-    def _strike(self, kind: str) -> tuple[str, Programme] | None:
-        found = self._programmes.first(kind, self._operation)  # type: ignore[arg-type]  # one of them
+    def _strike(self, kind: ProgrammeKind) -> tuple[str, Programme] | None:
+        found = self._programmes.first(kind, self._operation)
         if found is not None:
             self._note(found[0], kind)
         return found
 
-    def _hit(self, kind: str) -> Programme | None:
+    def _hit(self, kind: ProgrammeKind) -> Programme | None:
         found = self._strike(kind)
         return None if found is None else found[1]
 
-    def _note(self, label: str, kind: str) -> None:
+    def _note(self, label: str, kind: ProgrammeKind) -> None:
         self._programmes.hit(label)
         self._struck = f"{self._struck}+{kind}" if self._struck else kind
 

@@ -86,6 +86,11 @@ class Toxiproxy:
         """The server's process, when we started it."""
         return None if self._origin is None else self._origin.pid
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the server runs on this machine."""
+        return _is_loopback(urlsplit(self.server.url).hostname or "")
+
     async def create_proxy(self, name: str, *, upstream: str) -> Proxy:
         """A new proxy before `upstream` (host:port or unix:PATH), listening on a free port.
 
@@ -108,8 +113,7 @@ class Toxiproxy:
                 f"({existing[name].listen} to {existing[name].upstream}), left over from another "
                 f"run or in use by one; remove it with: curl -X DELETE {self._path(name)}"
             )
-        here = _is_loopback(urlsplit(self.server.url).hostname or "")
-        listen = "127.0.0.1:0" if here else "0.0.0.0:0"
+        listen = "127.0.0.1:0" if self.is_here else "0.0.0.0:0"
         # Ours from here on: should the answer be lost, the clean-up still looks for it.
         proxy = Proxy(self, name)
         await self.promises.give("delete_proxy", name=name)
@@ -120,7 +124,7 @@ class Toxiproxy:
             del self._own[name]
             self.promises.kept("delete_proxy", name)
             raise
-        if not here:
+        if not self.is_here:
             proxy.host = urlsplit(self.server.url).hostname or proxy.host
         proxy.port = int(listens.rpartition(":")[2])
         return proxy
