@@ -21,6 +21,7 @@ from harness.rig import ledger
 from harness.rig.dependency import control, recorded
 from harness.rig.dependency.recorded import Request
 from harness.scenario.marks import Marks
+from harness.scenario.traces import traceparent
 
 pytestmark = pytest.mark.anyio
 BOUND_S: Final = 20
@@ -406,6 +407,18 @@ async def test_a_header_names_the_call_where_nothing_else_does(bench: Bench, non
     await bench.http.get("/rows/doc-1", headers=headers)
     (seen,) = await bench.asked(nonce)
     assert (seen.operation, seen.subject, seen.trace) == ("row", "agent-3", "a" * 32)
+
+
+async def test_a_trace_names_the_call_where_the_target_passes_it_on(
+    bench: Bench, nonce: str
+) -> None:
+    """What squall sends in `_meta` comes through, under whatever span; a stranger's is no call."""
+    ours = traceparent(nonce).decode().split("-")
+    for trace, span in ((ours[1], "b" * 16), ("a" * 32, "b" * 16)):
+        headers = {"traceparent": f"00-{trace}-{span}-01"}
+        await bench.http.get("/rows/doc-1", headers=headers)
+    (seen,) = await bench.asked(nonce)
+    assert (seen.operation, seen.trace) == ("row", ours[1])
 
 
 async def test_a_ledger_that_is_none_is_an_error_in_words(tmp_path: Path) -> None:

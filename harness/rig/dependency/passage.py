@@ -22,6 +22,7 @@ from harness.rig.dependency.programmes import READS, Programmes
 from harness.rig.dependency.recorded import Recorder
 from harness.rig.dependency.tokens import Shown
 from harness.rig.dependency.wires import Wire
+from harness.scenario.traces import call_of
 
 KEY_HEADER: Final = "x-squall-key"
 SUBJECT_HEADER: Final = "x-squall-subject"
@@ -209,7 +210,7 @@ class Passage:
         )
 
     def _key(self, query: Mapping[str, str], body: Mapping[str, Any]) -> str:
-        """Which logical call this belongs to: a header says so, or a nonce that it carries."""
+        """Which logical call this belongs to: by a header, a nonce that it carries, or its trace."""
         given = self._request.headers.get(KEY_HEADER, "")
         if given:
             return given[:KEY_MAX]
@@ -217,7 +218,13 @@ class Passage:
             found = _NONCE.search(text[:KEY_MAX]) if isinstance(text, str) else None
             if found:
                 return found[0]
-        return ""
+        trace = self._trace
+        return call_of(bytes.fromhex(trace)) if trace else ""
+
+    @property
+    def _trace(self) -> str:
+        found = _TRACE.match(self._request.headers.get("traceparent", ""))
+        return found[1] if found else ""
 
     @property
     def _subject(self) -> str:
@@ -260,14 +267,13 @@ class Passage:
         self._answered = not self._wire.gone
 
     def _record(self) -> recorded.Request:
-        trace = _TRACE.match(self._request.headers.get("traceparent", ""))
         return recorded.Request(
             at_ns=self._at_ns,
             done_ns=time.monotonic_ns(),
             connection=self._wire.number,
             operation=self._operation,
             key=self._ask.key,
-            trace=trace[1] if trace else "",
+            trace=self._trace,
             subject=self._subject,
             credential=self._shown.credential,
             audience=self._shown.audience,
