@@ -171,6 +171,24 @@ async def test_a_launch_may_name_addresses(tmp_path: Path) -> None:
         assert secret in dependencies.environment(standing)["A"]
 
 
+async def test_a_secret_that_a_target_says_does_not_stay_in_its_log(tmp_path: Path) -> None:
+    """Its own credential, and the password of a dependency of the user's."""
+    given = "postgres://me:hunter2-hunter2@127.0.0.1:5432/x"
+    wanted = scenario(
+        "{s: {embedded: {}, variable: S}, db: {upstream: '127.0.0.1:5432', variable: DB}}",
+        given=given,
+    )
+    log = tmp_path / "logs" / "target.log"
+    async with stood(wanted, tmp_path) as standing:
+        values = dependencies.environment(standing)
+        log.write_text(f"connecting to {values['S']} and {values['DB']}\n", encoding="utf-8")
+    assert standing[0].own is not None
+    said = log.read_text(encoding="utf-8")
+    assert said.count("[redacted]") == 2
+    assert "hunter2" not in said
+    assert standing[0].own.client.partition(":")[2] not in said
+
+
 async def test_what_a_dependency_saw_is_told_on_the_runs_clock(tmp_path: Path) -> None:
     """One entry a request and one a second for its connections, with nothing secret in them."""
     async with (

@@ -210,7 +210,7 @@ class Passage:
         )
 
     def _key(self, query: Mapping[str, str], body: Mapping[str, Any]) -> str:
-        """Which logical call this belongs to: by a header, a nonce that it carries, or its trace."""
+        """Which call this belongs to: by a header, a nonce that it carries, or its trace."""
         given = self._request.headers.get(KEY_HEADER, "")
         if given:
             return given[:KEY_MAX]
