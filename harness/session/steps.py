@@ -92,7 +92,7 @@ def _compile(step: SingleStep, *, call: int, scenario: Scenario) -> Step:
     talk = _talk(step)
     if talk is not None and talk.progress:
         params["_meta"] = {"progressToken": "${nonce}"}
-    if scenario.observe.traces:
+    if scenario.observe.traces or scenario.dependencies:  # whose ledger knows a call by it
         params.setdefault("_meta", {})["traceparent"] = "${traceparent}"
     template = expressions.compile(params)
     return Step(
