@@ -261,6 +261,26 @@ async def test_an_answer_may_come_long_after_the_work_is_done(bench: Bench, nonc
     assert sum(one.key == nonce for one in ledger.read(bench.own.ledger)) == 1
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before the work", "after it"])
+async def test_what_is_held_up_goes_on_once_its_programme_is_over(
+    bench: Bench, nonce: str, after: bool
+) -> None:
+    """A fault that is healed holds nobody up any more."""
+    replies: list[httpx.Response] = []
+
+    async def write() -> None:
+        replies.append(await bench.http.post("/notes", json={"key": "k", "text": nonce}))
+
+    with anyio.fail_after(BOUND_S):
+        async with anyio.create_task_group() as group:
+            await bench.own.engage(nonce, Programme(kind="slow", delay_s=600, after=after))
+            group.start_soon(write)
+            while not await bench.own.hits(nonce):  # noqa: ASYNC110 - another process counts
+                await anyio.sleep(0.02)
+            await bench.own.disengage(nonce)
+    assert [one.status_code for one in replies] == [201]
+
+
 async def test_a_pool_serves_a_few_and_refuses_the_others(bench: Bench, nonce: str) -> None:
     """As many as it has connections are served; the rest hears that there is none."""
     statuses: list[int] = []

@@ -106,15 +106,15 @@ class Passage:
                     f"all {programme.slots} connections are in use",
                 )
             held.callback(self._programmes.leave, label)
-            await self._wait(programme.delay_s)
-        slow = self._hit("slow")
-        if slow is not None and not slow.after:
-            await self._wait(slow.delay_s)
+            await self._wait(programme.delay_s, label)
+        slow = self._strike("slow")
+        if slow is not None and not slow[1].after:
+            await self._wait(slow[1].delay_s, slow[0])
         if self._gone:  # whoever asked has left: nothing is begun for nobody
             return Reply(status=0, body={})
         reply = self._do(operations, recorder)
-        if slow is not None and slow.after:
-            await self._wait(slow.delay_s)
+        if slow is not None and slow[1].after:
+            await self._wait(slow[1].delay_s, slow[0])
         return self._spoilt(reply)
 
     def _do(self, operations: Operations, recorder: Recorder) -> Reply:
@@ -176,9 +176,21 @@ class Passage:
             reply = replace(reply, body={**reply.body, reply.member: []}, rows=0)
         return reply
 
-    async def _wait(self, delay_s: float) -> None:
-        """Let it wait; whoever has left meanwhile is noticed."""
-        with anyio.move_on_after(delay_s):
+    async def _wait(self, delay_s: float, label: str) -> None:
+        """Hold it up, at the longest until its programme is over; who leaves is noticed."""
+        async with anyio.create_task_group() as waiting:
+
+            async def heal() -> None:
+                await self._programmes.until_over(label)
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(heal)
+            await self._leave(delay_s)
+            waiting.cancel_scope.cancel()
+
+    async def _leave(self, within_s: float) -> None:
+        """Wait for whoever asked to leave."""
+        with anyio.move_on_after(within_s):
             while (await self._request.receive())["type"] != "http.disconnect":
                 pass
             self._gone = True
@@ -237,7 +249,7 @@ class Passage:
         """Send the answer, or as much of it as the programmes let through."""
         if self._hit("reset") is not None:
             self._wire.reset()
-            await self._wait(END_S)
+            await self._leave(END_S)
             return
         payload = json.dumps(reply.body, separators=(",", ":")).encode()
         found = self._programmes.first("partial", self._operation)
@@ -262,7 +274,7 @@ class Passage:
         await self._send({"type": "http.response.body", "body": sent, "more_body": cut})
         if cut:
             self._wire.cut()
-            await self._wait(END_S)
+            await self._leave(END_S)
             return
         self._answered = not self._wire.gone
 

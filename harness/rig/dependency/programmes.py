@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+import anyio
 from pydantic import TypeAdapter
 
 from faults.levers import Programme, ProgrammeKind
@@ -25,14 +26,26 @@ class Programmes:
         self._inside: dict[str, Programme] = {}
         self.hits: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
+        self._ends: dict[str, anyio.Event] = {}
 
     def engage(self, label: str, programme: Programme) -> None:
         """Put one into force; the same label takes the place of the one before."""
+        self.disengage(label)
         self._inside[label] = programme
+        self._ends[label] = anyio.Event()
 
     def disengage(self, label: str) -> None:
-        """Take one out, if it is there."""
+        """Take one out, if it is there; whatever it holds up goes on."""
         self._inside.pop(label, None)
+        ended = self._ends.pop(label, None)
+        if ended is not None:
+            ended.set()
+
+    async def until_over(self, label: str) -> None:
+        """Return when a programme has been taken out."""
+        ended = self._ends.get(label)
+        if ended is not None:
+            await ended.wait()
 
     def of(self, kind: ProgrammeKind, operation: str) -> Iterator[tuple[str, Programme]]:
         """Yield the programmes of a kind that strike this request, each with its label."""
