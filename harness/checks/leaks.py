@@ -24,6 +24,8 @@ _LEAK: Final = Rule(
 MIB: Final = 1024**2
 GROWTH_BYTES_MIN: Final = 8 * MIB
 GROWTH_EACH_BYTES_MIN: Final = 10 * 1024
+# Equal floods leak equally; a heap that is still growing into its size grows less each time.
+STEADY_SHARE_MIN: Final = 0.5
 KEPT_SHARE_MIN: Final = 0.5  # descriptors or threads, of what a flood has sent
 KEPT_MIN: Final = 20
 REST_SURE_S: Final = 30.0  # a rest after which what is still held counts as kept
@@ -48,7 +50,7 @@ def leak_session(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether sessions and refused requests are let go of.
 
     A session that is served after the server agreed to end it is a leak by itself. Otherwise the
-    last two of three floods must both have grown the target's memory (or descriptors, or threads),
+    last two of three floods must have grown the target's memory alike (or descriptors, or threads),
     after a rest in which every session was ended or, where DELETE ends none, after 30 s or the
     time in which sessions idle out. Needs three floods and a target whose process squall sees.
     """
@@ -94,7 +96,8 @@ def _by_growth(window: WindowSpan, further: Sequence[_Flood]) -> Finding:
     words = f"the last two of {FLOODS} equal floods of {further[0].sent} added {told} MiB"
     limits = [max(GROWTH_BYTES_MIN, flood.sent * GROWTH_EACH_BYTES_MIN) for flood in further]
     marks = tuple(_mark(number, flood) for number, flood in enumerate(further, start=2))
-    if all(size >= limit for size, limit in zip(sizes, limits, strict=True)):
+    steady = min(sizes) >= STEADY_SHARE_MIN * max(sizes)
+    if steady and all(size >= limit for size, limit in zip(sizes, limits, strict=True)):
         each = min(sizes) / further[0].sent / 1024
         why = f"{words}, {each:.0f} KiB for each request, and none of it came back in the rest"
         return _fail(window, why, evidence=marks, observed=min(sizes) / MIB)

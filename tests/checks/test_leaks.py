@@ -61,7 +61,14 @@ def flooded(fault: Fault, *extra: Any, count: int = 3) -> Evidence:
 
 
 @pytest.mark.parametrize(
-    "sizes_mib", [(80, 80, 80, 80), (74, 146, 146, 146), (80, 123, 164, 131), (80, 120, 121, 160)]
+    "sizes_mib",
+    [
+        (80, 80, 80, 80),
+        (74, 146, 146, 146),
+        (80, 123, 164, 131),
+        (80, 120, 121, 160),
+        (80, 90, 124, 135),
+    ],
 )
 @pytest.mark.parametrize("fault", [REJECTS, SESSIONS], ids=["reject", "session"])
 def test_memory_that_does_not_follow_every_further_flood_is_no_leak(
