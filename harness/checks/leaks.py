@@ -26,6 +26,7 @@ GROWTH_BYTES_MIN: Final = 8 * MIB
 GROWTH_EACH_BYTES_MIN: Final = 10 * 1024
 # Equal floods leak equally; a heap that is still growing into its size grows less each time.
 STEADY_SHARE_MIN: Final = 0.5
+ANSWERED_SHARE_MIN: Final = 0.8  # of a flood; what was not answered may not have come
 KEPT_SHARE_MIN: Final = 0.5  # descriptors or threads, of what a flood has sent
 KEPT_MIN: Final = 20
 REST_SURE_S: Final = 30.0  # a rest after which what is still held counts as kept
@@ -36,6 +37,7 @@ class _Flood:
     """One flood that was rested after, and what the target held before it and after its rest."""
 
     sent: int
+    answered: int
     before: VitalsEntry | None
     after: VitalsEntry | None
 
@@ -73,6 +75,10 @@ def _under(evidence: Evidence, window: WindowSpan) -> Finding:
             evidence=tuple(tell(e) for e in alive[: sightings.EVIDENCE_MAX]),
         )
     floods = _floods(evidence, window)
+    unheard = [flood for flood in floods if flood.answered < ANSWERED_SHARE_MIN * flood.sent]
+    if unheard:
+        why = f"{unheard[0].answered} of a flood's {unheard[0].sent} requests were answered"
+        return sightings.unknown(_LEAK, why, fault=window.id)
     held = any(e.variant == "unended" and e.outcome == "ok" for e in probes)
     if len(floods) < FLOODS:
         why = f"{len(floods)} of {FLOODS} floods were over in the fault's time; give it longer"
@@ -163,6 +169,7 @@ def _floods(evidence: Evidence, window: WindowSpan) -> list[_Flood]:
         made.append(
             _Flood(
                 sent=rested.sent,
+                answered=rested.accepted + rested.refused,
                 before=before[-1] if before else None,
                 after=after[-1] if after else None,
             )

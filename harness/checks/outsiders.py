@@ -286,6 +286,8 @@ def _ruled(expectation: Expectation, window: WindowSpan, judged: list[ProbeEntry
         unit=rule.unit,
         why=f"{len(bad)} of {len(judged)} {rule.unit} {rule.wrong}: {tell(bad[0])}",
         source=rule.source,
+        first_s=min(entry.sent_ns for entry in bad) / 1e9,
+        last_s=max(entry.at_ns for entry in bad) / 1e9,
         evidence=tuple(tell(entry) for entry in bad[: sightings.EVIDENCE_MAX]),
         hard=rule.hard,
     )

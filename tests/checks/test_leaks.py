@@ -23,7 +23,7 @@ REJECTS: Final = RejectFlood.model_validate({"rest": "1s"})
 SESSIONS: Final = SessionFlood.model_validate({"rest": "1s"})
 
 
-def floods(kind: str, count: int = 3) -> list[FloodEntry]:
+def floods(kind: str, count: int = 3, refused: int = SENT) -> list[FloodEntry]:
     """Make the edges of some floods."""
     return [
         FloodEntry(
@@ -33,6 +33,7 @@ def floods(kind: str, count: int = 3) -> list[FloodEntry]:
             flood=number,
             edge=edge,  # type: ignore[arg-type]
             sent=SENT,
+            refused=refused,
         )
         for number, began_s in enumerate(BEGAN_S[:count], start=1)
         for edge, after_s in (("began", 0), ("ended", 1), ("rested", 2))
@@ -54,10 +55,10 @@ def looked(
     ]
 
 
-def flooded(fault: Fault, *extra: Any, count: int = 3) -> Evidence:
+def flooded(fault: Fault, *extra: Any, count: int = 3, refused: int = SENT) -> Evidence:
     """Make a run with three floods, whatever else happened."""
     kind = "reject_flood" if isinstance(fault, RejectFlood) else "session_flood"
-    return cases.run(fault, extra=[*floods(kind, count), *extra])
+    return cases.run(fault, extra=[*floods(kind, count, refused), *extra])
 
 
 @pytest.mark.parametrize(
@@ -128,9 +129,11 @@ def test_sessions_that_only_idle_out_are_given_their_time(
     assert cases.one(leaks.leak_session(of)).ruling == ruling
 
 
-def test_two_floods_of_three_or_a_target_out_of_sight_are_unknown() -> None:
-    """The fault was too short, or nobody sees the process."""
+def test_floods_that_did_not_come_and_a_target_out_of_sight_are_unknown() -> None:
+    """The fault was too short, hardly anything was answered, or nobody sees the process."""
     short = flooded(REJECTS, *looked((80, 92, 104, 116)), count=2)
     assert "longer" in cases.one(leaks.leak_session(short)).why
+    unheard = flooded(REJECTS, *looked((80, 92, 104, 116)), refused=100)
+    assert "were answered" in cases.one(leaks.leak_session(unheard)).why
     blind = cases.one(leaks.leak_session(flooded(REJECTS)))
     assert (blind.ruling, blind.verdict) == ("unknown", "leak-session")

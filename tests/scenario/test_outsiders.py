@@ -34,7 +34,9 @@ def test_an_outsiders_calls_and_paces_are_read_as_they_are_written() -> None:
     """A call keeps its arguments, a pace is the time between two, names are a list."""
     hijack, flood, host = (
         window.fault
-        for window in load_text(TEXT.replace("TARGET", "{reference: hardened}"), "x").scenario.faults
+        for window in load_text(
+            TEXT.replace("TARGET", "{reference: hardened}"), "x"
+        ).scenario.faults
     )
     assert isinstance(hijack, SessionHijack)
     told = json.loads(hijack.behaviour().argument)

@@ -18,7 +18,6 @@ FLOODS: Final = 3
 AT_ONCE: Final = 16
 SAMPLED: Final = 5  # sessions of a flood that are asked after
 SETTLE_S: Final = 1.5  # after DELETE, so that the target's memory is looked at once more
-REJECT_S: Final = 0.5  # how long a refusal may take before it is none
 CLEAN_UP_S: Final = 3.0
 _REFUSED: Final = 400
 
@@ -117,7 +116,7 @@ async def flood_with_rejects(outsider: Outsider) -> None:
 
     async def send(number: int) -> Heard:
         method, headers, body = odd[number % len(odd)]
-        heard = await outsider.mouth.ask(method, headers=headers, body=body, limit_s=REJECT_S)
+        heard = await outsider.mouth.ask(method, headers=headers, body=body, limit_s=ASK_S)
         if method == "GET" and heard.status and heard.status < _REFUSED:
             # It serves a stream to whoever asks; to hold hundreds of those is another fault.
             odd[number % len(odd)] = odd[0]
