@@ -17,6 +17,7 @@ from harness.wire.raw import Heard
 
 RESUME_S = 1.0  # how long a resumed stream is listened to
 NEVER_GIVEN = "squall-never-was"
+_TRIAL = "squall-trial-nonce"
 
 
 async def hijack(outsider: Outsider) -> None:
@@ -190,14 +191,18 @@ def _carries(heard: Heard, nonce: str) -> bool:
 
 
 def a_call(steps: tuple[tuple[Step, ...], ...], tool: str) -> Step | None:
-    """Give the first step that calls a tool, changes nothing, and needs nothing from before."""
+    """Give the first call of a tool that changes nothing, needs nothing, and carries its nonce."""
     fit = (
         step
         for agent in steps
         for step in agent
         if step.method == "tools/call" and not step.kept_needs and not step.effect
     )
-    return next((step for step in fit if not tool or step.name == tool), None)
+    return next((step for step in fit if tool in {"", step.name} and _marked(step)), None)
+
+
+def _marked(step: Step) -> bool:
+    return _TRIAL in str(render(step, _TRIAL))
 
 
 def render(step: Step, nonce: str) -> dict[str, Any]:
