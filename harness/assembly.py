@@ -279,6 +279,7 @@ async def _target(
                     ledger=ledger,
                     dependency=next((one.value for one in depends_on), ""),
                     flaws=wanted.flaws,
+                    manner=wanted.manner,
                     sse=wanted.transport == "sse",
                     log=logs / "reference.log",
                     env=told,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 
 class Flaw(StrEnum):
@@ -194,6 +194,61 @@ class Flaw(StrEnum):
         "lost-update",
         "add_entry reads a record, changes it and writes it back without a lock",
     )
+    RATELIMIT_IN_PAYLOAD = (
+        "ratelimit-in-payload",
+        "a search that the dependency refuses with 429 is answered well, with the error as its row",
+    )
+    POOL_HELD_ACROSS_AWAIT = (
+        "pool-held-across-await",
+        "a call keeps one of few connections while it waits for its dependency, and others starve",
+    )
+    NO_DOWNSTREAM_DEADLINE = (
+        "no-downstream-deadline",
+        "the dependency is waited for as long as it takes, whoever waits for the answer",
+    )
+    RETRIES_WRITES = (
+        "retries-writes",
+        "a write whose answer was lost is sent again, as a new one",
+    )
+    RETRY_STORM = (
+        "retry-storm",
+        "a read that fails is tried twenty times more, at once, whatever Retry-After says",
+    )
+    SLEEPS_ON_RETRY_AFTER = (
+        "sleeps-on-retry-after",
+        "a call waits as long as Retry-After says, whoever waits for the answer",
+    )
+    NO_BREAKER = (
+        "no-breaker",
+        "every call tries the dependency, however long it has been dead",
+    )
+    SCHEMA_LIES = (
+        "schema-lies",
+        "search hands on what the dependency says, whatever its own outputSchema promises",
+    )
+    ERROR_BREAKS_SCHEMA = (
+        "error-breaks-schema",
+        "an error carries structured content that is none of what the tool's outputSchema allows",
+    )
+    STALE_CACHE = (
+        "stale-cache",
+        "notes are read once a minute, whatever has been written since",
+    )
+    TIGHT_RECONNECT = (
+        "tight-reconnect",
+        "once the dependency is gone, it is looked for again and again without a pause",
+    )
+    PARTIAL_AS_FULL = (
+        "partial-as-full",
+        "search answers with the pages that came, and does not look at how many rows there are",
+    )
 
 
 Flaws = frozenset[Flaw]
+
+# The manners of sound servers that are unlike others; none is a flaw.
+MANNERS: Final[dict[str, str]] = {
+    "slow": "every call takes .3 s longer, and is answered right",
+    "refusing": "calls are refused with 413, 403 and 429 for their size, their wish and their rate",
+    "sparse": "a search has one or two rows, whatever is asked",
+}

@@ -26,7 +26,7 @@ Whole = NDArray[np.int64]
 CALLS_MIN: Final = 5  # that asked the dependency, before anything is said of how
 LEANS_MIN: Final = 0.95  # of a tool's baseline answers that had a request at the dependency
 FAILURES_FIRST: Final = 5  # that a breaker may need to see before it opens
-TRIED_MIN: Final = 10  # calls after these, before a breaker is called shut
+TRIED_MIN: Final = 6  # calls after these, before a breaker is called shut
 OPEN_SHARE_MAX: Final = 0.5  # of those calls that still reach the dependency
 _WAITS_MIN: Final = 5
 _SPREAD_MIN: Final = 0.2  # of the median wait, between its 10th and 90th percentile
@@ -226,7 +226,10 @@ def _asks_to_wait(entry: DependencyEntry) -> bool:
 
 
 def after_failures(under: Under, first: int) -> tuple[Whole, Mask]:
-    """Give the calls sent after so many had failed, and which of them reached the dependency."""
+    """Give the calls sent after so many had failed, and which of them reached the dependency.
+
+    Those that were still under way at the fault's end are left out: it may have saved them.
+    """
     settled = under.evidence.settled
     mine = under.calls
     failed = np.isin(settled["outcome"][mine], _FAILED)
@@ -234,6 +237,8 @@ def after_failures(under: Under, first: int) -> tuple[Whole, Mask]:
     if len(ended_ns) < first:
         return mine[:0], np.zeros(0, dtype=np.bool_)
     later = mine[settled["sent_ns"][mine] > ended_ns[first - 1]]
+    whole_ns = under.evidence.ended_ns[under.evidence.logical][later]
+    later = later[whole_ns < under.window.end_ns]
     return later, np.asarray(under.by_call[later] > 0)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.downstream import FAILED_MIN
 from harness.manners import CALLS_MIN, Under, after_failures, asked, windows
 from harness.outcome import Outcome
 from harness.phases import BASELINE, Evidence
@@ -25,7 +26,7 @@ _AMPLIFIED: Final = Rule(
 )
 _RATIO_MAX: Final = 3.0
 _FAILURES_MIN: Final = 10  # after so many, who goes on trying has no breaker
-_TRIED_MIN: Final = 10
+_TRIED_MIN: Final = 6
 _TRYING_SHARE_MIN: Final = 0.9  # of the calls after them
 _COST_NS: Final = 500_000_000  # what an attempt in vain must hold its call up for, to matter
 _BAD: Final = (Outcome.TOOL_ERROR, Outcome.PROTOCOL_ERROR, Outcome.TIMEOUT, Outcome.HANG)
@@ -86,7 +87,8 @@ def _no_breaker(under: Under) -> Finding | None:
         return None
     settled = under.evidence.settled[later]
     took_ns = under.evidence.ended_ns[under.evidence.logical][later] - settled["sent_ns"]
-    vain = np.isin(settled["outcome"], _BAD) & reached
+    # A refusal comes at once; whatever else such a call waits for is not the dependency.
+    vain = np.isin(settled["outcome"], _BAD) & reached & ~_refused(under)[later]
     if float(vain.mean()) < _TRYING_SHARE_MIN or float(np.median(took_ns[vain])) < _COST_NS:
         return None
     cost_s = float(np.median(took_ns[vain])) / 1e9
@@ -96,6 +98,14 @@ def _no_breaker(under: Under) -> Finding | None:
         "breaker opened"
     )
     return _failed(under, later[vain], took_ns[vain], ratio=float(vain.mean()), why=why)
+
+
+def _refused(under: Under) -> NDArray[np.bool_]:
+    """Tell which settled calls the dependency refused, in so many words."""
+    down = under.down
+    refused = np.zeros(len(under.evidence.settled), dtype=np.bool_)
+    refused[down.call[(down.call >= 0) & (down.status >= FAILED_MIN)]] = True
+    return refused
 
 
 def _failed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -22,10 +23,10 @@ _SPIN: Final = Rule(
     unseen="neither the target's processor time nor its requests could be watched under a fault",
     unit="of a processor",
 )
-_SAMPLES_MIN: Final = 3
+_SPAN_NS_MIN: Final = 900_000_000  # between the first sample of a stretch and its last
 _CORE_SHARE_MIN: Final = 0.6
 _TIMES_MIN: Final = 3.0  # what it used with nothing broken
-_ATTEMPTS_MIN: Final = 20.0  # a second, that no call asked for
+_ATTEMPTS_MIN: Final = 5.0  # a second, that no call asked for
 _CALLS_TIMES_MAX: Final = 1.5  # more calls may cost more
 
 
@@ -34,17 +35,17 @@ class _Stretch:
     """What the target did in a stretch of the run, by the second."""
 
     cores: float | None
-    unasked: float  # requests at a dependency that belong to no call
+    unasked: dict[str, float]  # by operation: requests at a dependency that belong to no call
     calls: float
 
 
 def cpu_spin(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether a failing dependency makes the target busy with nothing.
 
-    Needs three samples of the target's processor time in the baseline and under a fault of a
-    dependency, or the dependency's ledger. Wrong is .6 of a processor and three times what it used
-    before, for no more calls; or 20 requests a second that no call asked for. Says nothing where
-    no dependency failed.
+    Needs two samples of the target's processor time a second apart in the baseline and under a
+    fault of a dependency, or the dependency's ledger. Wrong is .6 of a processor and three times
+    what it used before, for no more calls; or five requests a second that no call asked for. Says
+    nothing where no dependency failed.
     """
     faults = [window for window in evidence.injected if window.fault.lever == "dependency"]
     if not faults:
@@ -77,15 +78,20 @@ def _stretch(evidence: Evidence, start_ns: int, end_ns: int) -> _Stretch:
         if start_ns <= entry.at_ns < end_ns and entry.cpu_s is not None
     ]
     cores = None
-    if len(samples) >= _SAMPLES_MIN:
+    if samples and samples[-1][0] - samples[0][0] >= _SPAN_NS_MIN:
         (first_ns, first_s), (last_ns, last_s) = samples[0], samples[-1]
         cores = (last_s - first_s) / ((last_ns - first_ns) / 1e9)
     down = evidence.downstream
-    nobody = np.array([entry.key == "" for entry in down.entries], dtype=np.bool_) & ~down.aside
-    unasked = nobody & (down.at_ns >= start_ns) & (down.at_ns < end_ns)
+    inside = (down.at_ns >= start_ns) & (down.at_ns < end_ns) & ~down.aside
+    nobodys = (down.entries[at] for at in np.flatnonzero(inside))
+    unasked = Counter(entry.operation for entry in nobodys if not entry.key)
     sent_ns = evidence.calls["sent_ns"]
     calls = int(np.count_nonzero((sent_ns >= start_ns) & (sent_ns < end_ns)))
-    return _Stretch(cores=cores, unasked=float(unasked.sum()) / length_s, calls=calls / length_s)
+    return _Stretch(
+        cores=cores,
+        unasked={name: count / length_s for name, count in unasked.items()},
+        calls=calls / length_s,
+    )
 
 
 def _busy(calm: _Stretch, here: _Stretch) -> str:
@@ -100,12 +106,14 @@ def _busy(calm: _Stretch, here: _Stretch) -> str:
 
 
 def _asking(calm: _Stretch, here: _Stretch) -> str:
-    if here.unasked < _ATTEMPTS_MIN + _TIMES_MIN * calm.unasked:
-        return ""
-    return (
-        f"the dependency got {here.unasked:.0f} requests a second that no call asked for, "
-        f"{calm.unasked:.0f} with nothing broken"
-    )
+    for name, rate in here.unasked.items():
+        usual = calm.unasked.get(name, 0.0)
+        if rate >= _ATTEMPTS_MIN + _TIMES_MIN * usual:
+            return (
+                f"the dependency got {rate:.0f} requests a second ({name}) that no call asked "
+                f"for, {usual:.0f} with nothing broken"
+            )
+    return ""
 
 
 def _spun(window: WindowSpan, here: _Stretch, why: str) -> Finding:

@@ -26,17 +26,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from harness.errors import RigError, UsageError
-from harness.flaws import Flaw, Flaws
+from harness.flaws import MANNERS, Flaw, Flaws
 from harness.reference import piped, spans
 from harness.reference.documents import Corpus, Documents
-from harness.reference.downstream import Downstream
 from harness.reference.draining import Draining
+from harness.reference.flawed_dependency import FlawedDocuments, FlawedDownstream, FlawedNotes
 from harness.reference.flawed_sessions import Application, NumberedEvents, surround
 from harness.reference.flawed_streams import FlawedStreams
 from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
+from harness.reference.manners import Refusing, SparseDocuments
 from harness.reference.notes import Notes, NotesError, SqliteNotes
-from harness.reference.remote import RemoteDocuments, RemoteNotes
 from harness.reference.tools import build
 from harness.rig.listener import address, bind, public_url, serve
 
@@ -58,7 +58,8 @@ def application(
     notes: Notes,
     flaws: Flaws,
     sse: bool = False,
-    downstream: Downstream | None = None,
+    downstream: FlawedDownstream | None = None,
+    manner: str = "",
 ) -> Application:
     """The whole server as one ASGI application; `issuer` None leaves the door open.
 
@@ -74,9 +75,16 @@ def application(
         Verifier(issuer=issuer, resource=resource, http=http, flaws=flaws) if issuer else None
     )
     documents: Corpus
-    documents = Documents(flaws=flaws) if downstream is None else RemoteDocuments(downstream)
+    documents = (
+        Documents(flaws=flaws) if downstream is None else FlawedDocuments(downstream, flaws=flaws)
+    )
+    if manner == "sparse":
+        documents = SparseDocuments(documents)
     unbounded, leaks = Flaw.UNBOUNDED_REQUEST in flaws, Flaw.SESSION_LEAK in flaws
-    mcp, admitted = build(documents=documents, notes=notes, flaws=flaws), _admitted(url, named)
+    mcp, admitted = (
+        build(documents=documents, notes=notes, flaws=flaws, manner=manner),
+        _admitted(url, named),
+    )
     if sse:
         app = mcp.sse_app(
             sse_path=SSE_PATH, message_path=MESSAGES_PATH, transport_security=admitted
@@ -101,6 +109,8 @@ def application(
             await notes.open()
             if verifier is not None:
                 group.start_soon(verifier.watch)
+            if downstream is not None:
+                group.start_soon(downstream.reconnect)
             try:
                 yield
             finally:
@@ -117,7 +127,8 @@ def application(
         verifier=None if Flaw.NO_AUTH in flaws else verifier,
     )
     paths = (path, MESSAGES_PATH)
-    return surround(Guard(app, paths=paths, door=door, flaws=flaws), flaws, paths=paths)
+    inner: Application = Refusing(app) if manner == "refusing" else app
+    return surround(Guard(inner, paths=paths, door=door, flaws=flaws), flaws, paths=paths)
 
 
 def _admitted(url: str, named: bool) -> TransportSecuritySettings:
@@ -177,10 +188,14 @@ def main() -> int:
     if spans.wanted():
         spans.export()
     try:
-        downstream = _downstream(options)
-        notes = _notes(options, flaws) if downstream is None else RemoteNotes(downstream)
+        downstream = _downstream(options, flaws)
+        notes: Notes
+        if downstream is None:
+            notes = _notes(options, flaws)
+        else:
+            notes = FlawedNotes(downstream, flaws=flaws)
         if options.stdio:
-            anyio.run(partial(piped.serve, notes=notes, flaws=flaws))
+            anyio.run(partial(piped.serve, notes=notes, flaws=flaws, manner=options.manner))
             return 0
         named = public_url(options.url) if options.url else None
         listener = bind(options.host, options.port)
@@ -196,6 +211,7 @@ def main() -> int:
         flaws=flaws,
         sse=options.sse,
         downstream=downstream,
+        manner=options.manner,
     )
     place = url + (SSE_PATH if options.sse else PATH)
     draining = Draining(FlawedStreams(app, flaws=flaws), flaws=flaws)
@@ -234,6 +250,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--flaw", action="append", default=[], choices=[flaw.value for flaw in Flaw]
     )
+    parser.add_argument("--manner", default="", choices=["", *MANNERS], help="a sound oddity")
     parser.add_argument(
         "--stdio", action="store_true", help="speak over standard input and output, to one client"
     )
@@ -248,7 +265,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _downstream(options: argparse.Namespace) -> Downstream | None:
+def _downstream(options: argparse.Namespace, flaws: Flaws) -> FlawedDownstream | None:
     """A client of the dependency that was named.
 
     Raises:
@@ -263,7 +280,7 @@ def _downstream(options: argparse.Namespace) -> Downstream | None:
                 "expected a dependency's URL in the environment variable "
                 f"{options.dependency_variable}, found it empty"
             )
-    return Downstream(url) if url is not None else None
+    return FlawedDownstream(url, flaws=flaws) if url is not None else None
 
 
 def _notes(options: argparse.Namespace, flaws: Flaws) -> Notes:

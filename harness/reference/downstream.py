@@ -40,7 +40,11 @@ class UnknownOutcomeError(StoreError):
     """It may have done it."""
 
 
-class _Again(Exception):  # noqa: N818 - a way on, not an end
+class BusyError(StoreError):
+    """It did not, for it had too much to do, and said when to come again."""
+
+
+class FailedAttemptError(Exception):
     """This attempt came to nothing."""
 
     def __init__(self, why: str, *, arrived: bool, after_s: float = 0.0) -> None:
@@ -163,7 +167,7 @@ class Downstream:
                 raise StoreError(
                     f"the store has not answered lately; try again in {error.left_s:.1f} s"
                 ) from None
-            except _Again as error:
+            except FailedAttemptError as error:
                 unsure = error.arrived and body is not None
                 pause_s = max(error.after_s, _backoff(tries))
                 if unsure:
@@ -171,7 +175,7 @@ class Downstream:
                         f"{error}; it is not known whether the store did what it was asked"
                     ) from None
                 if tries > RETRIES_MAX or time.monotonic() + pause_s >= of.end_s:
-                    raise StoreError(str(error)) from None
+                    raise (BusyError if error.after_s else StoreError)(str(error)) from None
             await anyio.sleep(pause_s)
 
     async def _once(
@@ -201,7 +205,7 @@ class Downstream:
             yield
             self._breaker.succeed()
             known = True
-        except _Again as error:
+        except FailedAttemptError as error:
             # Who says that he is busy is there: that is no failure.
             if error.after_s:
                 self._breaker.succeed()
@@ -223,12 +227,16 @@ class Downstream:
             with anyio.fail_after(max(0.0, end_s - time.monotonic())):
                 return await self._http.request(method, path, **what)
         except TimeoutError:
-            raise _Again(f"the store did not answer within {BUDGET_S:g} s", arrived=True) from None
+            raise FailedAttemptError(
+                f"the store did not answer within {BUDGET_S:g} s", arrived=True
+            ) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise _Again(f"the store cannot be reached: {_cause(error)}", arrived=False) from None
+            raise FailedAttemptError(
+                f"the store cannot be reached: {_cause(error)}", arrived=False
+            ) from None
         except httpx.HTTPError as error:
             words = f"the store's answer did not come whole: {_cause(error)}"
-            raise _Again(words, arrived=True) from None
+            raise FailedAttemptError(words, arrived=True) from None
 
     # the credential
 
@@ -242,20 +250,20 @@ class Downstream:
                     if not self._token or time.monotonic() >= self._renew_s:
                         await self._renew(end_s)
             if scope.cancelled_caught:
-                raise _Again("the store did not give a token in time", arrived=False)
+                raise FailedAttemptError("the store did not give a token in time", arrived=False)
         return {"Authorization": f"Bearer {self._token}"}
 
     async def _renew(self, end_s: float) -> None:
         fields = {"grant_type": "client_credentials"}
         try:
             reply = await self._send("POST", "/token", end_s=end_s, data=fields, auth=self._client)
-        except _Again as error:
-            raise _Again(str(error), arrived=False) from None
+        except FailedAttemptError as error:
+            raise FailedAttemptError(str(error), arrived=False) from None
         try:
             told = reply.json() if reply.is_success else {}
             token, life_s = str(told["access_token"]), float(told["expires_in"])
         except (ValueError, KeyError, TypeError):
-            raise _Again(
+            raise FailedAttemptError(
                 f"the store gave no token: HTTP {reply.status_code}", arrived=False
             ) from None
         self._token, self._renew_s = token, time.monotonic() + RENEW_SHARE * life_s
@@ -265,25 +273,25 @@ def _answer(reply: httpx.Response) -> dict[str, Any]:
     """The body of a good answer.
 
     Raises:
-        _Again: another attempt may fare better.
+        FailedAttemptError: another attempt may fare better.
         StoreError: none will.
     """
     status = reply.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
         after_s = _retry_after(reply)
         words = f"the store is busy; it says to try again in {after_s:g} s"
-        raise _Again(words, arrived=False, after_s=max(after_s, BACKOFF_S))
+        raise FailedAttemptError(words, arrived=False, after_s=max(after_s, BACKOFF_S))
     body = _json(reply)
     told = body.get("message") if body is not None else None
     said = str(told)[:200] if told else httpx.codes.get_reason_phrase(status) or "no reason"
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         # Said before it was begun: nothing was done.
         refused = status == httpx.codes.SERVICE_UNAVAILABLE
-        raise _Again(f"the store failed: {said} (HTTP {status})", arrived=not refused)
+        raise FailedAttemptError(f"the store failed: {said} (HTTP {status})", arrived=not refused)
     if not reply.is_success:
         raise StoreError(f"the store refused: {said} (HTTP {status})")
     if body is None:
-        raise _Again("the store's answer is no JSON object", arrived=True)
+        raise FailedAttemptError("the store's answer is no JSON object", arrived=True)
     return body
 
 

@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from harness.flaws import Flaw, Flaws
 from harness.reference.documents import Documents
 from harness.reference.guard import BODY_LIMIT_BYTES
+from harness.reference.manners import SparseDocuments
 from harness.reference.notes import Notes
 from harness.reference.tools import build
 from harness.wire.lines import Lines, Oversized
@@ -33,10 +34,15 @@ _ID: Final = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{1,128}")')
 Incoming = SessionMessage | Exception
 
 
-async def serve(*, notes: Notes, flaws: Flaws) -> None:
+async def serve(*, notes: Notes, flaws: Flaws, manner: str = "") -> None:
     """Serve until standard input ends."""
     documents = Documents(flaws=flaws)
-    server: MCPServer = build(documents=documents, notes=notes, flaws=flaws)
+    server: MCPServer = build(
+        documents=SparseDocuments(documents) if manner == "sparse" else documents,
+        notes=notes,
+        flaws=flaws,
+        manner=manner,
+    )
     low = server._lowlevel_server  # noqa: SLF001  - the SDK runs its own transports alone
     await notes.open()
     try:

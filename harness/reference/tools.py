@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -21,7 +23,10 @@ from harness.reference.callers import Caller, caller_of
 from harness.reference.documents import ROWS_MAX, Corpus, DatabaseError, Document, Row
 from harness.reference.downstream import on_errand
 from harness.reference.flawed_sessions import state_security
+from harness.reference.flawed_tools import FLAWS as TOOL_FLAWS
+from harness.reference.flawed_tools import FlawedServer
 from harness.reference.jobs import Jobs
+from harness.reference.manners import SlowServer
 from harness.reference.notes import Note, Notes
 from harness.reference.records import Records, add_records
 from harness.reference.remote import RemoteNotes
@@ -97,9 +102,12 @@ class Contexts:
         return (caller.holder, caller.subject, session, key)
 
 
-def build(*, documents: Corpus, notes: Notes, flaws: Flaws) -> MCPServer:
+def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") -> MCPServer:
     """An MCP server with every tool, over one database and one ledger."""
-    server: MCPServer = MCPServer(
+    made: Callable[..., MCPServer] = SlowServer if manner == "slow" else MCPServer
+    if flaws & TOOL_FLAWS:
+        made = partial(FlawedServer, flaws=flaws)
+    server: MCPServer = made(
         "squall-reference",
         version="1.0",
         instructions="A bundled server to practise on.",

@@ -151,6 +151,7 @@ async def reference(
     issuer: str | None,
     ledger: Path | None,
     flaws: Sequence[str] = (),
+    manner: str = "",
     log: Path | None = None,
     port: int = 0,
     sse: bool = False,
@@ -174,6 +175,7 @@ async def reference(
         argv += ["--ledger", str(ledger)]
     argv += ["--issuer", issuer] if issuer is not None else ["--no-auth"]
     argv += ["--sse"] if sse else []
+    argv += ["--manner", manner] if manner else []
     for flaw in flaws:
         argv += ["--flaw", flaw]
     first = (*argv, "--port", str(port))
@@ -188,10 +190,13 @@ async def reference(
         yield Target(url=url, pid=process.pid, child=process, again=again)
 
 
-def piped_reference(*, ledger: Path, flaws: Sequence[str] = ()) -> tuple[str, ...]:
+def piped_reference(
+    *, ledger: Path, flaws: Sequence[str] = (), manner: str = ""
+) -> tuple[str, ...]:
     """The command of the bundled server over its standard input and output; open to everybody."""
     argv = [sys.executable, "-m", "harness.reference", "--stdio", "--no-auth"]
     argv += ["--ledger", str(ledger.absolute())]
+    argv += ["--manner", manner] if manner else []
     for flaw in flaws:
         argv += ["--flaw", flaw]
     return tuple(argv)

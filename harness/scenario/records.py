@@ -49,6 +49,9 @@ class ReferenceTarget(Record):
         "http", description="sse: the HTTP+SSE of revision 2024-11-05; stdio: over pipes"
     )
     processes: Processes = Field("session", description="over stdio: how many of them")
+    manner: Literal["", "slow", "refusing", "sparse"] = Field(
+        "", description="unlike the usual server, and as sound; squall's own self-test needs it"
+    )
 
     @property
     def flaws(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from harness.flaws import Flaw
+from harness.flaws import MANNERS, Flaw
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Case
 
@@ -52,5 +52,5 @@ def _sound() -> Iterator[str]:
     yield "| server | what it is |"
     yield "|---|---|"
     yield "| `hardened` | every flaw off |"
-    for manner, meaning in suite.MANNERS.items():
+    for manner, meaning in MANNERS.items():
         yield f"| `{manner}` | {meaning} |"

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from harness.flaws import Flaw
-from harness.selftest import calls, identity, lifecycle, sessions, storms
+from harness.flaws import MANNERS, Flaw
+from harness.selftest import calls, dependency, identity, lifecycle, sessions, storms
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
 CASES: Final[tuple[Case, ...]] = (
+    *dependency.CASES,
     *identity.CASES,
     *sessions.CASES,
     *storms.CASES,
     *calls.CASES,
     *lifecycle.CASES,
 )
-# Of sound servers that are unlike the hardened one: name -> what it is.
-MANNERS: Final[dict[str, str]] = {}
 # Flaws that nothing exposes yet: the lever each waits for.
 WAITING: Final[dict[Flaw, str]] = {}
 

@@ -27,7 +27,7 @@ async def command_of(
     ready_s = server.READY_S
     if isinstance(target, ReferenceTarget):
         assert ledger is not None
-        argv = server.piped_reference(ledger=ledger, flaws=target.flaws)
+        argv = server.piped_reference(ledger=ledger, flaws=target.flaws, manner=target.manner)
     else:
         assert isinstance(target, StdioTarget)
         argv, ready_s = target.stdio, target.ready_s

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from faults.dependency import DepPool
 from harness.checks import starving
-from harness.journal import Calls
+from harness.journal import Calls, DependencyEntry, Journal
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence
 from tests.checks import cases, ledgers
-from tests.journals import end, took
+from tests.journals import MS, end, took
 
 FREE = {"call": "recall", "with": {"key": "k", "session": "${session}"}}
 STEPS = ({"call": "search", "with": {"query": "${nonce}"}}, FREE)
@@ -49,7 +50,7 @@ def test_a_tool_that_waits_for_a_dependency_it_does_not_need_is_blocked(
 
 
 @pytest.mark.parametrize(
-    "spoil", [None, held(800.0), held(2500.0, 30)], ids=["quick", "slower", "a-few"]
+    "spoil", [None, held(800.0), held(2500.0, 10)], ids=["quick", "slower", "a-few"]
 )
 def test_a_tool_that_is_hardly_slower_is_not_blocked(
     spoil: Callable[[Calls], None] | None,
@@ -79,3 +80,22 @@ def test_it_is_unknown_where_such_a_tool_was_not_called_meanwhile() -> None:
 
     assert cases.one(starving.starving(run(silent))).ruling == "unknown"
     assert starving.starving(cases.run(DepPool(), steps=STEPS)) == ()
+
+
+def test_a_tool_whose_requests_do_not_say_whose_they_are_is_not_judged() -> None:
+    """A request without a name came during each of its calls: it may well ask."""
+
+    def nameless(made: Journal) -> Journal:
+        whole: Journal = ledgers.asked()(made)
+        mine = made.calls[made.calls["call"] == 1]
+        extra = [
+            DependencyEntry(
+                at_ns=int(row["sent_ns"]) + MS, operation="row", status=200, answered=True
+            )
+            for row in mine
+        ]
+        entries = sorted([*whole.entries, *extra], key=lambda entry: entry.at_ns)
+        return replace(whole, entries=tuple(entries))
+
+    of = cases.run(DepPool(), steps=STEPS, spoil=held(2500.0), ledger=nameless)
+    assert starving.starving(of) == ()
