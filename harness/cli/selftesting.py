@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -13,9 +15,9 @@ from harness.flaws import Flaw
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Era
 from harness.selftest.matrix import page
-from harness.selftest.play import Result, play_all
+from harness.selftest.play import Players, Result
 from harness.selftest.stage import stages
-from harness.selftest.table import row, summary
+from harness.selftest.table import line, row, summary
 
 _TELLING: Final = threading.Lock()  # trials end in threads of their own
 
@@ -28,6 +30,9 @@ _TELLING: Final = threading.Lock()  # trials end in threads of their own
 @click.option("--jobs", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"))
 @click.option("--keep", is_flag=True, help="Keep the folder of every run, not of wrong ones alone.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="A line a run, as it ends."
+)
 @click.option("--list", "listing", is_flag=True, help="Say which trials there are; run none.")
 @click.option("--matrix", is_flag=True, help="Print flaws, faults and verdicts as Markdown.")
 def selftest(  # noqa: PLR0917  one argument an option
@@ -38,6 +43,7 @@ def selftest(  # noqa: PLR0917  one argument an option
     jobs: int,
     out: Path,
     keep: bool,
+    json_file: Path | None,
     listing: bool,
     matrix: bool,
 ) -> int:
@@ -57,14 +63,20 @@ def selftest(  # noqa: PLR0917  one argument an option
         for trial in trials:
             click.echo(f"{trial} {trial.verdict or 'nothing'}")
         return int(Exit.PASS)
-    results = play_all(trials, out=out, jobs=jobs, keep=keep, tell=_tell)
+    with ExitStack() as stack:
+        file = stack.enter_context(json_file.open("w", encoding="utf-8")) if json_file else None
+        players = Players(out=out, jobs=jobs, keep=keep)
+        results = players.play_all(trials, tell=partial(_tell, file))
     click.echo(summary(results))
     return int(Exit.PASS if all(one.right for one in results) else Exit.FAIL)
 
 
-def _tell(result: Result) -> None:
+def _tell(file: TextIO | None, result: Result) -> None:
     with _TELLING:
         click.echo(row(result))
+        if file is not None:
+            file.write(line(result) + "\n")
+            file.flush()
 
 
 def _era(name: str) -> Era:

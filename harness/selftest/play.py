@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -115,86 +117,111 @@ def _failed(document: Document) -> list[FindingRow]:
     return [one for one in document.findings if one.ruling == "fail"]
 
 
-def play(trial: Trial, *, out: Path, keep: bool = False) -> Result:
-    """Make a trial's run and judge it; one that the machine spoilt, as it says, is made again."""
-    for _ in range(TRIES_MAX - 1):
-        result = _once(trial, out=out, keep=keep)
-        if result.right or not result.spoilt:
+class Players:
+    """Makes runs side by side; leaving the block early ends those that are under way."""
+
+    def __init__(self, *, out: Path, jobs: int, keep: bool = False) -> None:
+        """Put run folders into `out`; those of right runs are thrown away unless they are kept."""
+        self._out, self._jobs, self._keep = out, jobs, keep
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def play_all(self, trials: Sequence[Trial], *, tell: Callable[[Result], None]) -> list[Result]:
+        """Make all runs, in order; each is told as soon as it is done.
+
+        Ctrl-C ends the runs that are under way, as it would end one at a terminal, and is raised.
+        """
+        self._out.mkdir(parents=True, exist_ok=True)
+
+        def one(trial: Trial) -> Result:
+            result = self.play(trial)
+            if not self._stopped:
+                tell(result)
             return result
-    return _once(trial, out=out, keep=keep)
 
-
-def _once(trial: Trial, *, out: Path, keep: bool) -> Result:
-    """Make one run and judge it; its folder is thrown away when it is right."""
-    began = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{trial.stage}-", dir=out))
-    scenario, verdict = folder / f"{trial.stage}.yaml", folder / "verdict.json"
-    scenario.write_text(cut(trial.stage, trial.faults, manner=trial.manner), encoding="utf-8")
-    command = [sys.executable, "-m", "harness", "run", str(scenario), "--quiet"]
-    command += ["--reference", trial.server, "--era", trial.era]
-    command += ["--seed", str(trial.seed), "--out", str(folder), "--json", str(verdict)]
-    with (folder / "output.txt").open("wb") as output:
-        code = _bounded(command, output.fileno())
-    told = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-    took_s = time.monotonic() - began
-    if not verdict.is_file():
-        said = (f"no verdict: exit {code}", *told[-LINES_TOLD:], f"see {folder}")
-        return Result(trial=trial, headline="", against=said, seconds=took_s, missed=True)
-    document = Document.model_validate_json(verdict.read_bytes())
-    said = against(trial, document)
-    if code != document.exit_code:
-        said = (*said, f"the command's exit code is {code}")
-    if said:
-        said = (*said, f"see {folder}")
-    elif not keep:
-        shutil.rmtree(folder)
-    doubted = {one.name for one in document.soundness if one.ruling != "pass"}
-    return Result(
-        trial=trial,
-        headline=document.headline,
-        against=said,
-        seconds=took_s,
-        spoilt=bool(doubted & DISTURBED),
-        missed=bool(trial.verdict)
-        and not any(one.verdict == trial.verdict for one in _failed(document)),
-        false_alarms=len(alarms(trial, document)),
-    )
-
-
-def _bounded(command: Sequence[str], output: int) -> int:
-    """Run a command in its own group within a time; what it leaves behind is ended with it."""
-    with subprocess.Popen(
-        command,
-        env=os.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-    ) as process:
-        for end in (signal.SIGINT, signal.SIGKILL):
+        with ThreadPoolExecutor(max_workers=self._jobs) as pool:
+            coming = [pool.submit(one, trial) for trial in trials]
             try:
-                return process.wait(RUN_LIMIT_S if end is signal.SIGINT else STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, end)
-        return process.wait(STOP_LIMIT_S)
+                return [each.result() for each in coming]
+            finally:
+                self._stop()
+                pool.shutdown(cancel_futures=True)
 
+    def play(self, trial: Trial) -> Result:
+        """Make a trial's run and judge it; one that the machine spoilt, as it says, is repeated."""
+        for _ in range(TRIES_MAX - 1):
+            result = self._once(trial)
+            if result.right or not result.spoilt or self._stopped:
+                return result
+        return self._once(trial)
 
-def play_all(
-    trials: Sequence[Trial],
-    *,
-    out: Path,
-    jobs: int,
-    tell: Callable[[Result], None],
-    keep: bool = False,
-) -> list[Result]:
-    """Make all runs, `jobs` at a time, in order; each is told as soon as it is done."""
-    out.mkdir(parents=True, exist_ok=True)
+    def _once(self, trial: Trial) -> Result:
+        """Make one run and judge it; its folder is thrown away when it is right."""
+        began = time.monotonic()
+        self._out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{trial.stage}-", dir=self._out))
+        scenario, verdict = folder / f"{trial.stage}.yaml", folder / "verdict.json"
+        scenario.write_text(cut(trial.stage, trial.faults, manner=trial.manner), encoding="utf-8")
+        command = [sys.executable, "-m", "harness", "run", str(scenario), "--quiet"]
+        command += ["--reference", trial.server, "--era", trial.era]
+        command += ["--seed", str(trial.seed), "--out", str(folder), "--json", str(verdict)]
+        with (folder / "output.txt").open("wb") as output:
+            code = self._bounded(command, output.fileno())
+        told = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        took_s = time.monotonic() - began
+        if not verdict.is_file():
+            said = (f"no verdict: exit {code}", *told[-LINES_TOLD:], f"see {folder}")
+            return Result(trial=trial, headline="", against=said, seconds=took_s, missed=True)
+        document = Document.model_validate_json(verdict.read_bytes())
+        said = against(trial, document)
+        if code != document.exit_code:
+            said = (*said, f"the command's exit code is {code}")
+        if said:
+            said = (*said, f"see {folder}")
+        elif not self._keep:
+            shutil.rmtree(folder)
+        doubted = {one.name for one in document.soundness if one.ruling != "pass"}
+        return Result(
+            trial=trial,
+            headline=document.headline,
+            against=said,
+            seconds=took_s,
+            spoilt=bool(doubted & DISTURBED),
+            missed=bool(trial.verdict)
+            and not any(one.verdict == trial.verdict for one in _failed(document)),
+            false_alarms=len(alarms(trial, document)),
+        )
 
-    def one(trial: Trial) -> Result:
-        result = play(trial, out=out, keep=keep)
-        tell(result)
-        return result
+    def _bounded(self, command: Sequence[str], output: int) -> int:
+        """Run a command in a group of its own within a time; what is left of it ends with it."""
+        with self._guard:
+            if self._stopped:
+                return 130
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        with process:
+            try:
+                for end in (signal.SIGINT, signal.SIGKILL):
+                    try:
+                        return process.wait(RUN_LIMIT_S if end is signal.SIGINT else STOP_LIMIT_S)
+                    except subprocess.TimeoutExpired:
+                        os.killpg(process.pid, end)
+                return process.wait(STOP_LIMIT_S)
+            finally:
+                with self._guard:
+                    self._running.discard(process)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        return list(pool.map(one, trials))
+    def _stop(self) -> None:
+        """Let no further run begin, and ask those under way to end."""
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)

@@ -66,11 +66,13 @@ def of(
     eras: Iterable[Era],
     seeds: Iterable[int],
 ) -> tuple[Trial, ...]:
-    """Give the trials asked for: of these flaws, of these stages, or all where nothing is named."""
+    """Give the trials of these flaws on these stages, and of all where none is named.
+
+    Sound servers are played where no flaw is named.
+    """
     picked, on, spoken, numbers = set(flaws), set(names), tuple(eras), tuple(seeds)
-    everything = not picked and not on
-    cases = [c for c in CASES if everything or c.flaw in picked or c.stage in on]
-    played = [name for name in stages() if everything or name in on]
+    cases = [c for c in CASES if (not picked or c.flaw in picked) and (not on or c.stage in on)]
+    played = [name for name in stages() if not picked and (not on or name in on)]
     return (
         *sound(played, eras=spoken, seeds=numbers),
         *flawed(cases, eras=spoken, seeds=numbers),

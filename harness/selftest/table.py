@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from harness.selftest.play import Result
 
@@ -28,3 +30,9 @@ def summary(results: Sequence[Result]) -> str:
         f"({len(clean)} of sound servers), {right} of {len(results)} as they must be, "
         f"{typical} a run"
     )
+
+
+def line(result: Result) -> str:
+    """Give one result as a line of JSON, for machines."""
+    told = asdict(result) | {"name": str(result.trial), "right": result.right}
+    return json.dumps(told, ensure_ascii=False)

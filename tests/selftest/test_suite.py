@@ -13,7 +13,7 @@ from harness.scenario.load import load_text
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Trial
 from harness.selftest.matrix import page
-from harness.selftest.play import Document, Result, against, play_all
+from harness.selftest.play import Document, Players, Result, against
 from harness.selftest.stage import cut, eras_of, stages
 from harness.selftest.table import row, summary
 
@@ -114,7 +114,7 @@ def test_a_run_without_a_verdict_is_a_wrong_trial(tmp_path: Path) -> None:
     """Nothing concluded is no pass, and the table says so."""
     told: list[Result] = []
     missing = Trial(server="no-such-flaw", stage="steady", era="modern", seed=1)
-    (result,) = play_all([missing], out=tmp_path / "out", jobs=1, tell=told.append)
+    (result,) = Players(out=tmp_path / "out", jobs=1).play_all([missing], tell=told.append)
     assert not result.right
     assert result.against[0] == "no verdict: exit 2"
     assert any("no-such-flaw" in line for line in result.against[1:-1])
