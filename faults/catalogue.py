@@ -26,7 +26,14 @@ from faults.agent_sessions import (
     StateTamper,
     VersionSkew,
 )
-from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
+from faults.credentials import (
+    AudWrong,
+    ClockSkew,
+    IdentityHop,
+    RefreshAsAccess,
+    ScopeDeny,
+    SharedCredential,
+)
 from faults.dependency import (
     Dep429,
     DepDown,
@@ -42,7 +49,7 @@ from faults.dependency import (
 )
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
-from faults.issuers import AsOutage, JwksRotate
+from faults.issuers import AsOutage, JwksRotate, RefreshFail, RefreshRace
 from faults.load import Ramp, Soak, Spike
 from faults.network import (
     IdleCut,
@@ -74,6 +81,9 @@ AnyFault = (
     | SharedCredential
     | JwksRotate
     | AsOutage
+    | RefreshFail
+    | RefreshRace
+    | IdentityHop
     | PayloadRequest
     | PayloadResponse
     | ClientVanish
@@ -136,6 +146,9 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         SharedCredential,
         JwksRotate,
         AsOutage,
+        RefreshFail,
+        RefreshRace,
+        IdentityHop,
         PayloadRequest,
         PayloadResponse,
         ClientVanish,

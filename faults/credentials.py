@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,8 @@ from faults.agent import AgentFault
 from faults.fault import LeverName
 from faults.levers import Behaviour
 from faults.quantities import Duration, Share
+
+OTHER_USER: Final = "squall-other"  # beside the two that the arms' sessions are
 
 
 class ScopeDeny(AgentFault):
@@ -73,6 +75,25 @@ class SharedCredential(AgentFault):
     def behaviour(self) -> Behaviour:
         """Open more sessions under one token."""
         return Behaviour(kind="share_token", share=self.share, count=self.sessions)
+
+
+class IdentityHop(AgentFault):
+    """Two users at a time: a share of calls is first made by another user, then as it should be.
+
+    Whom the target acts for, where it depends on somebody, is read off the dependency's ledger.
+    A resilient server: it acts for whoever asked, under a credential of its own or one that it
+    has exchanged, and the caller's token stays with it.
+    Shows: work done in another user's name, tokens that are passed on.
+    """
+
+    kind: ClassVar[str] = "identity-hop"
+    lever: ClassVar[LeverName] = "identity"
+    shows: ClassVar[tuple[str, ...]] = ("crosstalk", "secret-leak")
+    share: Share = Field(0.3, description="of the treated sessions' calls")
+
+    def behaviour(self) -> Behaviour:
+        """Come as another user."""
+        return Behaviour(kind="hop_user", share=self.share, variant=OTHER_USER)
 
 
 class RefreshAsAccess(AgentFault):

@@ -9,9 +9,19 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from faults.agent import agent_lever
+from faults.dependency import dependency_lever
 from faults.fault import Fault, LeverName, Struck, Undo
-from faults.levers import Behaviour, Exposure, FaultError, IdentityLever, Injection, Levers
-from faults.quantities import Duration
+from faults.levers import (
+    Behaviour,
+    Exposure,
+    FaultError,
+    IdentityLever,
+    Injection,
+    Levers,
+    Programme,
+    RefreshManner,
+)
+from faults.quantities import Duration, Share
 
 
 def identity_lever(levers: Levers, kind: str) -> IdentityLever:
@@ -94,4 +104,98 @@ class AsOutage(Fault):
         async with Undo() as undo:
             undo.later(issuer.set_outage, None)
             await issuer.set_outage(self.how, delay_s=self.delay_s)
+            yield Injection(exposure=exposure)
+
+
+class RefreshFail(Fault):
+    """Refreshes of a token go wrong, each in its own way, while a first grant still goes well.
+
+    Of the treated sessions, who all refresh at once when it begins and again when it is over; or,
+    with `of: dependency`, of the target itself, which can buy no token there until it is over.
+    A resilient server: it is served by what it has, says what is wrong when that runs out, and
+    tries again with the next call.
+    Shows: sessions that never come back, a target that has given up on its dependency for good.
+    """
+
+    kind: ClassVar[str] = "refresh-fail"
+    lever: ClassVar[LeverName] = "identity"
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "hang", "crash")
+    of: Literal["agents", "dependency"] = Field("agents", description="whose token it is")
+    how: RefreshManner = Field(
+        "error",
+        description="error is a 500; form answers in a form, undated leaves out expires_in, "
+        "narrowed grants less scope",
+    )
+    dependency: str = Field("", description="its name in the scenario; left out: the only one")
+
+    def strikes(self) -> Struck:
+        """The target's own token serves both arms."""
+        return "both" if self.of == "dependency" else "treated"
+
+    def stops_service(self) -> bool:
+        """Without a token, or with too small a one, no call can be done."""
+        return self.of == "dependency" or self.how in {"hang", "narrowed"}
+
+    @asynccontextmanager
+    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
+        """Let them go wrong, and well again."""
+        renewed = Behaviour(kind="reauthorize", share=1.0)
+        async with Undo() as undo:
+            if self.of == "dependency":
+                lever = dependency_lever(levers, self.kind)
+                refused = Programme(
+                    kind="refuse",
+                    operations="tokens",
+                    status=400 if self.how == "invalid_grant" else 500,
+                )
+                undo.later(lever.disengage, self.dependency, name)
+                await lever.engage(self.dependency, name, refused)
+
+                async def exposure() -> Exposure:
+                    return await lever.exposure(self.dependency, name)
+            else:
+                issuer, agents = identity_lever(levers, self.kind), agent_lever(levers, self.kind)
+                undo.later(agents.engage, renewed)
+                undo.later(issuer.set_refreshing, None)
+                await issuer.set_refreshing(self.how)
+                await agents.engage(renewed)
+
+                async def exposure() -> Exposure:
+                    return await issuer.exposure("refresh")
+
+            yield Injection(exposure=exposure)
+
+
+class RefreshRace(Fault):
+    """A share of calls is preceded by a race: several refreshes at once with one refresh token.
+
+    The token serves once. Whoever shows it again within `leeway` is forgiven; later, the issuer
+    takes it for stolen and revokes all that came of it.
+    A resilient server: it refuses what is revoked with a 401 challenge, and the sessions go on
+    under new tokens.
+    Shows: sessions that never come back. How often agents refresh is their own policy.
+    """
+
+    kind: ClassVar[str] = "refresh-race"
+    lever: ClassVar[LeverName] = "identity"
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "wrong-status")
+    at_once: int = Field(5, ge=2, le=32, strict=True, description="refreshes with the same token")
+    leeway_s: Duration = Field(0.0, alias="leeway", description="that the issuer grants")
+    share: Share = Field(0.1, description="of the treated sessions' calls")
+
+    @asynccontextmanager
+    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
+        """Let them race, under the issuer's leeway."""
+        del name
+        issuer, agents = identity_lever(levers, self.kind), agent_lever(levers, self.kind)
+        race = Behaviour(kind="race_refresh", share=self.share, count=self.at_once)
+        async with Undo() as undo:
+            undo.later(issuer.set_refreshing, None)
+            await issuer.set_refreshing(None, leeway_s=self.leeway_s)
+            undo.later(agents.disengage, race)
+            await agents.engage(race)
+
+            async def exposure() -> Exposure:
+                return await agents.exposure(race)
+
             yield Injection(exposure=exposure)

@@ -46,8 +46,11 @@ BehaviourKind = Literal[
     "version_skew",
     "origin_evil",
     "host_header",
+    "hop_user",
+    "race_refresh",
 ]
 
+RefreshManner = Literal["invalid_grant", "error", "hang", "form", "undated", "narrowed"]
 Mishap = Literal["rotation", "outage", "refresh"]  # what befalls an issuer, counted by itself
 
 
@@ -90,7 +93,7 @@ class Behaviour:
 ProgrammeKind = Literal[
     "slow", "refuse", "pool", "stale", "drift", "partial", "empty", "reset"
 ]  # fmt: skip
-Operations = Literal["any", "reads", "writes"]
+Operations = Literal["any", "reads", "writes", "tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +169,13 @@ class IdentityLever(Protocol):
         self, how: Literal["down", "slow"] | None, *, delay_s: float = 0.0
     ) -> None:
         """Fail every request, or answer late; None ends the outage."""
+        ...
+
+    async def set_refreshing(self, how: RefreshManner | None, *, leeway_s: float = 0.0) -> None:
+        """Let the treated sessions' refreshes go wrong; None ends that.
+
+        For `leeway_s` after it was spent, a refresh token may be shown again without harm.
+        """
         ...
 
     async def exposure(self, mishap: Mishap) -> Exposure:

@@ -103,6 +103,13 @@ class Identity:
         with as_fault():
             await self._issuer.set_outage(how, delay_s=delay_s)
 
+    async def set_refreshing(
+        self, how: levers.RefreshManner | None, *, leeway_s: float = 0.0
+    ) -> None:
+        """Let the treated sessions' refreshes go wrong, or forgive spent tokens for a while."""
+        with as_fault():
+            await self._issuer.set_refreshing("treated", how, leeway_s=leeway_s)
+
     async def exposure(self, mishap: levers.Mishap) -> levers.Exposure:
         """Count the requests that such a mishap has hit so far, or how often it has happened."""
         with as_fault():

@@ -242,6 +242,22 @@ class Flaw(StrEnum):
         "partial-as-full",
         "search answers with the pages that came, and does not look at how many rows there are",
     )
+    AMBIENT_USER = (
+        "ambient-user",
+        "who asks is kept where all calls see it, so that one acts in another user's name",
+    )
+    TOKEN_PASSTHROUGH = (
+        "token-passthrough",
+        "the token that the caller showed is shown to the dependency, too",
+    )
+    REFRESH_STAMPEDE = (
+        "refresh-stampede",
+        "every request to the dependency buys a new token of its own first",
+    )
+    REFRESH_ONCE = (
+        "refresh-once",
+        "a renewal of the dependency's token that has failed is never tried again",
+    )
 
 
 Flaws = frozenset[Flaw]

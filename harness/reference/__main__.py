@@ -30,6 +30,7 @@ from harness.flaws import MANNERS, Flaw, Flaws
 from harness.reference import piped, spans
 from harness.reference.documents import Corpus, Documents
 from harness.reference.draining import Draining
+from harness.reference.flawed_credentials import CarelessDownstream
 from harness.reference.flawed_dependency import FlawedDocuments, FlawedDownstream, FlawedNotes
 from harness.reference.flawed_sessions import Application, NumberedEvents, surround
 from harness.reference.flawed_streams import FlawedStreams
@@ -280,7 +281,7 @@ def _downstream(options: argparse.Namespace, flaws: Flaws) -> FlawedDownstream |
                 "expected a dependency's URL in the environment variable "
                 f"{options.dependency_variable}, found it empty"
             )
-    return FlawedDownstream(url, flaws=flaws) if url is not None else None
+    return CarelessDownstream(url, flaws=flaws) if url is not None else None
 
 
 def _notes(options: argparse.Namespace, flaws: Flaws) -> Notes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -15,6 +15,8 @@ class Caller:
     client: str
     subject: str
     holder: str
+    # For flaws to pass on; it changes at every renewal, and the caller is the same.
+    bearer: str = field(default="", compare=False, repr=False)
 
 
 def caller_of(request: Any) -> Caller:
@@ -24,4 +26,9 @@ def caller_of(request: Any) -> Caller:
         return Caller(client="anonymous", subject="anonymous", holder="anonymous")
     token = user.access_token
     client = str((token.claims or {}).get("client_id", token.client_id))
-    return Caller(client=client, subject=token.subject or "", holder=token.client_id)
+    return Caller(
+        client=client,
+        subject=token.subject or "",
+        holder=token.client_id,
+        bearer=request.headers.get("authorization", ""),
+    )

@@ -51,3 +51,8 @@ class Auth(Record):
     assertion_variable: str = Field(
         "SQUALL_ASSERTION", description="the variable that holds the assertion of grant: jwt_bearer"
     )
+
+
+def client_of(arm: str) -> str:
+    """The client of squall's own issuer, and so the user, that an arm's sessions are."""
+    return f"squall-{arm}"

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
+from faults.credentials import (
+    AudWrong,
+    ClockSkew,
+    IdentityHop,
+    RefreshAsAccess,
+    ScopeDeny,
+    SharedCredential,
+)
 from faults.fault import Fault
 from faults.identity import NoToken, TokenExpire, TokenRevoke
-from faults.issuers import AsOutage, JwksRotate
+from faults.issuers import AsOutage, JwksRotate, RefreshFail, RefreshRace
+from harness.scenario.dependencies import EmbeddedDependency
 from harness.scenario.mistakes import Trail
 from harness.scenario.objections import Objection
 from harness.scenario.records import CallStep, ParallelStep, Scenario, UrlTarget
@@ -16,7 +24,7 @@ from harness.scenario.transports import is_piped
 
 _NEED_TOKENS: Final = (
     TokenExpire, TokenRevoke, NoToken, ScopeDeny, AudWrong, RefreshAsAccess, ClockSkew,
-    SharedCredential, JwksRotate, AsOutage,
+    SharedCredential, JwksRotate, AsOutage, RefreshFail, RefreshRace, IdentityHop,
 )  # fmt: skip
 # What only squall's own issuer can be told to do, and what to do instead.
 _OURS: Final[dict[type[Fault], str]] = {
@@ -25,6 +33,9 @@ _OURS: Final[dict[type[Fault], str]] = {
     ClockSkew: "remove the fault",
     JwksRotate: "remove the fault",
     AsOutage: "remove the fault",
+    RefreshFail: "remove the fault, or write of: dependency",
+    RefreshRace: "remove the fault",
+    IdentityHop: "remove the fault",
 }
 
 
@@ -56,6 +67,15 @@ def identity(scenario: Scenario) -> Iterator[Objection]:
 
 def _fault(scenario: Scenario, fault: Fault, trail: Trail) -> Iterator[Objection]:
     auth = scenario.auth
+    if isinstance(fault, RefreshFail) and fault.of == "dependency":
+        if not any(isinstance(one, EmbeddedDependency) for one in scenario.dependencies.values()):
+            yield Objection(
+                trail=trail,
+                expected="a dependency of squall's own, which sells tokens to the target",
+                came="none",
+                mend="add dependencies: {store: {embedded: {}}}, or write of: agents",
+            )
+        return
     if auth is None:
         yield Objection(
             trail=trail,

@@ -65,4 +65,18 @@ CASES: Final = (
         verdict="no-recovery",
         eras=("legacy",),  # the other has no sessions
     ),
+    Case(
+        flaw=Flaw.AMBIENT_USER,
+        stage="hops",
+        faults=("identity-hop",),
+        verdict="crosstalk",
+    ),
+    Case(flaw=Flaw.TOKEN_PASSTHROUGH, stage="hops", faults=(), verdict="secret-leak"),
+    Case(flaw=Flaw.REFRESH_STAMPEDE, stage="hops", faults=(), verdict="refresh-storm"),
+    Case(
+        flaw=Flaw.REFRESH_ONCE,
+        stage="hops",
+        faults=("refresh-fail",),
+        verdict="no-recovery",
+    ),
 )

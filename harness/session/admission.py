@@ -11,7 +11,7 @@ import httpx
 
 from harness.errors import TargetError, UsageError
 from harness.rig.issuer.control import Issuer
-from harness.scenario.auth import Auth
+from harness.scenario.auth import Auth, client_of
 from harness.session.access import Access
 from harness.session.authority import Authority, discover
 from harness.session.registration import Grant, Registration, declared, identify
@@ -81,7 +81,7 @@ async def _own_clients(
         )
     clients = []
     for arm in ARMS:
-        name = f"squall-{arm}"
+        name = client_of(arm)
         secret = await issuer.register(
             client_id=name, group=arm, scopes=auth.scopes, ttl_s=auth.ttl_s, odd=arm == "treated"
         )

@@ -16,6 +16,8 @@ PRELUDES: tuple[BehaviourKind, ...] = (
     "unsuited_token",
     "skewed_token",
     "share_token",
+    "hop_user",
+    "race_refresh",
     "payload_request",
     "payload_response",
     "vanish",

@@ -59,6 +59,14 @@ class Credential(Protocol):
         """The token with its signature spoiled."""
         ...
 
+    async def race(self, count: int) -> None:
+        """As `renew`, by `count` refreshes at once with the same refresh token, if there is one.
+
+        Raises:
+            TargetError: none of them was answered with a token.
+        """
+        ...
+
     async def misfit(self, wanted: Misfit) -> str:
         """A token that is good for nothing here, or not for everything; "" when there is none."""
         ...

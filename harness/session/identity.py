@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 from harness.clock import NS_PER_S, Clock
@@ -87,6 +88,13 @@ class Identity:
             if credential.serial != serial:
                 return True
             return await self._take(credential.renew, "renewed")
+
+    async def race(self, count: int) -> None:
+        """Renew the token `count` times at once, as agents do that share it and do not know."""
+        credential = self.credential
+        if credential is not None and credential.renewable:
+            async with self._renewing:
+                await self._take(partial(credential.race, count), "renewed")
 
     async def mend(self, reply: Reply, serial: int) -> bool:
         """Answer a refusal of token number `serial`; False when that is none, or nothing helps."""

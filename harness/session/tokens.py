@@ -99,6 +99,38 @@ class TokenSource:
         """
         await self._fly(self._refreshed)
 
+    async def race(self, count: int) -> None:
+        """Refresh so often at once with one refresh token; the last that is answered is kept.
+
+        Raises:
+            TokenError: none of them bought a token.
+        """
+        if not self._refresh_token:
+            await self.renew()
+            return
+        form = self._refresh_form()
+        serial, failures = self.serial, list[TokenError]()
+
+        async def run() -> None:
+            try:
+                await self._exchange(form)
+            except TokenError as error:
+                failures.append(error)
+
+        with anyio.move_on_after(ANSWER_S):
+            async with anyio.create_task_group() as group:
+                for _ in range(count):
+                    group.start_soon(run)
+        if self.serial == serial:
+            raise failures[0] if failures else TokenError("no refresh was answered", transient=True)
+
+    def _refresh_form(self) -> dict[str, str]:
+        return {
+            "grant_type": "refresh_token",
+            "refresh_token": self._refresh_token,
+            "resource": self._membership.authority.resource,
+        }
+
     def note_refusal(self, challenge: str) -> None:
         """Remember a 401: before the next renewal, see whom the target trusts now."""
         self._refusal = challenge
@@ -184,13 +216,7 @@ class TokenSource:
         authority = self._membership.authority
         if self._refresh_token and self._refreshes_at == authority.issuer:
             try:
-                await self._exchange(
-                    {
-                        "grant_type": "refresh_token",
-                        "refresh_token": self._refresh_token,
-                        "resource": authority.resource,
-                    }
-                )
+                await self._exchange(self._refresh_form())
             except TokenError as error:
                 if error.transient:
                     raise
@@ -300,6 +326,11 @@ class StaticBearer:
     def damaged(self) -> str:
         """This token with its signature spoiled."""
         return spoil(self.token)
+
+    async def race(self, count: int) -> None:
+        """As `renew`."""
+        del count
+        await self.renew()
 
     async def misfit(self, wanted: Misfit) -> str:
         """None: there is nobody to ask for one."""

@@ -18,6 +18,7 @@ from faults.levers import (
     Levers,
     Mishap,
     Programme,
+    RefreshManner,
 )
 
 Failing = Literal["refuses", "loses its answer", "hangs"]
@@ -110,6 +111,7 @@ class FakeIdentity:
         self.rotations = 0
         self.old_keys = False
         self.outage: str | None = None
+        self.refreshing: str | None = None
 
     async def set_ttl(self, ttl_s: float | None) -> None:
         """Note it."""
@@ -144,6 +146,12 @@ class FakeIdentity:
         failing = await self.hand.before(f"outage {how} {delay_s}")
         self.outage = how
         self.hand.after("outage", failing)
+
+    async def set_refreshing(self, how: RefreshManner | None, *, leeway_s: float = 0.0) -> None:
+        """Note it."""
+        failing = await self.hand.before(f"refreshing {how} {leeway_s}")
+        self.refreshing = how
+        self.hand.after("refreshing", failing)
 
     async def exposure(self, mishap: Mishap) -> Exposure:
         """Claim two requests of each kind."""
@@ -313,6 +321,7 @@ class World:
             and self.network.enabled
             and self.identity.ttl_s is None
             and self.identity.outage is None
+            and self.identity.refreshing is None
             and not self.identity.old_keys
             and not self.agent.engaged
             and not self.process.stopped

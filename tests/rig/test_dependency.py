@@ -237,6 +237,21 @@ async def test_a_refusal_says_when_to_come_again(bench: Bench, nonce: str) -> No
     assert (await bench.http.post("/notes", json={"key": "k", "text": nonce})).status_code == 201
 
 
+async def test_no_token_is_sold_for_a_while_and_everything_else_is_answered(
+    bench: Bench, nonce: str
+) -> None:
+    """The target lives by what it has; each try is counted and written down."""
+    client_id, secret = bench.own.client.split(":")
+    asked = {"grant_type": "client_credentials"}
+    programme = Programme(kind="refuse", operations="tokens", status=500)
+    async with bench.struck(programme, label=nonce):
+        tries = [await bench.http.post("/token", data=asked, auth=(client_id, secret))]
+        assert (await bench.http.get("/rows", params={"match": nonce})).status_code == 200
+        assert await bench.own.hits(nonce) == 1
+    tries.append(await bench.http.post("/token", data=asked, auth=(client_id, secret)))
+    assert [reply.status_code for reply in tries] == [500, 200]
+
+
 async def test_what_was_asked_for_by_somebody_who_left_is_not_done(
     bench: Bench, nonce: str
 ) -> None:

@@ -10,8 +10,8 @@ import httpx
 import jwt
 import pytest
 
+from faults.levers import RefreshManner
 from harness.rig.issuer import control
-from harness.rig.issuer.mishaps import RefreshManner
 from tests.rig.test_issuer import Client
 
 pytestmark = pytest.mark.anyio

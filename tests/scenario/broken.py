@@ -254,6 +254,18 @@ BROKEN: Final = (
         ("issuer of its own", "write issuer: target"),
     ),
     Broken(
+        "a narrow token where nothing is written",
+        "tcp-latency: {delay: 100ms}",
+        "§scope-deny: {tool: nothing}",
+        ("needs more than the scope", "name its tool"),
+    ),
+    Broken(
+        "a dependency's token without a dependency",
+        "tcp-latency: {delay: 100ms}",
+        "§refresh-fail: {of: dependency}",
+        ("sells tokens", "of: agents"),
+    ),
+    Broken(
         "tool of another server",
         "tcp-latency: {delay: 100ms}",
         "payload-response: {tool: §huge}",

@@ -230,6 +230,11 @@ class Credential:
         """Remember that too."""
         self.wider.append(challenge)
 
+    async def race(self, count: int) -> None:
+        """As many as asked for, one after the other."""
+        for _ in range(count):
+            await self.renew()
+
     async def misfit(self, wanted: Misfit) -> str:
         """One for each kind, named after it; none where the issuer refuses."""
         await anyio.sleep(TOOK_S)

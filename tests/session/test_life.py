@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faults.levers import Behaviour, BehaviourKind
-from harness.journal import BEHAVIOUR_CODES, SessionEntry
+from harness.journal import BEHAVIOUR_CODES, SessionEntry, TokenEntry
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
 from tests import virtual
 from tests.session.staged import (
@@ -296,6 +296,12 @@ def _engaged(kind: BehaviourKind, **words: Any) -> Behaviour:
         ),
         (_engaged("no_token"), Outcome.OK, Auth.ABSENT),
         (_engaged("damaged_token"), Outcome.OK, Auth.DAMAGED),
+        (_engaged("narrow_token", variant="r", tool="search"), Outcome.OK, Auth.NARROW),
+        (_engaged("misdirected_token", variant="https://a.b"), Outcome.OK, Auth.MISDIRECTED),
+        (_engaged("unsuited_token", variant="id"), Outcome.OK, Auth.UNSUITED),
+        (_engaged("skewed_token", variant="-330"), Outcome.OK, Auth.SKEWED),
+        (_engaged("hop_user", variant="other"), Outcome.OK, Auth.VALID),
+        (_engaged("share_token", count=2), Outcome.OK, Auth.VALID),
     ],
     ids=lambda value: value.kind if isinstance(value, Behaviour) else None,
 )
@@ -343,9 +349,74 @@ async def test_a_prelude_is_an_attempt_of_its_own_and_settles_nothing(
             assert all(asked.params == {"name": "big", "arguments": {"n": 5}} for asked in odd)
         case "no_token":
             assert {asked.authorization for asked in odd} == {b""}
-        case _:
+        case "share_token":
+            own = play.credentials[play.arm("treated")].token
+            assert {asked.authorization for asked in odd} == {f"Bearer {own}".encode()}
+            opened = [session for _, session in play.target.opened]
+            assert opened.count(play.arm("treated")) == 1 + 4 * 2
+        case "damaged_token":
             damaged = f"Bearer damaged-{play.arm('treated')}".encode()
             assert {asked.authorization for asked in odd} == {damaged}
+        case _:
+            names = {"skewed_token": "shift=-330", "hop_user": "subject=other"}
+            misfit = f"Bearer misfit-3-{names.get(behaviour.kind, behaviour.variant)}".encode()
+            assert {asked.authorization for asked in odd} == {misfit}
+
+
+async def test_a_clock_that_is_off_by_little_is_that_of_a_good_token(tmp_path: Path) -> None:
+    """Each clock has its turn; the first half of them must do."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+    skewed = _engaged("skewed_token", variant="30 -30 330 -330")
+    await play.run(scenes=[(5, lambda: play.conduct.engage(skewed, now_ns=5 * S))])
+    calls = play.calls
+    preludes = calls[calls["attempt"] == 0]
+    worth = {int(row["index"]) % 4: int(row["auth"]) for row in preludes}
+    assert worth == {0: Auth.VALID, 1: Auth.VALID, 2: Auth.SKEWED, 3: Auth.SKEWED}
+
+
+@pytest.mark.parametrize("kind", ["misdirected_token", "hop_user"])
+async def test_a_token_that_the_issuer_does_not_give_is_not_shown(
+    tmp_path: Path, kind: BehaviourKind
+) -> None:
+    """The calls are made as ever, and nothing is recorded that did not happen."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+
+    def begin() -> None:
+        for credential in play.credentials.values():
+            credential.refuses = True
+        play.conduct.engage(_engaged(kind, variant="https://a.b"), now_ns=5 * S)
+
+    await play.run(scenes=[(5, begin)])
+    assert (play.calls["attempt"] == 1).all()
+    assert (play.last["outcome"] == Outcome.OK).all()
+
+
+async def test_a_step_that_needs_no_more_than_reading_is_not_tried_with_less(
+    tmp_path: Path,
+) -> None:
+    """A narrow token is wrong only where the step needs more."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+    narrow = _engaged("narrow_token", variant="r")
+    await play.run(scenes=[(5, lambda: play.conduct.engage(narrow, now_ns=5 * S))])
+    assert (play.calls["attempt"] == 1).all()
+
+
+async def test_sessions_race_for_a_token_and_go_on_with_the_last(tmp_path: Path) -> None:
+    """Before the call, and told in the journal as one renewal."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+    race = _engaged("race_refresh", count=3)
+    await play.run(
+        scenes=[
+            (5, lambda: play.conduct.engage(race, now_ns=5 * S)),
+            (7, lambda: play.conduct.disengage(race)),
+        ]
+    )
+    treated = play.arm("treated")
+    renewed = [entry for entry in play.journal.of(TokenEntry) if entry.edge == "renewed"]
+    assert {entry.session for entry in renewed} == {treated}
+    assert [entry.serial for entry in renewed] == [4, 7]
+    assert play.target.asked[-1].authorization.startswith(b"Bearer opaque-")
+    assert (play.last["outcome"] == Outcome.OK).all()
 
 
 async def test_only_the_drawn_share_of_calls_misbehaves(tmp_path: Path) -> None:

@@ -137,3 +137,30 @@ async def test_squalls_own_issuer_sells_every_kind(issuer: control.Issuer) -> No
 def _claims(token: str) -> dict[str, int]:
     claims: dict[str, int] = jwt.decode(token, options={"verify_signature": False})
     return claims
+
+
+async def test_a_race_for_a_token_is_won_by_one_and_lost_by_all_where_it_betrays_a_theft(
+    issuer: control.Issuer,
+) -> None:
+    """Whoever comes second with a spent token ends the family, unless there is some leeway."""
+    secret = await issuer.register(client_id="racer", group="racer", scopes="mcp:read", ttl_s=600)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        metadata = (await http.get(f"{issuer.url}/.well-known/oauth-authorization-server")).json()
+        authority = authority_from(
+            metadata, issuer=issuer.url, resource=RESOURCE, scopes=("mcp:read",)
+        )
+        me = declared(authority, client_id="racer", secret=secret)
+        access = Access(authority=authority, clients=(("treated", me),))
+        credential = creditor(access, http, lambda: 0)("treated")
+        assert credential is not None
+        await credential.obtain()
+        await credential.race(2)
+        assert credential.serial == 2, "one of two was answered with a token"
+        assert (await issuer.statistics()).clients["racer"].reused == 1
+        with pytest.raises(TokenError, match="invalid_grant"):
+            await credential.race(2)
+        await credential.renew()  # by a new grant, as ever
+        await issuer.set_refreshing("racer", None, leeway_s=60)
+        await credential.race(2)
+        assert credential.serial == 5, "both were"
+        assert (await issuer.statistics()).clients["racer"].reused == 1

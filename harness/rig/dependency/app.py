@@ -118,8 +118,13 @@ class Face:
         at_ns = time.monotonic_ns()
         fields = dict(parse_qsl((await _body(request)).decode("utf-8", errors="replace")))
         authorization = request.headers.get("authorization", "")
-        status, body = self._tokens.buy(fields, authorization)
-        self._note(request, "token", at_ns, status=status)
+        struck = self._programmes.first("refuse", "token")
+        if struck is None:
+            status, body = self._tokens.buy(fields, authorization)
+        else:
+            self._programmes.hit(struck[0])
+            status, body = struck[1].status, {"error": "server_error"}
+        self._note(request, "token", at_ns, status=status, programme="refuse" if struck else "")
         return JSONResponse(body, status_code=status, headers=NO_STORE)
 
     async def whoami(self, request: Request) -> Response:
@@ -130,7 +135,9 @@ class Face:
         body = {"credential": shown.credential, "subject": shown.subject}
         return JSONResponse(body, status_code=status, headers=NO_STORE)
 
-    def _note(self, request: Request, operation: str, at_ns: int, *, status: int) -> None:
+    def _note(
+        self, request: Request, operation: str, at_ns: int, *, status: int, programme: str = ""
+    ) -> None:
         shown = self._shown(request)
         self._recorder.request(
             recorded.Request(
@@ -149,7 +156,7 @@ class Face:
                 rows=-1,
                 total=-1,
                 retry_after_s=-1,
-                programme="",
+                programme=programme,
             )
         )
 

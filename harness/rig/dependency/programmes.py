@@ -81,5 +81,7 @@ def _concerns(programme: Programme, operation: str) -> bool:
             return operation in READS
         case "writes":
             return operation in WRITES
+        case "tokens":
+            return operation == "token"
         case "any":
             return operation in READS or operation in WRITES

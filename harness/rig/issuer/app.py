@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from faults.levers import RefreshManner
 from harness.rig.issuer.grants import GRANTS, OFFLINE, Grants
-from harness.rig.issuer.mishaps import JSON, Mishaps, Outage, RefreshManner, refused, spoiled
+from harness.rig.issuer.mishaps import JSON, Mishaps, Outage, refused, spoiled
 from harness.rig.issuer.registry import Client, FullError, Registry
 from harness.rig.issuer.signing import ALGORITHM, STATUS_TYPE, Keys, status_list
 

@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 from pydantic import TypeAdapter
 
+from faults.levers import RefreshManner
 from harness.errors import RigError
 from harness.rig.issuer import CONTROL_VARIABLE
-from harness.rig.issuer.mishaps import OutageManner, RefreshManner
+from harness.rig.issuer.mishaps import OutageManner
 from harness.rig.issuer.statistics import Statistics
 from harness.rig.process import child
 

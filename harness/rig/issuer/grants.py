@@ -333,6 +333,9 @@ def _spoil(claims: dict[str, Any], odd: Oddity) -> str:
         claims["iat"] += odd.shift_s
         claims["nbf"] = claims["iat"]
         return ACCESS_TYPE
+    if odd.subject:
+        claims["sub"] = claims["client_id"] = odd.subject
+        return ACCESS_TYPE
     claims["token_use"] = odd.kind
     if odd.kind == "id":
         claims["aud"] = claims["client_id"]

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 import anyio
 
+from faults.levers import RefreshManner
+
 OutageManner = Literal["down", "slow"]
-RefreshManner = Literal["invalid_grant", "error", "hang", "form", "undated", "narrowed"]
 
 HANG_S: Final = 30.0  # longer than any client waits for a token
 ODD_LIFETIME_S: Final = 60  # of a token whose clock is off: short, so that its end can be missed
@@ -60,21 +61,24 @@ class Mishaps:
 
 @dataclass(frozen=True, kw_only=True)
 class Oddity:
-    """A token that is wrong on purpose: of another kind, or by a clock that is off."""
+    """A token that is wrong on purpose: of another kind, by a clock that is off, or another's."""
 
     kind: Literal["access", "refresh", "id"] = "access"
     shift_s: int | None = None
+    subject: str = ""  # a good one, for another user
 
 
 def oddity(text: str) -> Oddity | None:
-    """Read `refresh`, `id` or, for a clock that is off, `shift=-30`; None for anything else."""
+    """Read `refresh`, `id`, `shift=-30` for a clock that is off, `subject=NAME`; else None."""
     if text == "refresh":
         return Oddity(kind="refresh")
     if text == "id":
         return Oddity(kind="id")
-    name, _, number = text.partition("=")
-    if name == "shift" and number.removeprefix("-").isdecimal():
-        return Oddity(shift_s=int(number))
+    name, _, value = text.partition("=")
+    if name == "shift" and value.removeprefix("-").isdecimal():
+        return Oddity(shift_s=int(value))
+    if name == "subject" and value:
+        return Oddity(subject=value)
     return None
 
 

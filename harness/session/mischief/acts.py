@@ -25,6 +25,8 @@ ACTS: Final[dict[BehaviourKind, Act]] = {
     "unsuited_token": credentials.unsuit,
     "skewed_token": credentials.skew,
     "share_token": credentials.share,
+    "hop_user": credentials.hop,
+    "race_refresh": credentials.race,
     "payload_request": precede,
     "payload_response": precede,
     "vanish": precede,

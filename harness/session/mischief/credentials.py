@@ -68,6 +68,32 @@ async def share(scene: Scene, behaviour: Behaviour) -> None:
                     group.start_soon(_leave, scene, client)
 
 
+async def hop(scene: Scene, behaviour: Behaviour) -> None:
+    """Make the call as another user, in a session of their own."""
+    credential = scene.identity.credential
+    if credential is None:
+        return
+    wanted = Misfit(window=behaviour.window, oddity=f"subject={behaviour.variant}")
+    token = await credential.misfit(wanted)
+    if not token:
+        return
+    client = scene.stage.connect(scene.session)
+    client.authorization = b"Bearer " + token.encode()
+    try:
+        reply = await client.open(deadline_ns=scene.deadline_ns())
+        if reply.outcome is Outcome.OK:
+            reply = await _ask(scene, client)
+        scene.record(behaviour, reply, auth=Auth.VALID, rows=ROWS_UNKNOWN)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):
+            await _leave(scene, client)
+
+
+async def race(scene: Scene, behaviour: Behaviour) -> None:
+    """Refresh several times at once with one refresh token, and go on with what came of it."""
+    await scene.identity.race(behaviour.count)
+
+
 async def _log_in(scene: Scene, client: Speaker, replies: list[Reply], place: int) -> None:
     client.authorization = scene.client.authorization
     replies[place] = await client.open(deadline_ns=scene.deadline_ns())
