@@ -69,9 +69,9 @@ class Broken:
             return ""
         count = max(self.misled.empty, self.misled.masked, self.misled.untrue)
         agents = "agent" if count == 1 else "agents"
-        since = "" if not self.misled.fault else " after the fault began"
+        since = "after the fault began" if self.misled.fault else "into the run"
         first = self.misled.first_s
-        soon = "" if first is None else f", the first {first:.1f} s{since}"
+        soon = "" if first is None else f", the first {first:.1f} s {since}"
         return f"{count} {agents} worked on as if the answer were true{soon}"
 
 

@@ -170,7 +170,8 @@ def _asked(scenario: Scenario) -> tuple[tuple[str, str], ...]:
             target = f"{shlex.join(stdio)}, over pipes, a process for each "
             target += "session" if processes == "session" else "arm"
     agents = "; ".join(
-        f"{agent.name} {agent.share:.0%}, a step every {agent.pace_s:g} s, {len(agent.steps)} steps"
+        f"{agent.name} {agent.share:.0%}, a step every {agent.pace_s:.3g} s, "
+        f"{len(agent.steps)} {'step' if len(agent.steps) == 1 else 'steps'}"
         for agent in scenario.agents
     )
     auth = scenario.auth

@@ -78,6 +78,7 @@ def test_what_no_fault_is_to_blame_for_says_so() -> None:
     one = the_only(reported(cases.run(spoil=always)))
     assert one.when.endswith("no fault is to blame")
     assert "untouched agents" in one.who
+    assert one.sequel.endswith(" s into the run")
 
 
 def test_the_page_begins_with_what_broke_or_that_nothing_did() -> None:
