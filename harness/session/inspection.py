@@ -86,7 +86,8 @@ class Inspector:
         self._now_ns = now_ns
         self._worker = worker
         self._looking: Counter[tuple[int, bool]] = Counter()  # sessions by agent and arm
-        self._left: dict[tuple[int, bool], int] = {}  # by call and arm
+        # By call and arm; in a list of its own each, which costs a step least to look at.
+        self._left: dict[tuple[int, bool], list[int]] = {}
         self._seen: dict[tuple[int, bool], _Second] = {}
 
     def equip(self, steps: tuple[Step, ...], planned: PlannedSession) -> tuple[Step, ...]:
@@ -101,11 +102,11 @@ class Inspector:
         """Give a step that looks into its answers as often as the second allows."""
         if not step.counts_rows:
             return step
-        place, left, expect = (step.call, treated), self._left, step.expect
-        left.setdefault(place, LOOKS_MAX)
+        place, expect = (step.call, treated), step.expect
+        left = self._left.setdefault(place, [LOOKS_MAX])
 
         def looked(result: Mapping[str, Any], values: Mapping[str, Any]) -> Reason | None:
-            if left[place]:
+            if left[0]:
                 self._look(place, result, f"s{session}.{values.get('index', 0)}.1")
             return expect(result, values)
 
@@ -115,7 +116,7 @@ class Inspector:
         body = results.body(result)
         if body is results.MISSING or result.get("isError") or not results.rows(result):
             return
-        self._left[place] -= 1
+        self._left[place][0] -= 1
         at_ns = self._now_ns()
         self._seen.setdefault(place, _Second(from_ns=at_ns)).add(body, name, at_ns)
 
@@ -123,7 +124,7 @@ class Inspector:
         """Give what was seen since the last time, and allow as many looks again."""
         seen, self._seen = self._seen, {}
         for (call, treated), second in seen.items():
-            self._left[call, treated] = LOOKS_MAX
+            self._left[call, treated][0] = LOOKS_MAX
             worst = sorted(second.examples, key=lambda pair: -pair[0])[:_EXAMPLES_MAX]
             yield ContentEntry(
                 at_ns=second.at_ns,
