@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +65,8 @@ class Rig:
     proxy_pid: int | None  # of a Toxiproxy that squall started
     proxies_lost: Callable[[], Awaitable[str]]  # returns when the arms' proxies are no more
     spans: Spans | None = None  # where the target sends its own, when that was asked for
+    # Where the bundled server's ledger is when it is in no file; there is a password in it.
+    notes_url: str = field(default="", repr=False)
 
 
 class Identity:
@@ -157,9 +159,10 @@ async def build(
             )
         spans = await _spans(stack, scenario, logs)
         ledgers = {one.name: one.own.ledger for one in depends_on if one.own is not None}
-        ledger = next(iter(ledgers.values()), None)
+        ledger, notes_url = next(iter(ledgers.values()), None), ""
         if ledger is None and isinstance(scenario.target, ReferenceTarget):
-            ledger = folder / "ledger.sqlite"
+            notes_url = next((one.database.url for one in depends_on if one.database), "")
+            ledger = None if notes_url else folder / "ledger.sqlite"
         target = await _target(
             stack, scenario, issuer, ledger=ledger, logs=logs, depends_on=depends_on, spans=spans
         )
@@ -211,6 +214,7 @@ async def build(
             proxy_pid=proxies.pid,
             proxies_lost=proxies.lost,
             spans=spans,
+            notes_url=notes_url,
         )
 
 

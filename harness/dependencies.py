@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from faults import levers
 from faults.levers import Exposure, FaultError, Programme
@@ -16,16 +16,23 @@ from faults.toxiproxy.addresses import format_address
 from harness.errors import UsageError
 from harness.journal import DependencyEntry, PoolEntry
 from harness.redaction import redact
+from harness.rig.databases import serving as databases
+from harness.rig.databases.database import Database, Kind
 from harness.rig.dependency import control, recorded
 from harness.rig.dependency.control import Dependency
 from harness.rig.network import Network, as_fault
 from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.server import Toxiproxy
-from harness.scenario.dependencies import EmbeddedDependency, UpstreamDependency
+from harness.scenario.dependencies import (
+    EmbeddedDependency,
+    PostgresDependency,
+    RedisDependency,
+    UpstreamDependency,
+)
 from harness.scenario.depending import PLACEHOLDER
 from harness.scenario.records import LaunchTarget, Scenario
 
-KEY_MAX = 128
+SECRET_MIN = 3  # what is shorter is half of all words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +45,7 @@ class Standing:
     variable: str  # "": the target is told otherwise
     value: str  # of the variable; it may hold a secret
     own: Dependency | None = None  # squall's own, which can be told how to answer
+    database: Database | None = None  # a real one that squall started
 
 
 async def stand(
@@ -102,6 +110,21 @@ async def _one(
             at = format_address(proxy.host, proxy.port)
             value = moved(given, variable, upstream, to=at)
             return Standing(name=name, proxy=proxy, address=at, variable=variable, value=value)
+        case PostgresDependency(postgres=wanted, variable=variable):
+            kind: Kind = "postgres"
+        case RedisDependency(redis=wanted, variable=variable):
+            kind = "redis"
+    log = folder / "logs" / f"{name}.log"
+    database = await stack.enter_async_context(
+        databases.serve(kind, log=log, connections=wanted.connections)
+    )
+    upstream = format_address(database.host, database.port)
+    proxy = await proxies.create_proxy(proxy_name, upstream=upstream)
+    at = format_address(proxy.host, proxy.port)
+    value = database.url.replace(upstream, at)
+    return Standing(
+        name=name, proxy=proxy, address=at, variable=variable, value=value, database=database
+    )
 
 
 def _given(scenario: Scenario, variable: str) -> str:
@@ -109,6 +132,16 @@ def _given(scenario: Scenario, variable: str) -> str:
     target = scenario.target
     own = target.environment if isinstance(target, LaunchTarget) else {}
     return own.get(variable, os.environ.get(variable, ""))
+
+
+def passwords(scenario: Scenario) -> tuple[str, ...]:
+    """What the user's own variables hold that must not be shown."""
+    found = []
+    for one in scenario.dependencies.values():
+        with suppress(ValueError):
+            password = urlsplit(_given(scenario, one.variable)).password or ""
+            found += [password, unquote(password)]
+    return tuple(one for one in dict.fromkeys(found) if len(one) >= SECRET_MIN)
 
 
 def moved(given: str, variable: str, upstream: str, *, to: str) -> str:

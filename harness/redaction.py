@@ -16,7 +16,9 @@ _B64TOKEN: Final = r"[A-Za-z0-9._~+/=-]"  # RFC 6750
 _SHAPES: Final = re.compile(
     # As in an Authorization header; neither prose nor the parameters of a challenge.
     rf"(?P<scheme>\b(?:bearer|basic)\s+)(?![\w-]+=[^=\s]){_B64TOKEN}{{16,}}"
-    r"|\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_.-]*)?",  # a JWT, or the beginning of one
+    r"|\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_.-]*)?"  # a JWT, or the beginning of one
+    # The password in a URL.
+    r"|(?P<account>\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@\"'<>]{0,256}:)[^\s/@\"'<>]{1,1024}(?=@)",
     re.IGNORECASE,
 )
 
@@ -28,4 +30,4 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
             known = re.escape(secret[:_KNOWN_BY])
             rest = f"{_B64TOKEN}*" if len(secret) > _KNOWN_BY else ""
             text = re.sub(known + rest, HIDDEN, text)
-    return _SHAPES.sub(lambda found: (found["scheme"] or "") + HIDDEN, text)
+    return _SHAPES.sub(lambda found: (found["scheme"] or found["account"] or "") + HIDDEN, text)

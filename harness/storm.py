@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +10,21 @@ from typing import Any, Literal
 
 import anyio
 
-from harness import audit, dependencies, health, lookout, overrides
+from harness import audit, health, ledgers, lookout, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
 from harness.capacity.course import Course
 from harness.chaos import Chaos, Conductor
 from harness.climb import Climb, Pids
 from harness.clock import NS_PER_S, RunClock
-from harness.errors import BrokenOffError, RigError, leaves
+from harness.errors import BrokenOffError, leaves
 from harness.grip import grip
 from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
 from harness.journal import (
     AuditEntry,
     Calls,
-    EffectEntry,
     JournalWriter,
-    NoteEntry,
     RunEntry,
     append_all,
     merge,
@@ -35,7 +33,6 @@ from harness.offering import Offering, WorkerOffering, offered_here, tallied
 from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.recent import ArmTally, Recent
-from harness.rig import ledger
 from harness.rig.spans.control import record
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
@@ -182,11 +179,9 @@ async def _whole(
                 await _rage(offering, chaos, ending)
             finally:
                 beside.cancel_scope.cancel()
-        if rig.ledger is not None or asking is not None or rig.spans is not None:
+        if rig.ledger or rig.notes_url or asking is not None or rig.spans is not None:
             await anyio.sleep(LATE_EFFECTS_S)
-        if rig.ledger is not None:
-            _copy_ledger(rig.ledger, clock, writer)
-        _copy_requests(rig.dependency_ledgers, clock, writer)
+        await ledgers.copy(rig, clock, writer)
         await record(rig.spans, clock, writer)
         await audit.end(asking, writer)
     return tuple(chaos.not_healed), offering.totals()
@@ -340,34 +335,3 @@ async def _keep_showing(clock: RunClock, show: Callable[[], None]) -> None:
         except OSError:
             return
         await clock.sleep_until(clock.now_ns() + round(LIVE_S * NS_PER_S))
-
-
-def _copy_requests(ledgers: Mapping[str, Path], clock: RunClock, writer: JournalWriter) -> None:
-    """Bring what the dependencies were asked into the journal, on the run's clock."""
-    for name, file in ledgers.items():
-        try:
-            append_all(writer, dependencies.seen(file, name, origin_ns=clock.origin_ns))
-        except RigError as error:
-            text = f"what {name} was asked cannot be read: {error}"
-            writer.append(NoteEntry(at_ns=clock.now_ns(), text=text))
-
-
-def _copy_ledger(file: Path, clock: RunClock, writer: JournalWriter) -> None:
-    """Bring what the dependency saw into the journal, on the run's clock."""
-    try:
-        executions = ledger.read(file)
-    except RigError as error:
-        writer.append(NoteEntry(at_ns=clock.now_ns(), text=f"the ledger cannot be read: {error}"))
-        return
-    append_all(
-        writer,
-        [
-            EffectEntry(
-                at_ns=execution.at_ns - clock.origin_ns,
-                key=execution.key[:KEY_MAX],
-                tool=execution.tool,
-                subject=execution.subject,
-            )
-            for execution in executions
-        ],
-    )

@@ -178,6 +178,9 @@ def test_a_refusal_before_the_load_does_not_say_the_token(tmp_path: Path, method
         ("token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIx.c2ln-_x, bad", f"token {HIDDEN}, bad"),
         ("cut short: eyJhbGciOiJSUz", f"cut short: {HIDDEN}"),
         ('{"a":"eyJhbGciOiJSUz"}', f'{{"a":"{HIDDEN}"}}'),
+        ("to postgresql://me:s3cr3t@db:5432/n now", f"to postgresql://me:{HIDDEN}@db:5432/n now"),
+        ("redis://:s3cr3t@db/0", f"redis://:{HIDDEN}@db/0"),
+        ("http://127.0.0.1:80/a@b and c@d", "http://127.0.0.1:80/a@b and c@d"),
     ],
 )
 def test_what_looks_like_a_credential_is_hidden(text: str, hidden: str) -> None:

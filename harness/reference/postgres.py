@@ -16,9 +16,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from harness.errors import UsageError
+from harness.errors import RigError, UsageError
 from harness.flaws import Flaw, Flaws
 from harness.reference.notes import Note, NotesError
+from harness.rig.ledger import Execution
 
 CONNECTIONS_MAX: Final = 8
 WAITING_MAX: Final = 1000  # calls that may stand in line for a connection
@@ -26,6 +27,7 @@ WAIT_S: Final = 2.0  # how long a call may wait for one
 CONNECT_S: Final = 2  # how long opening one may take; libpq knows no less
 RECONNECT_S: Final = 2.0  # how long an attempt is repeated; the next call starts another
 STATEMENT_S: Final = 5  # how long the database may work over one statement
+READ_S: Final = 15.0  # how long all effects of a run may take to be read
 NOTE_S: Final = 8.0  # how long one note may take on its connection, whoever is to blame
 
 _LOCK: Final = 7_355_608  # any number that nobody else in the database takes
@@ -72,6 +74,11 @@ _EXECUTE: Final = """
     )
     RETURNING sequence
 """
+
+
+_EXECUTIONS: Final = (
+    "SELECT at_ns, tool, key, subject, client FROM executions ORDER BY at_ns, sequence"
+)
 
 
 class PostgresNotes:
@@ -174,6 +181,25 @@ class PostgresNotes:
         row = await done.fetchone()
         assert row is not None  # an insert that returns none has raised
         return Note(key=key, text=text, sequence=row[0])
+
+
+async def executions(url: str) -> tuple[Execution, ...]:
+    """Every effect in the database at `url`, in the order in which they took place.
+
+    Raises:
+        RigError: the database does not give them; its URL is not shown, for it holds a password.
+    """
+    try:
+        with anyio.fail_after(READ_S):
+            async with await AsyncConnection.connect(_complete(url)) as connection:
+                done = await connection.execute(_EXECUTIONS)
+                rows = await done.fetchall()
+    except (Error, OSError, TimeoutError) as error:
+        raise RigError(f"expected the ledger in the database, got: {_reason(error)}") from None
+    return tuple(
+        Execution(at_ns=at_ns, tool=tool, key=key, subject=subject, client=client)
+        for at_ns, tool, key, subject, client in rows
+    )
 
 
 async def _ask(connection: AsyncConnection[TupleRow]) -> None:

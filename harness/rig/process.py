@@ -7,7 +7,6 @@ its end when we die, by whatever signal. Programs that do not watch it are start
 from __future__ import annotations
 
 import os
-import pwd
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -49,6 +48,11 @@ exit "$status"
 def leashed(argv: Sequence[str], *, end: Literal["TERM", "INT"] = "TERM") -> tuple[str, ...]:
     """The command that runs `argv` and ends it with the signal `end` once standard input ends."""
     return ("sh", "-c", _LEASH, "leash", end, *argv)
+
+
+def given_to(user: str, argv: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs `argv` as another user, which only root can ask for."""
+    return ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *argv)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +114,11 @@ async def child(
     ready: str | None,
     log: Path | None,
     ready_s: float = 15.0,
-    user: str | None = None,
     cwd: str | None = None,
 ) -> AsyncIterator[Child]:
     """A child process for as long as the block lasts, then terminated and reaped.
 
     `ready` is the beginning of the line on standard output to wait for; None waits for nothing.
-    `user` is whose it becomes, which only root can give away; None keeps it ours.
     What the child writes goes to `log` when one is given. It runs in its own session, so that a
     Ctrl-C at the terminal reaches it through us alone, after the faults are undone.
 
@@ -124,7 +126,7 @@ async def child(
         RigError: the program is missing, ended early, or was not ready within `ready_s`.
     """
     with _open_log(log) as sink:
-        process = await _start(argv, env=env, sink=sink, user=user, cwd=cwd)
+        process = await _start(argv, env=env, sink=sink, cwd=cwd)
         origin = await trace(process)
         running = Child(process, origin)
         failure: Exception | None = None
@@ -205,7 +207,6 @@ async def _start(
     *,
     env: Mapping[str, str] | None,
     sink: BinaryIO,
-    user: str | None,
     cwd: str | None,
 ) -> Process:
     try:
@@ -217,9 +218,6 @@ async def _start(
             env=marked(env),
             cwd=cwd,
             start_new_session=True,
-            user=user,
-            group=None if user is None else pwd.getpwnam(user).pw_gid,
-            extra_groups=None if user is None else (),
         )
     except OSError as error:
         raise RigError(f"cannot start {argv[0]}: {error.strerror or error}") from error
@@ -270,6 +268,8 @@ def named(argv: Sequence[str]) -> str:
     """The program in a sentence; arguments may hold what must not be shown."""
     if tuple(argv[2:4]) == (_LEASH, "leash"):
         return named(argv[5:])
+    if argv[0] == "setpriv":
+        return named(argv[argv.index("--") + 1 :])
     module = argv[argv.index("-m") + 1 :][:1] if "-m" in argv else ()
     return " -m ".join([Path(argv[0]).name, *module])
 

@@ -170,7 +170,9 @@ async def reference(
     env = {**os.environ, **(env or {})}
     if dependency:
         env[DEPENDENCY_VARIABLE] = dependency  # never an argument: there is a secret in it
-        argv += ["--dependency-variable", DEPENDENCY_VARIABLE]
+        database = dependency.startswith("postgresql:")
+        which = "--database-variable" if database else "--dependency-variable"
+        argv += [which, DEPENDENCY_VARIABLE]
     else:
         argv += ["--ledger", str(ledger)]
     argv += ["--issuer", issuer] if issuer is not None else ["--no-auth"]

@@ -192,8 +192,8 @@ def _dependencies(value: dict[str, object], mistakes: Mistakes) -> dict[str, Dep
         kinds = [key for key in KINDS if isinstance(given, dict) and key in given]
         if not isinstance(given, dict) or len(kinds) != 1:
             came = " and ".join(kinds) or shown(given)
-            mend = "write for example {embedded: {}} or {upstream: 127.0.0.1:5432, variable: NAME}"
-            mistakes.add(trail, f"one of {' and '.join(KINDS)}", came, mend)
+            mend = "write for example {embedded: {}} or {postgres: {}, variable: DATABASE_URL}"
+            mistakes.add(trail, f"one of {', '.join(KINDS)}", came, mend)
             continue
         data = {**given, kinds[0]: {}} if given[kinds[0]] is None else given
         read = _build(KINDS[kinds[0]], data, trail, mistakes)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, StrictInt, WithJsonSchema
 
 from faults.quantities import Duration, refuse
 from harness.scenario.record import Record
@@ -65,9 +65,43 @@ class UpstreamDependency(Record):
     )
 
 
-Dependency = EmbeddedDependency | UpstreamDependency
+class Database(Record):
+    """A database of the run's own, empty, on a folder and a port that nobody else has."""
+
+    connections: StrictInt = Field(
+        100, ge=10, le=10_000, description="how many it takes at the same time"
+    )
+
+
+class PostgresDependency(Record):
+    """A PostgreSQL that squall starts; it has to be installed."""
+
+    postgres: Database = Database()
+    variable: str = Field(
+        "",
+        pattern=VARIABLE,
+        description=f"{_VARIABLE}, as postgresql://USER:PASSWORD@HOST:PORT/NAME",
+        examples=["DATABASE_URL"],
+    )
+
+
+class RedisDependency(Record):
+    """A Redis that squall starts; it has to be installed."""
+
+    redis: Database = Database()
+    variable: str = Field(
+        "",
+        pattern=VARIABLE,
+        description=f"{_VARIABLE}, as redis://:PASSWORD@HOST:PORT/0",
+        examples=["REDIS_URL"],
+    )
+
+
+Dependency = EmbeddedDependency | UpstreamDependency | PostgresDependency | RedisDependency
 # By the key that tells which it is.
 KINDS: Final[Mapping[str, type[Dependency]]] = {
     "embedded": EmbeddedDependency,
     "upstream": UpstreamDependency,
+    "postgres": PostgresDependency,
+    "redis": RedisDependency,
 }

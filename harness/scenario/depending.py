@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from faults.dependency import DependencyFault, ProgrammeFault
-from harness.scenario.dependencies import EmbeddedDependency
+from harness.scenario.dependencies import EmbeddedDependency, PostgresDependency
 from harness.scenario.mistakes import Trail, nearest
 from harness.scenario.objections import Objection
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Scenario
@@ -43,12 +43,13 @@ def _targets(scenario: Scenario) -> Iterator[Objection]:
         )
         return
     for number, (name, one) in enumerate(named.items()):
-        if not isinstance(one, EmbeddedDependency) or number:
+        if not isinstance(one, EmbeddedDependency | PostgresDependency) or number:
             yield _no(
                 ("dependencies", name),
-                "one embedded dependency, as the reference server keeps its things in one place",
-                name if number else "upstream",
-                "remove it" if number else "write {embedded: {}}",
+                "one dependency, embedded or postgres, as the reference server keeps its things "
+                "in one place",
+                name,
+                "remove it" if number else "write {embedded: {}} or {postgres: {}}",
             )
 
 

@@ -30,7 +30,7 @@ agents:
         expect: {{carries: nonce}}
         effect: once
 client: {{retry: {{attempts: 3}}}}
-audit: {{call: {tool}, counts: result.count}}
+audit: {{call: {tool}, counts: count}}
 load: {{sessions: 6, ramp: 500ms}}
 phases: {{warmup: 500ms, baseline: 4s, recovery: 2s}}
 faults:

@@ -19,7 +19,7 @@ PROMISED = {
     *("first_storm", "slow_network", "dropped_connections", "token_expires", "token_revoked"),
     *("oversized_payloads", "lost_reply", "clients_vanish", "slow_neighbours", "steady"),
     *("steady_echo", "sessions_die", "blackhole", "throttled", "compose_storm", "stdio_storm"),
-    "agents_are_asked",
+    *("agents_are_asked", "database_goes_away"),
 }
 VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema())
 
@@ -72,11 +72,13 @@ def test_each_has_its_own_seed() -> None:
     assert len(set(seeds)) == len(seeds)
 
 
-def test_all_but_two_run_on_the_bundled_server() -> None:
-    """Without anything installed beside squall; the two need Node.js, and containers."""
+def test_all_but_three_need_nothing_beside_squall() -> None:
+    """They run on the bundled server; the three need Node.js, containers and PostgreSQL."""
+    loaded = {name: load(file).scenario for name, file in SHIPPED.items()}
     others = {
         name
-        for name, file in SHIPPED.items()
-        if not isinstance(load(file).scenario.target, ReferenceTarget)
+        for name, scenario in loaded.items()
+        if not isinstance(scenario.target, ReferenceTarget)
+        or any(hasattr(one, "postgres") for one in scenario.dependencies.values())
     }
-    assert others == {"steady_echo", "compose_storm"}
+    assert others == {"steady_echo", "compose_storm", "database_goes_away"}

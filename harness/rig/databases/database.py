@@ -31,7 +31,6 @@ class Recipe:
 
     kind: Kind
     version: str
-    owner: str | None  # the user that it has to run as; None is ours
     end: Literal["TERM", "INT"]  # the signal on which it ends without waiting for its clients
     prepare: tuple[str, ...]  # a command to run once before it starts; () for none
     start: Callable[[int], tuple[str, ...]]  # the command for a port

@@ -11,6 +11,7 @@ from typing import Final
 
 from harness.errors import RigError
 from harness.rig.databases.database import Recipe
+from harness.rig.process import given_to
 
 USER: Final = "squall"
 OWNER: Final = "postgres"  # it refuses to run as root
@@ -51,20 +52,22 @@ def recipe(folder: Path, password: str, connections: int) -> Recipe:
     secret.chmod(0o600)
     settings = {**_SETTINGS, "max_connections": str(connections)}
 
+    def owned(*argv: str) -> tuple[str, ...]:
+        return argv if owner is None else given_to(owner, argv)
+
     async def is_up(_: int) -> bool:
         return _says_ready(cluster / "postmaster.pid")
 
     return Recipe(
         kind="postgres",
         version=_version(programs),
-        owner=owner,
         end="INT",  # on SIGTERM it would wait for its clients
-        prepare=(
+        prepare=owned(
             str(programs / "initdb"),
             *("-D", str(cluster), "-U", USER, "--encoding=UTF8", "--locale=C"),
             *("--auth=scram-sha-256", "--pwfile", str(secret), "--no-sync", "--no-instructions"),
         ),
-        start=lambda port: (
+        start=lambda port: owned(
             str(programs / "postgres"),
             *("-D", str(cluster), "-p", str(port)),
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
@@ -96,6 +99,11 @@ def _owner() -> str | None:
     """
     if os.geteuid() != 0:
         return None
+    if shutil.which("setpriv") is None:
+        raise RigError(
+            "PostgreSQL refuses to run as root, and there is no setpriv to run it as another "
+            "user; run squall as one who is not root, or install it: apt-get install util-linux"
+        )
     for name in (OWNER, "nobody"):
         try:
             pwd.getpwnam(name)

@@ -46,7 +46,6 @@ def recipe(folder: Path, password: str, connections: int) -> Recipe:
     return Recipe(
         kind="redis",
         version=_version(program),
-        owner=None,
         end="TERM",
         prepare=(),
         start=lambda port: (program, str(settings), "--port", str(port)),

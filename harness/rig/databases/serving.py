@@ -61,9 +61,7 @@ async def serve(
 
 
 async def _prepare(recipe: Recipe, log: Path | None) -> None:
-    async with child(
-        leashed(recipe.prepare), env=_environment(), ready=None, log=log, user=recipe.owner
-    ) as running:
+    async with child(leashed(recipe.prepare), env=_environment(), ready=None, log=log) as running:
         with anyio.move_on_after(PREPARE_S):
             await running.wait()
     if running.returncode != 0:
@@ -77,7 +75,7 @@ async def _prepare(recipe: Recipe, log: Path | None) -> None:
 async def _started(recipe: Recipe, log: Path | None) -> AsyncIterator[Database]:
     port = _free_port()
     argv = leashed(recipe.start(port), end=recipe.end)
-    async with child(argv, env=_environment(), ready=None, log=log, user=recipe.owner) as running:
+    async with child(argv, env=_environment(), ready=None, log=log) as running:
         await _await_up(recipe, running, port, log)
         yield Database(
             kind=recipe.kind,
