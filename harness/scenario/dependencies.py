@@ -77,9 +77,8 @@ class PostgresDependency(Record):
     """A PostgreSQL that squall starts; it has to be installed."""
 
     postgres: Database = Database()
-    variable: str = Field(
+    variable: Variable = Field(
         "",
-        pattern=VARIABLE,
         description=f"{_VARIABLE}, as postgresql://USER:PASSWORD@HOST:PORT/NAME",
         examples=["DATABASE_URL"],
     )
@@ -89,9 +88,8 @@ class RedisDependency(Record):
     """A Redis that squall starts; it has to be installed."""
 
     redis: Database = Database()
-    variable: str = Field(
+    variable: Variable = Field(
         "",
-        pattern=VARIABLE,
         description=f"{_VARIABLE}, as redis://:PASSWORD@HOST:PORT/0",
         examples=["REDIS_URL"],
     )
