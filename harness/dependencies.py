@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from faults import levers
 from faults.levers import Exposure, FaultError, Programme
@@ -31,8 +31,6 @@ from harness.scenario.dependencies import (
 )
 from harness.scenario.depending import PLACEHOLDER
 from harness.scenario.records import LaunchTarget, Scenario
-
-SECRET_MIN = 3  # what is shorter is half of all words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,16 +130,6 @@ def _given(scenario: Scenario, variable: str) -> str:
     target = scenario.target
     own = target.environment if isinstance(target, LaunchTarget) else {}
     return own.get(variable, os.environ.get(variable, ""))
-
-
-def passwords(scenario: Scenario) -> tuple[str, ...]:
-    """What the user's own variables hold that must not be shown."""
-    found = []
-    for one in scenario.dependencies.values():
-        with suppress(ValueError):
-            password = urlsplit(_given(scenario, one.variable)).password or ""
-            found += [password, unquote(password)]
-    return tuple(one for one in dict.fromkeys(found) if len(one) >= SECRET_MIN)
 
 
 def moved(given: str, variable: str, upstream: str, *, to: str) -> str:

@@ -16,17 +16,7 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
-from harness import (
-    assembly,
-    audit,
-    dependencies,
-    facts,
-    guard,
-    leftovers,
-    overrides,
-    preflight,
-    yardstick,
-)
+from harness import assembly, audit, facts, guard, leftovers, overrides, preflight, yardstick
 from harness import plan as plans
 from harness.capacity import course as courses
 from harness.capacity.course import Course
@@ -35,9 +25,9 @@ from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.redaction import redact
 from harness.rig.safety import kept_whole
+from harness.scenario.auth import Auth
 from harness.scenario.bare import stretch_s
 from harness.scenario.load import Loaded
-from harness.scenario.records import Scenario
 from harness.session.access import Doors
 from harness.status import Status
 from harness.storm import Ran, Stage, storm
@@ -90,7 +80,7 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
         _clear_away(folder, error)
         raise
     finally:
-        _hide_secrets(folder / LOGS, order.loaded.scenario)
+        _hide_secrets(folder / LOGS, order.loaded.scenario.auth)
 
 
 async def _conduct(
@@ -200,12 +190,10 @@ def _clear_away(folder: Path, error: SquallError) -> None:
         folder.parent.rmdir()  # when it was made for this run alone
 
 
-def _hide_secrets(logs: Path, scenario: Scenario) -> None:
-    """Take out of the logs what a launched target may have said of the secrets it was shown."""
-    auth = scenario.auth
+def _hide_secrets(logs: Path, auth: Auth | None) -> None:
+    """Take out of the logs what a launched target may have said of the tokens it was shown."""
     variables = () if auth is None else (auth.token_variable, auth.client_secret_variable)
     secrets_ = [os.environ.get(name, "").strip() for name in variables]
-    secrets_ += dependencies.passwords(scenario)
     for log in logs.glob("*.log"):
         with suppress(OSError):
             text = log.read_text(encoding="utf-8", errors="replace")
