@@ -61,7 +61,7 @@ from faults.network import (
     TcpSlice,
     TcpTruncate,
 )
-from faults.process import ProcessKill, ProcessStop, Sigterm
+from faults.process import EnvMissing, ProcessKill, ProcessStop, Sigterm
 
 AnyFault = (
     TcpLatency
@@ -124,6 +124,7 @@ AnyFault = (
     | OriginEvil
     | HostHeader
     | IdleCut
+    | EnvMissing
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -189,5 +190,6 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         OriginEvil,
         HostHeader,
         IdleCut,
+        EnvMissing,
     )
 }

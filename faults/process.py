@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field
 
 from faults.fault import Fault, LeverName, Struck, Undo
-from faults.levers import FaultError, Injection, Levers, ProcessLever
+from faults.levers import Conditions, FaultError, Injection, Levers, ProcessLever
 from faults.quantities import Duration
+
+# What the bundled server has to be told, so that there is something that it can lack.
+OWNER_VARIABLE: Final = "SQUALL_OWNER"
 
 
 def process_lever(levers: Levers, kind: str) -> ProcessLever:
@@ -71,6 +74,38 @@ class Sigterm(ProcessFault):
         async with Undo() as undo:
             undo.later(processes.restore)
             await processes.tell(grace_s=self.grace_s)
+            yield Injection(exposure=processes.exposure)
+
+
+class EnvMissing(ProcessFault):
+    """The target is started again without a variable of its environment, as in a wrong deploy.
+
+    It is told to end, as by `sigterm`, and at the window's end it is started as it was.
+    A resilient server: it does not start, and says which variable it lacks; or it can do without.
+    Shows: a server that is up and fails its calls.
+    """
+
+    kind: ClassVar[str] = "env-missing"
+    shows: ClassVar[tuple[str, ...]] = ("late-fail-config", "no-recovery")
+    variable: str = Field(
+        OWNER_VARIABLE, min_length=1, description="its name; the default is the bundled server's"
+    )
+    grace_s: Duration = Field(5.0, alias="grace", ge=0.5, description="from SIGTERM to SIGKILL")
+
+    def ends_sessions(self) -> bool:
+        """What a process alone knows ends with it."""
+        return True
+
+    @asynccontextmanager
+    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
+        """Start it without; then as it was launched."""
+        del name
+        processes = process_lever(levers, self.kind)
+        async with Undo() as undo:
+            undo.later(processes.restore)
+            await processes.tell(
+                grace_s=self.grace_s, conditions=Conditions(environment={self.variable: None})
+            )
             yield Injection(exposure=processes.exposure)
 
 

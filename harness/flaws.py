@@ -100,6 +100,10 @@ class Flaw(StrEnum):
         "sigterm-cut",
         "told to end, it is gone at once: the calls in flight get no answer",
     )
+    LAZY_ENV = (
+        "lazy-env",
+        "it starts without a variable that it needs, and its searches fail for want of it",
+    )
     NO_KEEPALIVE = (
         "no-keepalive",
         "a long call says nothing until it is done: no progress, no comment on its stream",

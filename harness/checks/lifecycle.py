@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from faults.process import EnvMissing
 from harness.checks import sightings
 from harness.checks.processes import crashed
 from harness.checks.sightings import Rule
@@ -74,7 +75,10 @@ def _ended_by_us(evidence: Evidence, seen: VitalsEntry) -> bool:
     """Tell whether a fault had ended the target by then, or let it stand still."""
     edges = [one for one in evidence.journal.of(TargetEntry) if one.at_ns <= seen.at_ns]
     last = edges[-1] if edges else None
-    return last is not None and (last.asked or last.edge in ("told", "killed", "stopped"))
+    if last is None:
+        return False
+    refuses = {w.window for w in evidence.injected if isinstance(w.fault, EnvMissing)}
+    return last.asked or last.edge in ("told", "killed", "stopped") or last.window in refuses
 
 
 def _knocked(evidence: Evidence) -> Finding:

@@ -189,6 +189,7 @@ def main() -> int:
     if spans.wanted():
         spans.export()
     try:
+        _check_owner(options, flaws)
         downstream = _downstream(options, flaws)
         notes: Notes
         if downstream is None:
@@ -227,6 +228,19 @@ def main() -> int:
     return 0
 
 
+def _check_owner(options: argparse.Namespace, flaws: Flaws) -> None:
+    """See that the variable which was named is there, before anybody is served.
+
+    Raises:
+        UsageError: it is not.
+    """
+    name = options.owner_variable
+    if name is not None and Flaw.LAZY_ENV not in flaws and not os.environ.get(name, "").strip():
+        raise UsageError(
+            f"expected the owner's name in the environment variable {name}, found it empty"
+        )
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m harness.reference", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
@@ -254,6 +268,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--manner", default="", choices=["", *MANNERS], help="a sound oddity")
     parser.add_argument(
         "--stdio", action="store_true", help="speak over standard input and output, to one client"
+    )
+    parser.add_argument(
+        "--owner-variable", metavar="NAME", help="environment variable that must not be empty"
     )
     parser.add_argument("--stdin-lease", action="store_true", help="end when standard input ends")
     options = parser.parse_args()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from faults.process import OWNER_VARIABLE
 from harness.flaws import Flaw, Flaws
 from harness.reference.asking import Asking, add_asking, add_board
 from harness.reference.callers import Caller, caller_of
@@ -135,6 +137,8 @@ def _add_reading(server: MCPServer, documents: Corpus, flaws: Flaws) -> None:
     @server.tool(annotations=READS)
     async def search(query: str, ctx: Context[Any, Any], limit: Limit = 10) -> list[Row]:
         """Find documents: between 3 and `limit` of them, each with the query in its snippet."""
+        if Flaw.LAZY_ENV in flaws and not os.environ.get(OWNER_VARIABLE):
+            raise ToolError(f"{OWNER_VARIABLE} is not set")
         try:
             with _errand(ctx):
                 return await documents.search(query, limit)

@@ -16,6 +16,7 @@ import httpx
 import psutil
 from anyio.abc import ByteStream
 
+from faults.process import OWNER_VARIABLE
 from harness.errors import RigError
 from harness.rig.probe import probe
 from harness.rig.process import Child, child, leashed
@@ -167,7 +168,8 @@ async def reference(
         RigError: it did not start.
     """
     argv = [sys.executable, "-m", "harness.reference", "--stdin-lease"]
-    env = {**os.environ, **(env or {})}
+    env = {**os.environ, OWNER_VARIABLE: "squall", **(env or {})}
+    argv += ["--owner-variable", OWNER_VARIABLE]
     if dependency:
         env[DEPENDENCY_VARIABLE] = dependency  # never an argument: there is a secret in it
         database = dependency.startswith("postgresql:")

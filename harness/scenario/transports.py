@@ -8,7 +8,7 @@ from typing import Final
 from faults.agent import SlowReader
 from faults.agent_sessions import OutsiderFault
 from faults.fault import Fault
-from faults.process import Sigterm
+from faults.process import EnvMissing, Sigterm
 from harness.scenario.mistakes import Trail
 from harness.scenario.objections import Objection
 from harness.scenario.records import (
@@ -29,6 +29,7 @@ HTTP_FLAWS: Final = (
     "sigterm-cut",
     "memory-per-call",
     "no-keepalive",
+    "lazy-env",
     "absolute-write-timeout",
     "no-flush-header",
 )
@@ -80,7 +81,7 @@ def _misplaced(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection
     elif fault.lever == "identity":
         expected = "a fault without tokens, as pipes carry none"
         yield _no(trail, expected, fault.kind, "remove the fault, or give the target a url:")
-    elif isinstance(fault, Sigterm):
+    elif isinstance(fault, Sigterm | EnvMissing):
         expected = "a target with an address, as a server over pipes is told to end by their end"
         yield _no(trail, expected, fault.kind, "use process-kill, or remove the fault")
 

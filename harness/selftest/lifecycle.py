@@ -10,6 +10,7 @@ from harness.selftest.cases import Case
 CASES: Final = (
     Case(flaw=Flaw.SIGTERM_HANG, stage="lifecycle", faults=("sigterm",), verdict="hung-exit"),
     Case(flaw=Flaw.SIGTERM_CUT, stage="lifecycle", faults=("sigterm",), verdict="no-drain"),
+    Case(flaw=Flaw.LAZY_ENV, stage="launch", faults=("env-missing",), verdict="late-fail-config"),
     Case(flaw=Flaw.NO_KEEPALIVE, stage="streams", faults=("idle-cut",), verdict="stream-cut"),
     Case(flaw=Flaw.ABSOLUTE_WRITE_TIMEOUT, stage="streams", faults=(), verdict="stream-cut"),
     Case(flaw=Flaw.NO_FLUSH_HEADER, stage="streams", faults=(), verdict="buffered-stream"),
