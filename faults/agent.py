@@ -135,21 +135,42 @@ class SlowReader(AgentFault):
     """The treated sessions read what their server writes slowly or, at 0KB/s, not at all.
 
     Over pipes: one holds about 64 KiB, and a server that has filled it waits for its reader.
+    Over HTTP: streams of their own, opened in three floods and held to the window's end, on which
+    a `tool` is asked to report much progress.
     A resilient server: it waits without growing, keeps the order of its messages, and answers what
     is still waited for when it is read again. Others do not notice.
-    Shows: a crash, sessions that stay dead, doubled or torn replies.
+    Shows: a crash, sessions that stay dead, doubled or torn replies; memory that grows with each
+    further flood.
     """
 
     kind: ClassVar[str] = "slow-reader"
-    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "crash", "stdout-noise")
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "crash", "stdout-noise", "leak-memory")
     rate_bytes_per_s: Bandwidth = Field(
-        16_000, alias="rate", description="of each process's output that is read"
+        16_000, alias="rate", description="of each process's output, or stream, that is read"
     )
+    tool: str = Field("", description="over HTTP: the tool whose progress is read so")
+    argument: str = Field("size_bytes", description="its argument that takes the size in bytes")
+    size_bytes: Size = Field(
+        16 * 1024**2, alias="size", ge=1024, description="that each stream is asked for"
+    )
+    share: Share = Field(0.2, description="over HTTP: of the treated sessions that have slow ones")
 
     def behaviour(self) -> Behaviour:
         """Hold the reading end back."""
+        if self.tool:
+            return Behaviour(
+                kind="read_slowly",
+                share=self.share,
+                bytes_per_s=float(self.rate_bytes_per_s),
+                tool=self.tool,
+                argument=self.argument,
+                size_bytes=self.size_bytes,
+            )
         return Behaviour(kind="slow_read", share=1.0, bytes_per_s=float(self.rate_bytes_per_s))
 
     def stops_service(self) -> bool:
-        """An answer that is not read is none, whatever the server does."""
-        return True
+        """An answer that is not read is none, whatever the server does.
+
+        Over HTTP the slow streams are no session's own: what else it asks is answered.
+        """
+        return not self.tool

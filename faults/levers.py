@@ -48,6 +48,7 @@ BehaviourKind = Literal[
     "host_header",
     "hop_user",
     "race_refresh",
+    "read_slowly",
 ]
 
 RefreshManner = Literal["invalid_grant", "error", "hang", "form", "undated", "narrowed"]

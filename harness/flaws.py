@@ -263,6 +263,15 @@ class Flaw(StrEnum):
         "a renewal of the dependency's token that has failed is never tried again",
     )
 
+    UNBOUNDED_QUEUE = (
+        "unbounded-queue",
+        "what a slow reader has not read yet is kept for it in memory, however much it is",
+    )
+    ORPHAN_TASK = (
+        "orphan-task",
+        "each call starts a task that nobody awaits, which keeps what it holds for ever",
+    )
+
 
 Flaws = frozenset[Flaw]
 

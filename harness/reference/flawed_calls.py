@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -12,6 +14,8 @@ import pydantic_core
 from harness.flaws import Flaw, Flaws
 
 MODERN_VERSION_MIN: Final = "2026-07-28"
+ORPHAN_S: Final = 1.0  # how often a task that nobody awaits looks around
+ORPHAN_BYTES: Final = 256 * 1024  # what it holds
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -33,6 +37,10 @@ def with_flaws(app: Application, flaws: Flaws) -> Application:
         app = _DeafToCancels(app, falsy_only=True)
     if Flaw.DISCONNECT_CRASH in flaws:
         app = _on_call(app, _DiesOfDisconnects(app))
+    if Flaw.UNBOUNDED_QUEUE in flaws:
+        app = _on_call(app, _Hoards(app))
+    if Flaw.ORPHAN_TASK in flaws:
+        app = _on_call(app, _Orphans(app))
     return app
 
 
@@ -195,3 +203,50 @@ class _DiesOfDisconnects:
             await send(part)
 
         await self._app(scope, watch, note)
+
+
+class _Hoards:
+    """Queues whatever a call sends and holds nobody back, however slowly it is taken."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    async def __call__(
+        self, message: dict[str, Any], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        del message
+        queue: asyncio.Queue[Message | None] = asyncio.Queue()  # without a bound: this is the flaw
+
+        async def hoard(part: Message) -> None:
+            queue.put_nowait(part)
+
+        async def hand_out() -> None:
+            while (part := await queue.get()) is not None:
+                await send(part)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(hand_out)
+            await self._app(scope, receive, hoard)
+            queue.put_nowait(None)
+
+
+class _Orphans:
+    """Starts a task for each call that outlives it, and that nobody ever awaits or ends."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(
+        self, message: dict[str, Any], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        del message
+        self._tasks.add(asyncio.create_task(_look_around()))
+        await self._app(scope, receive, send)
+
+
+async def _look_around() -> None:
+    kept = bytearray(os.urandom(1) * ORPHAN_BYTES)
+    for _ in itertools.count():
+        kept[0] = (kept[0] + 1) % 256
+        await asyncio.sleep(ORPHAN_S)

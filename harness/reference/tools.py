@@ -24,6 +24,7 @@ from harness.reference.asking import Asking, add_asking, add_board
 from harness.reference.callers import Caller, caller_of
 from harness.reference.documents import ROWS_MAX, Corpus, DatabaseError, Document, Row
 from harness.reference.downstream import on_errand
+from harness.reference.feed import add_feed
 from harness.reference.flawed_sessions import state_security
 from harness.reference.flawed_tools import FLAWS as TOOL_FLAWS
 from harness.reference.flawed_tools import FlawedServer
@@ -130,6 +131,7 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") ->
     add_asking(server)
     add_board(server)
     add_records(server, Records(flaws=flaws))
+    add_feed(server)
     return server
 
 

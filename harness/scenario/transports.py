@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from faults.agent import SlowReader
+from faults.agent_calls import IdCollide
 from faults.agent_sessions import OutsiderFault
 from faults.fault import Fault
 from faults.process import EnvMissing, Sigterm
@@ -32,6 +33,13 @@ HTTP_FLAWS: Final = (
     "lazy-env",
     "absolute-write-timeout",
     "no-flush-header",
+    "id-keyed-responses",
+    "global-lock",
+    "cancel-ignored",
+    "id-zero-falsy",
+    "disconnect-crash",
+    "unbounded-queue",
+    "orphan-task",
 )
 _UNSPOKEN: Final = ("stdio", "sse")
 _INSTEAD: Final = {
@@ -65,10 +73,17 @@ def clashes(scenario: Scenario) -> Iterator[Objection]:
     for number, window in enumerate(scenario.faults):
         trail: Trail = ("faults", number, window.fault.kind)
         yield from _misplaced(window.fault, trail, scenario.target)
-        if isinstance(window.fault, OutsiderFault) and scenario.target.transport in _UNSPOKEN:
+        if _of_http(window.fault) and scenario.target.transport in _UNSPOKEN:
             expected = "a target over Streamable HTTP, whose sessions and headers it is about"
             mend = "remove the fault, or give the target another transport"
             yield _no(trail, expected, f"transport: {scenario.target.transport}", mend)
+
+
+def _of_http(fault: Fault) -> bool:
+    """Whether a fault is about what Streamable HTTP alone has."""
+    if isinstance(fault, SlowReader):
+        return bool(fault.tool)
+    return isinstance(fault, OutsiderFault | IdCollide)
 
 
 def _misplaced(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection]:
@@ -87,9 +102,9 @@ def _misplaced(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection
 
 
 def _misplaced_on_a_network(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection]:
-    if isinstance(fault, SlowReader):
-        expected = "a target over stdio, whose processes squall starts for the sessions"
-        mend = "write target: {stdio: [COMMAND]}, or {reference: hardened, transport: stdio}"
+    if isinstance(fault, SlowReader) and not fault.tool:
+        expected = "over HTTP, a tool whose progress is read slowly"
+        mend = "add tool: NAME and argument: NAME, or speak to a target over stdio"
         yield _no(trail, expected, "a target with an address", mend)
     elif fault.lever == "process" and isinstance(target, UrlTarget):
         expected = "a target that squall starts, for it alone it may end"

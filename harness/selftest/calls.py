@@ -70,4 +70,11 @@ CASES: Final = (
         faults=("client-vanish",),
         verdict="crash",
     ),
+    Case(
+        flaw=Flaw.UNBOUNDED_QUEUE,
+        stage="readers",
+        faults=("slow-reader",),
+        verdict="leak-memory",
+    ),
+    Case(flaw=Flaw.ORPHAN_TASK, stage="soak", faults=("soak",), verdict="leak-memory"),
 )

@@ -28,6 +28,7 @@ PRELUDES: tuple[BehaviourKind, ...] = (
     "fuzz_arguments",
     "loop_call",
     "slow_call",
+    "read_slowly",
 )
 
 

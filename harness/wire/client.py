@@ -233,6 +233,15 @@ class WireClient:
         pool.give_back(connection)
         return reply
 
+    def render(self, method: str, params: bytes, *, name: str = "") -> bytes:
+        """The bytes of one request, for whoever sends it over a connection of its own."""
+        headers, number = b"", self._next_id
+        self._next_id = number + 1
+        if self.era == "modern":
+            params, headers = self._dress(method, params, name, headers)
+        body = encode_request(number, method, params)
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, headers, len(body), body)
+
     async def notify(self, method: str, params: bytes, *, deadline_ns: int) -> Reply:
         """Send one notification; OK when the server took it."""
         headers = b""

@@ -115,6 +115,8 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         assert transport is not None
         if transport.get_extra_info("ssl_object") is None:  # what is left under TLS is a riddle
+            if self._salvage is not None:  # of the large request before this one
+                self._salvage.close()
             self._salvage = Salvage(transport.get_extra_info("socket").fileno())
         self._sending = True
         done = self.send(call_id, request[:SLICE_BYTES], expires_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -205,3 +206,47 @@ async def test_a_lost_connection_ends_the_process(monkeypatch: pytest.MonkeyPatc
     assert (fine.answer, ended) == ("a", [])
     await _left(Flaw.DISCONNECT_CRASH, Caller("b"))
     assert ended == [70]
+
+
+@pytest.mark.parametrize("flaw", [None, Flaw.UNBOUNDED_QUEUE])
+async def test_a_slow_reader_holds_the_writer_back(flaw: Flaw | None) -> None:
+    """With the flaw it is never held back, and what it writes is kept."""
+    written: list[int] = []
+    taken = anyio.Event()
+
+    async def writes(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        for number in range(5):
+            await send({"type": "http.response.body", "body": b"x", "more_body": number < 4})
+            written.append(number)
+
+    async def slow(message: Message) -> None:
+        del message
+        await taken.wait()
+
+    app = with_flaws(writes, frozenset({flaw} if flaw else ()))
+    caller = Caller("a")
+    with anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(_send_to, app, caller, slow)
+            await anyio.wait_all_tasks_blocked()
+            assert len(written) == (5 if flaw else 0)
+            taken.set()
+    assert len(written) == 5
+
+
+async def _send_to(app: Application, caller: Caller, send: Send) -> None:
+    await app(caller.scope, caller.receive, send)
+
+
+async def test_each_call_leaves_a_task_behind() -> None:
+    """It outlives its call, and is never awaited."""
+    before = len(asyncio.all_tasks())
+    callers = [Caller("a"), Caller("b", call_id=2)]
+    await served(Flaw.ORPHAN_TASK, callers, ["a", "b"])
+    orphans = [task for task in asyncio.all_tasks() if "_look_around" in repr(task)]
+    assert len(orphans) == 2
+    for task in orphans:
+        task.cancel()
+    await asyncio.gather(*orphans, return_exceptions=True)
+    assert len(asyncio.all_tasks()) == before

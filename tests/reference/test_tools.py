@@ -30,12 +30,12 @@ async def test_the_official_client_gets_on_with_it(hardened: Bench, era: Era) ->
     assert set(tools) == {
         *("search", "fetch", "append_note", "remember", "recall", "slow", "big"),
         *("summarize", "confirm", "roots", "touch", "job"),
-        *("schedule_note", "add_entry", "list_entries"),
+        *("schedule_note", "add_entry", "list_entries", "feed"),
     }
     assert all(tool.output_schema and tool.annotations for tool in tools.values())
     reading = {name for name, tool in tools.items() if _only_reads(tool.annotations)}
     asking = {"summarize", "confirm", "roots", "job"}
-    assert reading == {"search", "fetch", "recall", "slow", "big", "list_entries"} | asking
+    assert reading == {"search", "fetch", "recall", "slow", "big", "list_entries", "feed"} | asking
     assert found.structured_content is not None
     assert 3 <= len(found.structured_content["result"]) <= 4
 

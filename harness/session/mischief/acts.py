@@ -12,6 +12,7 @@ from harness.session.mischief.collisions import collide
 from harness.session.mischief.neighbours import neighbour
 from harness.session.mischief.preludes import precede
 from harness.session.mischief.scene import Scene
+from harness.session.mischief.slowness import read_slowly
 from harness.session.mischief.validation import fuzzed, loop, spoilt
 
 Act = Callable[[Scene, Behaviour], Awaitable[None]]
@@ -37,14 +38,19 @@ ACTS: Final[dict[BehaviourKind, Act]] = {
     "fuzz_arguments": fuzzed,
     "loop_call": loop,
     "slow_call": neighbour,
+    "read_slowly": read_slowly,
 }
+
+
+# Of these a share of the sessions is drawn, by the act itself, and not of the calls.
+BY_SESSION: Final[frozenset[BehaviourKind]] = frozenset({"slow_call", "read_slowly"})
 
 
 async def before(scene: Scene) -> Behaviour | None:
     """Do what precedes the real call; give the behaviour that is to throw its reply away."""
     conduct = scene.stage.conduct
     for behaviour in conduct.preludes():
-        if scene.drawn(behaviour):
+        if behaviour.kind in BY_SESSION or scene.drawn(behaviour):
             await ACTS[behaviour.kind](scene, behaviour)
     losing = conduct.get("lose_reply")
     return losing if losing is not None and scene.drawn(losing) else None

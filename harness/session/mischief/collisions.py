@@ -33,7 +33,8 @@ async def _collide(scene: Scene, behaviour: Behaviour) -> None:
     legacy = scene.client.era == "legacy"
     draw = scene.stage.plan.draw("collide-within", scene.session.session, scene.planned.index)
     within = legacy and bool(scene.client.session_id) and draw < 0.5  # noqa: PLR2004
-    clients = [_fresh(scene) for _ in range(1 if within else behaviour.count)]
+    made = (scene.another() for _ in range(1 if within else behaviour.count))
+    clients = [client for client in made if client is not None]
     try:
         opened = [client for client in clients if await _opened(scene, client)]
         if len(opened) < len(clients):
@@ -49,14 +50,6 @@ async def _collide(scene: Scene, behaviour: Behaviour) -> None:
                 await client.close(deadline_ns=scene.deadline_ns(CLOSE_S))
         for client in clients:
             client.drop_connections()
-
-
-def _fresh(scene: Scene) -> WireClient:
-    client = scene.stage.connect(scene.session)
-    assert isinstance(client, WireClient)
-    client.authorization = scene.client.authorization
-    client.inbox.rules = scene.client.inbox.rules
-    return client
 
 
 async def _opened(scene: Scene, client: WireClient) -> bool:

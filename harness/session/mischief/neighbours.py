@@ -18,25 +18,12 @@ PROBE_EVERY_S: Final = 0.25
 PROBE_S: Final = 2.0  # how long one may take before nothing more is learnt from it
 SLOW: Final = "slow"
 PROBE: Final = "probe"
-PURPOSE: Final = "slow-neighbour"
 
 
 async def neighbour(scene: Scene, behaviour: Behaviour) -> None:
     """Let the session be a slow one, if it is among those that were drawn."""
-    if scene.session.session in _drawn(scene, behaviour.share):
+    if scene.among(behaviour):
         scene.beside(behaviour, partial(_neighbour, scene, behaviour))
-
-
-def _drawn(scene: Scene, share: float) -> frozenset[int]:
-    """The treated sessions that are slow: their share, and at least one."""
-    drawn = scene.stage.backstage.drawn
-    key = f"{PURPOSE}:{share}"
-    if key not in drawn:
-        plan = scene.stage.plan
-        treated = [one.session for one in plan.sessions if one.arm == "treated"]
-        treated.sort(key=lambda session: plan.draw(PURPOSE, session, 0))
-        drawn[key] = frozenset(treated[: max(1, round(share * len(treated)))])
-    return drawn[key]
 
 
 async def _neighbour(scene: Scene, behaviour: Behaviour) -> None:

@@ -16,6 +16,7 @@ from harness.session.identity import Identity
 from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step
+from harness.wire.client import WireClient
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
 
@@ -80,6 +81,26 @@ class Scene:
             behaviour=behaviour.kind,
             window=behaviour.window,
         )
+
+    def among(self, behaviour: Behaviour) -> bool:
+        """Tell whether the session is one of the share that misbehaves so: at least one is."""
+        drawn = self.stage.backstage.drawn
+        key = f"{behaviour.kind}:{behaviour.share}"
+        if key not in drawn:
+            plan = self.stage.plan
+            treated = [one.session for one in plan.sessions if one.arm == "treated"]
+            treated.sort(key=lambda session: plan.draw(behaviour.kind, session, 0))
+            drawn[key] = frozenset(treated[: max(1, round(behaviour.share * len(treated)))])
+        return self.session.session in drawn[key]
+
+    def another(self) -> WireClient | None:
+        """Give a client of a session of its own, not yet open; None where only HTTP has one."""
+        client = self.stage.connect(self.session)
+        if not isinstance(client, WireClient):
+            return None
+        client.authorization = self.client.authorization
+        client.inbox.rules = self.client.inbox.rules
+        return client
 
     def beside(self, behaviour: Behaviour, act: Callable[[], Awaitable[None]]) -> None:
         """Let an act go on beside the session's own calls, unless one like it does already."""

@@ -13,7 +13,6 @@ from pydantic_core import from_json, to_json
 
 from faults.levers import Behaviour
 from harness.outcome import Outcome
-from harness.scenario.results import texts
 from harness.session.mischief.arguments import Arguments, fuzz, spoil
 from harness.session.mischief.scene import TEXT_MAX, Scene
 from harness.wire.reply import Reply
@@ -102,7 +101,9 @@ def said(reply: Reply) -> str:
     if reply.error is not None:
         words += [str(reply.error.get("message", "")), str(reply.error.get("data") or "")]
     if isinstance(reply.result, dict):
-        words += texts(reply.result)
+        content = reply.result.get("content")
+        blocks = content if isinstance(content, list) else ()
+        words += [str(block.get("text", "")) for block in blocks if isinstance(block, dict)]
     whole = "\n".join(word for word in words if word)
     trace = TRACES.search(whole)
     start = max(0, trace.start() - _BEFORE_TRACE) if trace else 0

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import anyio.lowlevel
 import numpy as np
 
 from faults.levers import Behaviour
 from harness import journal
+from harness.clock import NS_PER_S
 from harness.journal import Calls, JournalWriter, ProbeEntry
-from harness.plan import PlannedSession, make
+from harness.plan import PlannedSession, PlannedWindow, make
 from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
 from harness.session.identity import Identity
@@ -68,10 +70,13 @@ async def act(
     step: dict[str, Any] = SEARCH,
     era: Literal["legacy", "modern"] = "legacy",
     times: int = 1,
-    meanwhile: Callable[[], Any] | None = None,
+    window_s: float = 0.0,
 ) -> Acted:
-    """Open a session at `url` and let it misbehave so many times, each to its end."""
-    async with _stage(folder, url, step, era) as (stage, planned):
+    """Open a session at `url` and let it misbehave so many times, each to its end.
+
+    With `window_s` the plan has a window of that length, which begins now.
+    """
+    async with _stage(folder, url, step, era, window_s) as (stage, planned):
         client = stage.connect(planned)
         await client.open(deadline_ns=within(WAIT_S))
         stage.conduct.engage(behaviour, now_ns=0)
@@ -92,17 +97,19 @@ async def act(
                     values=values,
                 )
                 await ACTS[behaviour.kind](scene, behaviour)
-                if meanwhile is not None:
-                    await meanwhile()
-                    group.cancel_scope.cancel()
         await client.close(deadline_ns=within(WAIT_S))
         client.drop_connections()
+        await anyio.lowlevel.checkpoint()  # the loop closes what was dropped
     return Acted(folder=folder)
 
 
 @asynccontextmanager
 async def _stage(
-    folder: Path, url: str, step: dict[str, Any], era: Literal["legacy", "modern"]
+    folder: Path,
+    url: str,
+    step: dict[str, Any],
+    era: Literal["legacy", "modern"],
+    window_s: float,
 ) -> AsyncIterator[tuple[Stage, PlannedSession]]:
     scenario = Scenario.model_validate(
         {
@@ -115,6 +122,13 @@ async def _stage(
         }
     )
     plan, schemas = make(scenario), SchemaBook()
+    if window_s:
+        now_ns, length_ns = CLOCK.now_ns(), round(window_s * NS_PER_S)
+        end_ns = now_ns + length_ns
+        window = PlannedWindow(
+            window=1, start_ns=now_ns, end_ns=end_ns, recovery_end_ns=end_ns + length_ns
+        )
+        plan = replace(plan, windows=(window,))
     schemas.learn({"tools": [TOOL]})
 
     def connect(_: PlannedSession) -> Speaker:

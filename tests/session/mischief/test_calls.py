@@ -9,6 +9,7 @@ from anyio import fail_after
 
 from faults.levers import Behaviour
 from harness.outcome import Outcome, Reason
+from harness.session.mischief import calls
 from tests.session.mischief.acting import DISCOVERED, NOTE, act
 from tests.wire.scripted import (
     Peer,
@@ -39,9 +40,10 @@ def _cancels(requests: list[Request]) -> list[Any]:
 
 
 async def test_an_older_call_is_called_off_in_words_under_the_id_it_was_made_under(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once in a session the id is 0, once empty, else the next; the connection stays."""
+    monkeypatch.setattr(calls, "WATCHED_S", 0.1)
     called = asyncio.Event()
 
     async def serve(peer: Peer) -> None:
@@ -120,9 +122,9 @@ async def test_a_repeated_write_is_the_very_same_call_twice(tmp_path: Path) -> N
     async with serving(answering(legacy_reply)) as server:
         with fail_after(LIMIT_S):
             acted = await act(tmp_path, server.url, behaviour, step=NOTE)
-    (call,) = (one.message["params"] for one in server.requests if _is_call(one))
+    (sent,) = (one.message["params"] for one in server.requests if _is_call(one))
     (attempt,) = acted.calls
-    assert call["arguments"]["text"].startswith("n")
+    assert sent["arguments"]["text"].startswith("n")
     assert (attempt["attempt"], attempt["reason"]) == (0, Reason.REPLY_LOST)
 
 
