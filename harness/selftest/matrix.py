@@ -13,7 +13,7 @@ HEAD: Final = """\
 # What squall finds, and how that is proven
 
 Written by `squall selftest --matrix`; a test holds this page to the code.
-Each flaw is one switch of the bundled server. `squall selftest` plays every row here: the flaw must be found under its faults by its verdict, with evidence and nothing unrelated beside it. The sound servers below must come out clean under every fault of every stage, in both eras.
+Each flaw is one switch of the bundled server. `squall selftest` plays every row here: the flaw must be found under its faults by its verdict, with evidence and nothing unrelated beside it. The sound servers below must come out clean under every fault of every stage: the hardened one in both eras with each seed, the others in one era a seed, in turns.
 A stage is an ordinary scenario in `stages/`; a row keeps only the faults that it names. *Nothing* means that the flaw shows with nothing broken.
 """  # noqa: E501  a line of the page is a paragraph
 

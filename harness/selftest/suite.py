@@ -47,16 +47,18 @@ def sound(
     seeds: Iterable[int],
     manners: Iterable[str] = ("", *MANNERS),
 ) -> Iterator[Trial]:
-    """Give the trials in which nothing may be found: all faults of a stage, on sound servers."""
+    """Give the trials in which nothing may be found: all faults of a stage, on sound servers.
+
+    The hardened server meets every stage in every era; the others in one era a seed, in turns.
+    """
     wanted, kinds = tuple(eras), tuple(manners)
     for seed in seeds:
-        for name in names:
-            for era in wanted:
-                if era in eras_of(name):
-                    for manner in kinds:
-                        yield Trial(
-                            server="hardened", stage=name, era=era, seed=seed, manner=manner
-                        )
+        for place, name in enumerate(names):
+            spoken = [era for era in wanted if era in eras_of(name)]
+            for turn, manner in enumerate(kinds):
+                met = [spoken[(seed + place + turn) % len(spoken)]] if manner and spoken else spoken
+                for era in met:
+                    yield Trial(server="hardened", stage=name, era=era, seed=seed, manner=manner)
 
 
 def of(

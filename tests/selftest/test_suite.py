@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from harness.errors import UsageError
-from harness.flaws import Flaw
+from harness.flaws import MANNERS, Flaw
 from harness.scenario.load import load_text
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Trial
@@ -126,3 +126,13 @@ def test_a_run_without_a_verdict_is_a_wrong_trial(tmp_path: Path) -> None:
 def test_the_page_is_the_matrix_that_is_played() -> None:
     """`squall selftest --matrix > harness/selftest/README.md` mends it."""
     assert README.read_text(encoding="utf-8") == page()
+
+
+def test_controls_meet_each_stage_in_one_era_a_seed_and_in_both_over_two() -> None:
+    """The hardened server meets it in both each time."""
+    met = [
+        {(trial.manner, trial.era) for trial in suite.sound(["steady"], eras=ERAS, seeds=seeds)}
+        for seeds in ((1,), (1, 2))
+    ]
+    assert len(met[0]) == len(ERAS) + len(MANNERS)
+    assert met[1] == {(manner, era) for manner in ("", *MANNERS) for era in ERAS}
