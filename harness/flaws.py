@@ -202,6 +202,10 @@ class Flaw(StrEnum):
         "ratelimit-in-payload",
         "a search that the dependency refuses with 429 is answered well, with the error as its row",
     )
+    POOL_LEAK_ON_CANCEL = (
+        "pool-leak-on-cancel",
+        "schedule_note takes a connection to its dependency, and gives it back only on success",
+    )
     POOL_HELD_ACROSS_AWAIT = (
         "pool-held-across-await",
         "a call keeps one of few connections while it waits for its dependency, and others starve",

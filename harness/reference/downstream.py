@@ -113,6 +113,12 @@ class Downstream:
         self._token, self._renew_s = "", 0.0
         self._renewing = anyio.Lock()
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it is."""
+        place = self._http.base_url
+        return place.host, place.port or (443 if place.scheme == "https" else 80)
+
     async def close(self) -> None:
         """Give every connection back."""
         await self._http.aclose()

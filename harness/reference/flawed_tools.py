@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import anyio
+from anyio.abc import ByteStream
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -20,16 +21,20 @@ POOLED: Final = frozenset({
 })  # fmt: skip
 FLAWS: Final = frozenset({
     Flaw.POOL_HELD_ACROSS_AWAIT, Flaw.RATELIMIT_IN_PAYLOAD, Flaw.ERROR_BREAKS_SCHEMA,
-    Flaw.SCHEMA_LIES,
+    Flaw.SCHEMA_LIES, Flaw.POOL_LEAK_ON_CANCEL,
 })  # fmt: skip
 
 
 class FlawedServer(MCPServer):
     """An MCP server with some of these flaws switched on."""
 
-    def __init__(self, name: str, *, flaws: Flaws, **more: Any) -> None:
-        """Give tools the usual server."""
+    def __init__(
+        self, name: str, *, flaws: Flaws, store: tuple[str, int] | None = None, **more: Any
+    ) -> None:
+        """Give tools the usual server; `store` is where its dependency is, if it has one."""
         super().__init__(name, **more)
+        self._store = store
+        self._lines: set[ByteStream] = set()
         self._flaws = flaws
         self._pool = anyio.CapacityLimiter(CONNECTIONS)
 
@@ -40,12 +45,30 @@ class FlawedServer(MCPServer):
         async with AsyncExitStack() as held:
             if Flaw.POOL_HELD_ACROSS_AWAIT in self._flaws and name in POOLED:
                 await held.enter_async_context(self._pool)
+            line = await self._taken(name)
             if Flaw.SCHEMA_LIES in self._flaws and name == "search":
                 self._believe(name)
             try:
-                return await super().call_tool(name, arguments, context)
+                result = await super().call_tool(name, arguments, context)
             except ToolError as error:
                 return self._disguised(name, error)
+            await self._give_back(line)
+            return result
+
+    async def _taken(self, name: str) -> ByteStream | None:
+        """pool-leak-on-cancel: a line to the dependency, for as long as the call lasts."""
+        leaks = Flaw.POOL_LEAK_ON_CANCEL in self._flaws and name == "schedule_note"
+        if not leaks or self._store is None:
+            return None
+        line = await anyio.connect_tcp(*self._store)
+        self._lines.add(line)
+        return line
+
+    async def _give_back(self, line: ByteStream | None) -> None:
+        """pool-leak-on-cancel: nobody comes here but a call that went well."""
+        if line is not None:
+            self._lines.discard(line)
+            await line.aclose()
 
     def _believe(self, name: str) -> None:
         """schema-lies: the schema is published, and what goes out is not held against it."""

@@ -133,6 +133,11 @@ class RemoteNotes:
         self._downstream = downstream
         self._positions: OrderedDict[str, int] = OrderedDict()  # of the last write under a key
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the dependency is."""
+        return self._downstream.address
+
     async def open(self) -> None:
         """Nothing is asked before the first call."""
 

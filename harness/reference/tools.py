@@ -109,7 +109,8 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") ->
     """An MCP server with every tool, over one database and one ledger."""
     made: Callable[..., MCPServer] = SlowServer if manner == "slow" else MCPServer
     if flaws & TOOL_FLAWS:
-        made = partial(FlawedServer, flaws=flaws)
+        store = notes.address if isinstance(notes, RemoteNotes) else None
+        made = partial(FlawedServer, flaws=flaws, store=store)
     server: MCPServer = made(
         "squall-reference",
         version="1.0",
