@@ -119,7 +119,7 @@ def assert_passed(code: int, verdict: dict[str, Any]) -> None:
     if doubts and doubts <= DISTURBED:
         assert code in {0, 3}
     else:
-        assert (code, verdict["ruling"]) == (0, "pass")
+        assert (code, verdict["ruling"]) == (0, "pass"), verdict["headline"]
 
 
 def family(pid: int) -> list[psutil.Process]:

@@ -17,7 +17,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 LIMIT_S: Final = 2400.0
 LOOK_S: Final = 0.5
-JOBS: Final = 4
+JOBS: Final = 5
 LAST: Final = "test_matrix.py"
 # Starts a command and leaves: nobody's child but the system's, in a session of its own.
 _APART: Final = """
