@@ -39,4 +39,5 @@ class Trial:
     def __str__(self) -> str:
         """Name it as its row of the table does."""
         server = f"{self.server}, {self.manner}" if self.manner else self.server
-        return f"{self.stage:<12} {server:<26} {self.era:<7} seed {self.seed:<3}"
+        under = "+".join(self.faults or ())
+        return f"{self.stage:<12} {server:<26} {self.era:<7} seed {self.seed:<3} {under}".rstrip()
