@@ -118,6 +118,8 @@ def assert_passed(code: int, verdict: dict[str, Any]) -> None:
     assert not failed
     if doubts and doubts <= DISTURBED:
         assert code in {0, 3}
+    elif verdict["generator"]["verdict"] == "suspect":  # and so was the target: a limit may be missed
+        assert code in {0, 1, 3}, verdict["headline"]
     else:
         assert (code, verdict["ruling"]) == (0, "pass"), verdict["headline"]
 
