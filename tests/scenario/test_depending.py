@@ -94,7 +94,7 @@ def test_a_note_can_be_read_back_only_where_there_is_a_dependency() -> None:
             "pipes",
         ),
         (written("{db: {upstream: 'db:5432', variable: X}}"), "3:20", "embedded or postgres"),
-        (written("{a: {embedded: {}}, b: {embedded: {}}}"), "3:38", "one dependency, embedded or postgres"),
+        (written("{a: {embedded: {}}, b: {embedded: {}}}"), "3:38", "embedded or postgres"),
         (written("{store: {embedded: {}}}", target=PLAIN), "3:23", "nothing that tells"),
         (written("{store: {embedded: {}}}", target=LAUNCHED), "2:27", "${dependency.NAME}"),
     ],
