@@ -88,7 +88,9 @@ class EnvMissing(ProcessFault):
     kind: ClassVar[str] = "env-missing"
     shows: ClassVar[tuple[str, ...]] = ("late-fail-config", "no-recovery")
     variable: str = Field(
-        OWNER_VARIABLE, min_length=1, description="its name; the default is the bundled server's"
+        OWNER_VARIABLE,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="its name; the default is the bundled server's",
     )
     grace_s: Duration = Field(5.0, alias="grace", ge=0.5, description="from SIGTERM to SIGKILL")
 
