@@ -23,7 +23,7 @@ from faults.levers import (
     Operations,
     Programme,
 )
-from faults.network import Toxic, toxified
+from faults.network import Toxic, closed, toxified
 from faults.quantities import Duration, Share
 
 
@@ -160,14 +160,8 @@ class DepDown(DependencyFault):
         """Switch the dependency's proxy off, and on again."""
         del name  # a closed port needs none
         network = dependency_lever(levers, self.kind).network(self.dependency)
-        async with Undo() as undo:
-            undo.later(network.set_enabled, True)
-            await network.set_enabled(False)
-
-            async def exposure() -> Exposure:
-                return await network.exposure(None)
-
-            yield Injection(exposure=exposure)
+        async with closed(network) as injection:
+            yield injection
 
     def stops_service(self) -> bool:
         """The dependency cannot be reached."""

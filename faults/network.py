@@ -35,6 +35,19 @@ def _network(levers: Levers, kind: str) -> NetworkLever:
     return levers.network
 
 
+@asynccontextmanager
+async def closed(network: NetworkLever) -> AsyncIterator[Injection]:
+    """Keep a proxy's port closed for as long as the block lasts."""
+    async with Undo() as undo:
+        undo.later(network.set_enabled, True)
+        await network.set_enabled(False)
+
+        async def exposure() -> Exposure:
+            return await network.exposure(None)
+
+        yield Injection(exposure=exposure)
+
+
 class NetworkFault(Fault):
     """A fault made of toxics; injected by adding them and healed by removing them."""
 
@@ -198,15 +211,8 @@ class TcpDown(NetworkFault):
     async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
         """Switch the proxy off, and on again."""
         del name  # a closed port needs none
-        network = _network(levers, self.kind)
-        async with Undo() as undo:
-            undo.later(network.set_enabled, True)
-            await network.set_enabled(False)
-
-            async def exposure() -> Exposure:
-                return await network.exposure(None)
-
-            yield Injection(exposure=exposure)
+        async with closed(_network(levers, self.kind)) as injection:
+            yield injection
 
     def stops_service(self) -> bool:
         """The port is closed."""

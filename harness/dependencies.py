@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from faults.levers import Exposure, FaultError, Programme
 from faults.toxiproxy.addresses import format_address
 from harness.errors import UsageError
 from harness.journal import DependencyEntry, PoolEntry
-from harness.redaction import redact
+from harness.redaction import redact_logs
 from harness.rig.databases import serving as databases
 from harness.rig.databases.database import Database, Kind
 from harness.rig.dependency import control, recorded
@@ -62,7 +62,7 @@ async def stand(
         ]
     )
     # When it runs, the target has ended, and its log holds all that it had to say.
-    stack.callback(_hide, folder / "logs", tuple(map(_secret, standing)))
+    stack.callback(redact_logs, folder / "logs", tuple(map(_secret, standing)))
     return standing
 
 
@@ -166,16 +166,6 @@ def _secret(one: Standing) -> str:
     """What must not be read in a log: the password in a dependency's URL."""
     parts = urlsplit(one.value) if "://" in one.value else None
     return "" if parts is None or parts.password is None else parts.password
-
-
-def _hide(logs: Path, secrets: Sequence[str]) -> None:
-    """Take out of the logs what a target may have said of where its dependencies are."""
-    for log in logs.glob("*.log"):
-        with suppress(OSError):
-            text = log.read_text(encoding="utf-8", errors="replace")
-            hidden = redact(text, secrets)
-            if hidden != text:
-                log.write_text(hidden, encoding="utf-8")
 
 
 def environment(standing: tuple[Standing, ...]) -> dict[str, str]:

@@ -30,10 +30,12 @@ async def watch(launched: Launched | None, clock: RunClock, writer: JournalWrite
 
     launched.on_turn = write
     while True:
+        # Of the moment when the look began: a relaunch meanwhile is of another process.
+        asked_ns = clock.now_ns()
         seen = await vitals.sample(launched.pid)
         writer.append(
             VitalsEntry(
-                at_ns=clock.now_ns(),
+                at_ns=asked_ns,
                 alive=seen.rss_bytes is not None or seen.threads is not None,
                 rss_bytes=seen.rss_bytes,
                 open_files=seen.open_files,

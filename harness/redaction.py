@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 HIDDEN: Final = "[redacted]"
@@ -31,3 +33,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
             rest = f"{_B64TOKEN}*" if len(secret) > _KNOWN_BY else ""
             text = re.sub(known + rest, HIDDEN, text)
     return _SHAPES.sub(lambda found: (found["scheme"] or found["account"] or "") + HIDDEN, text)
+
+
+def redact_logs(folder: Path, secrets: Iterable[str] = ()) -> None:
+    """Take credentials, and `secrets`, out of a folder's logs; one that is gone is no error."""
+    known = tuple(secrets)
+    for log in folder.glob("*.log"):
+        with suppress(OSError):
+            text = log.read_text(encoding="utf-8", errors="replace")
+            hidden = redact(text, known)
+            if hidden != text:
+                log.write_text(hidden, encoding="utf-8")

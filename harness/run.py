@@ -23,7 +23,7 @@ from harness.capacity.course import Course
 from harness.errors import NotHealedError, SquallError, UsageError
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
-from harness.redaction import redact
+from harness.redaction import redact_logs
 from harness.rig.safety import kept_whole
 from harness.scenario.auth import Auth
 from harness.scenario.bare import stretch_s
@@ -193,13 +193,7 @@ def _clear_away(folder: Path, error: SquallError) -> None:
 def _hide_secrets(logs: Path, auth: Auth | None) -> None:
     """Take out of the logs what a launched target may have said of the tokens it was shown."""
     variables = () if auth is None else (auth.token_variable, auth.client_secret_variable)
-    secrets_ = [os.environ.get(name, "").strip() for name in variables]
-    for log in logs.glob("*.log"):
-        with suppress(OSError):
-            text = log.read_text(encoding="utf-8", errors="replace")
-            hidden = redact(text, secrets_)
-            if hidden != text:
-                log.write_text(hidden, encoding="utf-8")
+    redact_logs(logs, [os.environ.get(name, "").strip() for name in variables])
 
 
 def _write_facts(folder: Path, known: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from faults.agent_sessions import FLOODS, RejectFlood, SessionFlood
 from harness.checks import sightings
+from harness.checks.memory import LEAST_BYTES, MIB, PER_SESSION_BYTES
 from harness.checks.outsiders import tell
 from harness.checks.sightings import Rule
 from harness.journal import FloodEntry, ProbeEntry, VitalsEntry
@@ -21,9 +22,6 @@ _LEAK: Final = Rule(
     unseen="",
     unit="MiB",
 )
-MIB: Final = 1024**2
-GROWTH_BYTES_MIN: Final = 8 * MIB
-GROWTH_EACH_BYTES_MIN: Final = 10 * 1024
 # Equal floods leak equally; a heap that is still growing into its size grows less each time.
 STEADY_SHARE_MIN: Final = 0.5
 ANSWERED_SHARE_MIN: Final = 0.8  # of a flood; what was not answered may not have come
@@ -100,7 +98,7 @@ def _by_growth(window: WindowSpan, further: Sequence[_Flood]) -> Finding:
         return sightings.unknown(_LEAK, why, fault=window.id)
     told = " and ".join(f"{size / MIB:.1f}" for size in sizes)
     words = f"the last two of {FLOODS} equal floods of {further[0].sent} added {told} MiB"
-    limits = [max(GROWTH_BYTES_MIN, flood.sent * GROWTH_EACH_BYTES_MIN) for flood in further]
+    limits = [max(LEAST_BYTES, flood.sent * PER_SESSION_BYTES) for flood in further]
     marks = tuple(_mark(number, flood) for number, flood in enumerate(further, start=2))
     steady = min(sizes) >= STEADY_SHARE_MIN * max(sizes)
     if steady and all(size >= limit for size, limit in zip(sizes, limits, strict=True)):
@@ -142,7 +140,7 @@ def _fail(
         ruling="fail",
         fault=window.id,
         observed=observed,
-        limit=GROWTH_BYTES_MIN / MIB if observed is not None else None,
+        limit=LEAST_BYTES / MIB if observed is not None else None,
         unit=_LEAK.unit if observed is not None else "",
         why=why,
         source=_LEAK.source,

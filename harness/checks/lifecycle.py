@@ -26,7 +26,6 @@ _CRASH: Final = Rule(
 _REFUSED_MIN: Final = 3
 _DROPPED_MIN: Final = 5  # a proxy in front accepts first and then drops: less plain, so more of it
 _SESSIONS_MIN: Final = 2
-_LOOK_NS: Final = 1_000_000_000  # how long a look at a process may take on a busy machine
 
 
 def crash(evidence: Evidence) -> tuple[Finding, ...]:
@@ -75,18 +74,11 @@ def _watched(evidence: Evidence, vitals: list[VitalsEntry]) -> Finding:
 def _ended_by_us(evidence: Evidence, seen: VitalsEntry) -> bool:
     """Tell whether a fault had ended the target by then, or let it stand still."""
     edges = [one for one in evidence.journal.of(TargetEntry) if one.at_ns <= seen.at_ns]
-    # Whoever looks may have begun to before the process that was just started was there.
-    while len(edges) > 1 and edges[-1].edge == "started" and _just(edges[-1], seen):
-        edges.pop()
     last = edges[-1] if edges else None
     if last is None:
         return False
     refuses = {w.window for w in evidence.injected if isinstance(w.fault, EnvMissing)}
     return last.asked or last.edge in ("told", "killed", "stopped") or last.window in refuses
-
-
-def _just(started: TargetEntry, seen: VitalsEntry) -> bool:
-    return seen.at_ns - started.at_ns < _LOOK_NS
 
 
 def _knocked(evidence: Evidence) -> Finding:

@@ -66,6 +66,14 @@ class Growth:
         return what is not None and min(what) >= max(3.0, per_unit * self.count)
 
 
+def between(edges_ns: Sequence[int], counts: Sequence[int]) -> tuple[Stretch, ...]:
+    """Give the loads between these moments; memory is read in the second half of each."""
+    return tuple(
+        Stretch(start_ns=start, read_ns=start + (end - start) // 2, end_ns=end, count=count)
+        for (start, end), count in zip(pairwise(edges_ns), counts, strict=True)
+    )
+
+
 def growth(evidence: Evidence, stretches: Sequence[Stretch]) -> Growth | None:
     """Give how the target grew over equal loads, the first one left out; None if nobody saw.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from faults.agent import SlowReader
 from harness.checks import memory, sightings
-from harness.checks.memory import LEAK, Stretch
+from harness.checks.memory import LEAK
 from harness.journal import BEHAVIOUR_CODES
 from harness.phases import Evidence, WindowSpan
 from harness.verdict import Finding
@@ -41,19 +41,10 @@ def _under(evidence: Evidence, window: WindowSpan) -> Finding:
     if min(counts) == 0:
         why = "no stream was opened in one of the floods"
         return sightings.unknown(LEAK, why, fault=window.id)
-    stretches = tuple(
-        Stretch(
-            start_ns=int(start),
-            read_ns=int(start + (end - start) // 2),
-            end_ns=int(end),
-            count=int(count),
-        )
-        for start, end, count in zip(edges_ns[:-1], edges_ns[1:], counts, strict=True)
-    )
     weight = calls["reply_bytes"].astype(np.int64)
     return memory.judged(
         evidence,
-        stretches,
+        memory.between(edges_ns.tolist(), counts.tolist()),
         fault=window.id,
         load="floods of streams that are hardly read",
         per_unit_bytes=_PER_STREAM_BYTES,

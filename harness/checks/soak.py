@@ -9,7 +9,7 @@ import numpy as np
 
 from faults.load import Soak
 from harness.checks import memory, sightings
-from harness.checks.memory import LEAK, Stretch
+from harness.checks.memory import LEAK
 from harness.phases import Evidence, WindowSpan
 from harness.verdict import Finding
 
@@ -35,21 +35,12 @@ def _under(evidence: Evidence, window: WindowSpan) -> Finding:
     edges_ns = np.linspace(window.start_ns, window.end_ns, window.fault.periods + 1).astype(int)
     done = sightings.attempted(evidence) & (calls["done_ns"] >= 0)
     counts, _ = np.histogram(calls["done_ns"][done], edges_ns)
-    stretches = tuple(
-        Stretch(
-            start_ns=int(start),
-            read_ns=int(start + (end - start) // 2),
-            end_ns=int(end),
-            count=int(count),
-        )
-        for start, end, count in zip(edges_ns[:-1], edges_ns[1:], counts, strict=True)
-    )
     if min(counts) == 0:
         return sightings.unknown(LEAK, "there was no load in one of the periods", fault=window.id)
     inside = done & (calls["done_ns"] >= edges_ns[1]) & (calls["done_ns"] < window.end_ns)
     return memory.judged(
         evidence,
-        stretches,
+        memory.between(edges_ns.tolist(), counts.tolist()),
         fault=window.id,
         load="periods of the same load",
         per_unit_bytes=_PER_CALL_BYTES,
