@@ -250,7 +250,11 @@ def _sessions(scenario: Scenario, marks: Marks, end_ns: int) -> tuple[PlannedSes
     before = [sum(counts[:agent]) for agent in range(len(counts))]
     kinds = [(agent, treated) for agent in range(len(counts)) for treated in (False, True)]
     ranks = dict.fromkeys(kinds, 0)
-    phases = {kind: marks.word("phase", number) for number, kind in enumerate(kinds)}
+    # Both arms the same, half a pace apart: whichever calls keep meeting, they do so in either.
+    phases = {
+        (agent, treated): marks.word("phase", agent) + treated * _WORD // 2
+        for agent, treated in kinds
+    }
     ramp_ns = _ns(scenario.load.ramp_s)
     sessions: list[PlannedSession] = []
     for session, (_, agent, rank) in enumerate(order):

@@ -66,7 +66,7 @@ def digest(planned: Plan) -> str:
 
 def test_the_same_seed_gives_the_same_plan_byte_for_byte() -> None:
     """Pinned: a change here means that no recorded run can be repeated any more."""
-    assert digest(make()) == "ddb0a4fd07ffa92cfb3a778b6d12723263b98cdbbf3dff7ec1b73fe6eba8fc35"
+    assert digest(make()) == "28aaeffb441ae97c2a36978489676ecffa9c9f5ed8b2e66b0faf2c8f5035c147"
     assert digest(make()) == digest(make(seed=7))
 
 
@@ -118,9 +118,9 @@ def test_parallel_steps_are_due_together_and_numbered_in_line() -> None:
     planned = make()
     writer = next(each for each in planned.sessions if each.agent == 1)
     groups = list(planned.groups(writer.session))
-    assert [len(group) for group in groups] == [3, 1, 3]
-    assert [step.position for group in groups[:2] for step in group] == [0, 1, 2, 3]
-    assert [step.index for group in groups for step in group] == list(range(7))
+    assert [len(group) for group in groups] == [3, 1]
+    assert [step.position for group in groups for step in group] == [0, 1, 2, 3]
+    assert [step.index for group in groups for step in group] == list(range(4))
     for group in groups:
         assert len({step.due_ns for step in group}) == 1
     assert [step for group in groups for step in group] == list(planned.steps(writer.session))
