@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from faults.agent import AgentFault
+from faults.fault import Struck
 from faults.levers import Behaviour
 from faults.quantities import Duration, Pace
 
@@ -258,4 +259,34 @@ class HostHeader(OutsiderFault):
         health = "" if self.health == "auto" else self.health
         return Behaviour(
             kind="host_header", share=1.0, variant=",".join(self.served), argument=health
+        )
+
+
+class ListDrift(OutsiderFault):
+    """What the target offers changes under way: an outsider calls a tool of its own that does so.
+
+    It strikes everybody, so that it is held against the baseline.
+    A resilient server: it says so to whoever listens (`notifications/tools/list_changed`), or had
+    let its list run out (`ttlMs`), and keeps the order of what is still there.
+    Shows: a list that has changed with nobody told.
+    """
+
+    kind: ClassVar[str] = "list-drift"
+    shows: ClassVar[tuple[str, ...]] = ("stale-list",)
+    tool: str = Field("publish", description="the tool that changes what is offered")
+    arguments: Arguments = Field(default_factory=lambda: "{}", description="of that tool")
+    every_s: Duration = Field(1.0, alias="every", ge=0.1, description="between two changes")
+
+    def strikes(self) -> Struck:
+        """Every session is offered what the target offers."""
+        return "both"
+
+    def behaviour(self) -> Behaviour:
+        """Call the tool."""
+        return Behaviour(
+            kind="drift_list",
+            share=1.0,
+            tool=self.tool,
+            argument=self.arguments,
+            every_s=self.every_s,
         )

@@ -17,6 +17,7 @@ from faults.agent_calls import (
 from faults.agent_sessions import (
     HostHeader,
     InitWithStaleId,
+    ListDrift,
     OriginEvil,
     RejectFlood,
     ResumeProbe,
@@ -125,6 +126,7 @@ AnyFault = (
     | HostHeader
     | IdleCut
     | EnvMissing
+    | ListDrift
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -191,5 +193,6 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         HostHeader,
         IdleCut,
         EnvMissing,
+        ListDrift,
     )
 }

@@ -49,6 +49,8 @@ BehaviourKind = Literal[
     "hop_user",
     "race_refresh",
     "read_slowly",
+    "drift_list",
+    "rejoin",
 ]
 
 RefreshManner = Literal["invalid_grant", "error", "hang", "form", "undated", "narrowed"]

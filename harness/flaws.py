@@ -276,6 +276,16 @@ class Flaw(StrEnum):
         "each call starts a task that nobody awaits, which keeps what it holds for ever",
     )
 
+    LIST_UNSTABLE = (
+        "list-unstable",
+        "the tools are listed in another order each time",
+    )
+    LIST_UNTOLD = (
+        "list-untold",
+        # The modern era may let a list run out instead of telling: it promises a minute here.
+        "a tool comes and goes, and nobody is told, though the list was good for a minute",
+    )
+
 
 Flaws = frozenset[Flaw]
 

@@ -33,6 +33,7 @@ from harness.session.connecting import connector, witness_connector
 from harness.session.credential import Credential
 from harness.session.inspection import Inspector
 from harness.session.life import Session
+from harness.session.lists import Lists
 from harness.session.mischief.errands import Errands
 from harness.session.mischief.outsider import OUTSIDER
 from harness.session.mischief.passes import Passes, outsiders
@@ -135,6 +136,7 @@ class Host:
             credential=self._creditor(access),
             rules=compile_rules(scenario),
             inspector=Inspector(clock.now_ns, worker=writer.worker),
+            lists=Lists(clock.now_ns),
             schemas=schemas,
         )
 
@@ -167,7 +169,7 @@ class Host:
         self._group.cancel_scope.cancel()
         try:
             await self._group.__aexit__(None, None, None)
-            self._book()
+            self._book(last=True)
         finally:
             gc.set_threshold(*self._collects)
             gc.unfreeze()
@@ -240,7 +242,7 @@ class Host:
             self._settled = self.living
             gc.freeze()
 
-    def _book(self) -> None:
+    def _book(self, *, last: bool = False) -> None:
         """Hand the finished calls of the last second to the file, the meter and the listener."""
         batch: Calls = np.frombuffer(bytes(self._writer.buffer), dtype=CALL_DTYPE)
         health = self._meter.entry(batch, sessions=self.living)
@@ -254,6 +256,8 @@ class Host:
             said.clear()
         if self._stage.inspector is not None:
             append_all(self._writer, self._stage.inspector.entries())
+        if self._stage.lists is not None:
+            append_all(self._writer, self._stage.lists.entries(all_=last))
         self._writer.flush()
         if self._plan.witnesses:  # what the official client did is no part of the load
             batch = batch[batch["session"] < len(self._plan.sessions)]

@@ -370,6 +370,33 @@ class ContentEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListEntry:
+    """A list of tools that a session was given, where it was not the one that it had been before.
+
+    The first of an arm in a process is told too, and the first of a session that differs from it.
+    Names come with the first entry of each list.
+    """
+
+    at_ns: int
+    session: int
+    index: int  # of the step that was answered with it, or with its first page
+    treated: bool
+    era: str
+    digest: str  # of names and schemas, in order
+    content: str  # of the same, in any order
+    count: int
+    names: tuple[str, ...] = ()
+    was: str = ""  # the digest of the list before it in this session; "" for none
+    was_content: str = ""
+    was_ns: int = NEVER_NS  # when that one came
+    ttl_ms: int = -1  # how long that one was good for; -1 where nothing was said
+    hears: bool = False  # the session would have been told of a change since
+    declares: bool | None = None  # the server says that it tells; None: it said nothing of itself
+    told_ns: int = NEVER_NS  # when it last told this session
+    type: Literal["list"] = "list"
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditEntry:
     """How many effects the target counted when it was asked, by a session beside the load."""
 
@@ -449,6 +476,7 @@ Entry = Annotated[
     | DependencyEntry
     | PoolEntry
     | ContentEntry
+    | ListEntry
     | TraceEntry
     | AuditEntry
     | NoteEntry,

@@ -36,6 +36,7 @@ from harness.checks import (
     leaks,
     lifecycle,
     limits,
+    lists,
     orphans,
     outsiders,
     processes,
@@ -99,6 +100,7 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *outsiders.CHECKS,
     *leaks.CHECKS,
     *quality.CHECKS,
+    *lists.CHECKS,
 )
 
 _BUSIER_TOLD: Final = 1.5

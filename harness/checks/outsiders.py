@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from faults.agent_sessions import OutsiderFault, RejectFlood, SessionFlood
+from faults.agent_sessions import ListDrift, OutsiderFault, RejectFlood, SessionFlood
 from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.journal import ProbeEntry
@@ -260,6 +260,8 @@ def _unruled(window: WindowSpan, given: list[ProbeEntry]) -> list[Finding]:
     """Say why nothing was ruled: there is nothing to ask of such a server, or nobody could."""
     if isinstance(window.fault, SessionFlood | RejectFlood):
         return []
+    if isinstance(window.fault, ListDrift) and any(_served(entry) for entry in given):
+        return []  # what the sessions are given meanwhile is another check's
     rule = _rule(window.fault.shows[0], "", "")
     moot = [entry for entry in given if entry.variant in _MOOT]
     if moot:

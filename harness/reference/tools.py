@@ -31,6 +31,7 @@ from harness.reference.flawed_tools import FlawedServer
 from harness.reference.jobs import Jobs
 from harness.reference.manners import SlowServer
 from harness.reference.notes import Note, Notes
+from harness.reference.offers import add_offers
 from harness.reference.records import Records, add_records
 from harness.reference.remote import RemoteNotes
 from harness.reference.spans import ResultSize, wanted
@@ -133,6 +134,7 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") ->
     add_board(server)
     add_records(server, Records(flaws=flaws))
     add_feed(server)
+    add_offers(server, flaws)
     return server
 
 

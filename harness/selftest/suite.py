@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.flaws import MANNERS, Flaw
-from harness.selftest import calls, dependency, identity, lifecycle, sessions, storms
+from harness.selftest import calls, dependency, identity, lifecycle, offers, sessions, storms
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
@@ -17,6 +17,7 @@ CASES: Final[tuple[Case, ...]] = (
     *storms.CASES,
     *calls.CASES,
     *lifecycle.CASES,
+    *offers.CASES,
 )
 # Flaws that nothing exposes yet: the lever each waits for.
 WAITING: Final[dict[Flaw, str]] = {}

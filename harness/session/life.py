@@ -70,6 +70,8 @@ class Session:
             "agent": stage.scenario.agents[planned.agent].name,
         }
         self.talker = Talker(stage, self.who, self.client, self.values)
+        if planned.engine == "wire":
+            self.steps = self.talker.watch_lists(self.steps)
         self.identity = Identity(
             credential=stage.credential(planned),
             planned=planned,
@@ -147,7 +149,7 @@ class Session:
             return Reason.SESSION_DEAD
         self._open = True
         self._entry("reopened" if self._was_open else "opened", took_ns=took_ns)
-        await self.talker.renew(self._deadline(deadline_s))
+        await self.talker.renew(reply, self._deadline(deadline_s))
         self._was_open = True
         return Reason.NONE
 

@@ -14,6 +14,7 @@ from harness.session.backstage import Backstage
 from harness.session.conduct import Conduct
 from harness.session.credential import Credential
 from harness.session.inspection import Inspector
+from harness.session.lists import Lists
 from harness.session.record import Recorder
 from harness.session.steps import Step
 from harness.wire.answering import NO_RULES, Rules
@@ -37,5 +38,6 @@ class Stage:
     rules: Rules = NO_RULES  # what the sessions answer when the server asks
     said: Counter[str] = field(default_factory=Counter)  # by servers unasked, since the last look
     inspector: Inspector | None = None  # None: nobody looks into answers
+    lists: Lists | None = None  # None: nobody looks at what is offered
     backstage: Backstage = field(default_factory=Backstage)
     schemas: SchemaBook = field(default_factory=SchemaBook)  # what the target's tools take and give

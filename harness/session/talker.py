@@ -12,6 +12,8 @@ from harness.outcome import Outcome
 from harness.scenario import expressions
 from harness.scenario.expectations import PROGRESS_COUNT
 from harness.scenario.records import Scenario
+from harness.scenario.transports import is_piped
+from harness.session.lists import LISTS, PAGES_MAX, Watch
 from harness.session.record import Who
 from harness.session.stage import Stage
 from harness.session.steps import Step
@@ -25,14 +27,16 @@ from harness.wire.speaker import Speaker
 class Talker:
     """Prepares a client's inbox, and holds the calls that are more than question and answer."""
 
-    __slots__ = ("_client", "_stage", "_subscribed", "_who", "changed")
+    __slots__ = ("_client", "_stage", "_subscribed", "_told", "_who", "changed", "watch")
 
     def __init__(self, stage: Stage, who: Who, client: Speaker, values: Mapping[str, Any]) -> None:
         """`values` are what the rules' templates may name."""
         self._stage = stage
         self._who = who
         self._client = client
-        self.changed = False  # the server's tools, since they were last listed
+        self.changed = False  # the server's tools, or their list goes on: there is more to list
+        self._told = False
+        self.watch: Watch | None = None  # over the list of tools
         self._subscribed: dict[str, None] = {}  # a set that keeps its order
         inbox = client.inbox
         inbox.rules, inbox.counts = stage.rules, stage.said
@@ -40,8 +44,7 @@ class Talker:
             inbox.values = {name: values[name] for name in ("session", "agent")}
         inbox.now_ns = stage.clock.now_ns
         inbox.on_breach = self._breach
-        if stage.scenario.client.follow_changes:
-            inbox.on_list_changed = self._note_change
+        inbox.on_list_changed = self._note_change
 
     async def ask(
         self, step: Step, values: dict[str, Any], *, attempt: int = 1, lose_reply: bool = False
@@ -91,19 +94,57 @@ class Talker:
         )
         return await conversation.finish(first)
 
-    async def renew(self, deadline_ns: int) -> None:
+    def watch_lists(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Give a session's steps; those that list tools look at what they are given."""
+        lists = self._stage.lists
+        if lists is None or all(step.method != LISTS for step in steps):
+            return steps
+        self.watch = Watch(
+            lists,
+            self._client,
+            session=self._who.session,
+            treated=self._who.treated,
+            hears=is_piped(self._stage.scenario.target),
+        )
+        return self.watch.equip(steps, self._look_for_more)
+
+    async def renew(self, opened: Reply, deadline_ns: int) -> None:
         """Subscribe again in a new session to what the old one was subscribed to."""
+        if self.watch is not None:
+            self.watch.opened(opened.result)
         for uri in self._subscribed if self._client.era == "legacy" else ():
             self._count("resubscribed", await self._send_subscription(uri, True, deadline_ns))
 
     async def follow_changes(self) -> None:
-        """List the tools again, as an agent does that was told of a change."""
+        """List the tools again, as an agent does that was told of a change; read a list's pages."""
         self.changed = False
         limit_ns = self._stage.clock.now_ns() + round(
             self._stage.scenario.client.deadline_s * NS_PER_S
         )
-        reply = await self._client.request("tools/list", b"{}", deadline_ns=limit_ns)
-        self._count("relisted", reply)
+        if self.watch is not None:
+            await self._read_on(self.watch, limit_ns)
+        if self._told:
+            self._told = False
+            reply = await self._client.request(LISTS, b"{}", deadline_ns=limit_ns)
+            self._count("relisted", reply)
+
+    async def _read_on(self, watch: Watch, limit_ns: int) -> None:
+        """Ask for the pages that are left of a list of tools, and put them together."""
+        for _ in range(PAGES_MAX):
+            if watch.cursor is None:
+                return
+            cursor, index = watch.cursor
+            reply = await self._client.request(
+                LISTS, to_json({"cursor": cursor}), deadline_ns=limit_ns
+            )
+            self._count("listed on", reply)
+            if reply.outcome is not Outcome.OK or not isinstance(reply.result, dict):
+                break
+            watch.add(reply.result, index)
+        watch.cursor = None
+
+    def _look_for_more(self) -> None:
+        self.changed = True
 
     async def _subscribe(self, uri: str, begins: bool, deadline_ns: int) -> Reply:
         reply = await self._send_subscription(uri, begins, deadline_ns)
@@ -125,7 +166,12 @@ class Talker:
         self._stage.said[f"{what}{well}"] += 1
 
     def _note_change(self, what: str) -> None:
-        self.changed = self.changed or what == "tools"
+        if what != "tools":
+            return
+        if self.watch is not None:
+            self.watch.told()
+        if self._stage.scenario.client.follow_changes:
+            self.changed = self._told = True
 
     def _breach(self, kind: Breach, call: int) -> None:
         self._stage.recorder.breach(self._who, call, kind, self._stage.clock.now_ns())

@@ -30,7 +30,7 @@ async def test_the_official_client_gets_on_with_it(hardened: Bench, era: Era) ->
     assert set(tools) == {
         *("search", "fetch", "append_note", "remember", "recall", "slow", "big"),
         *("summarize", "confirm", "roots", "touch", "job"),
-        *("schedule_note", "add_entry", "list_entries", "feed"),
+        *("schedule_note", "add_entry", "list_entries", "feed", "publish"),
     }
     assert all(tool.output_schema and tool.annotations for tool in tools.values())
     reading = {name for name, tool in tools.items() if _only_reads(tool.annotations)}

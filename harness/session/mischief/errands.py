@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from faults.levers import Behaviour, BehaviourKind
 from harness.errors import SquallError
 from harness.journal import NoteEntry
-from harness.session.mischief import floods, heads, states, thefts
+from harness.session.mischief import drifts, floods, heads, states, thefts
 from harness.session.mischief.outsider import Ground, Outsider
 from harness.wire.raw import Mouth
 
@@ -26,6 +26,7 @@ ERRANDS: Final[dict[BehaviourKind, Callable[[Outsider], Awaitable[None]]]] = {
     "version_skew": heads.skew_versions,
     "origin_evil": heads.come_from_evil,
     "host_header": heads.use_other_names,
+    "drift_list": drifts.drift,
 }
 
 
