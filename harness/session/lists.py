@@ -86,10 +86,9 @@ class Lists:
 
     def note(self, watch: Watch, seen: Offer, index: int) -> None:
         """Keep a list for the books if it is the arm's first, or not what was offered before."""
+        first = watch.treated not in self._usual
         usual = self._usual.setdefault(watch.treated, seen.digest)
-        changed = watch.was is not None and watch.was.digest != seen.digest
-        first = usual == seen.digest and seen.digest not in self._named
-        if not (changed or first or (watch.was is None and seen.digest != usual)):
+        if not first and seen.digest == (usual if watch.was is None else watch.was.digest):
             return
         if self._room <= 0 or self._written >= ENTRIES_MAX:
             return

@@ -20,12 +20,15 @@ from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
 from harness.session.life import Session
 from harness.session.misfits import Misfit
+from harness.session.lists import Lists
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
 from harness.wire.inbox import Inbox
+from harness.wire.listen import Listening
 from harness.wire.reply import Reply
 from harness.wire.speaker import Speaker
+from harness.wire.stats import WireStats
 from tests.virtual import NS_PER_S, VirtualClock
 
 TOOK_S = 0.02
@@ -110,6 +113,15 @@ class Client:
         self.next_id = 1
         self.cancels_by_close = False
         self.dropped = False
+
+    @property
+    def stats(self) -> WireStats:
+        """It listens, and has carried nothing."""
+        return WireStats(
+            connections_opened=0, bytes_in=0, bytes_out=0, foreign_messages=0,
+            duplicate_replies=0, server_requests=0, streams_left_open=0,
+            listening=Listening.OPEN, listen_messages=0, listen_reconnects=0,
+        )  # fmt: skip
 
     async def listen(self, uris: frozenset[str], *, deadline_ns: int) -> Reply:
         """Listen to nothing, at once."""
@@ -282,6 +294,7 @@ class Play:
         self.writer = JournalWriter(folder)
         self.credentials: dict[int, Credential] = {}
         self.clients: list[Client] = []
+        self.lists = Lists(CLOCK.now_ns)
         self._credential = credential
 
     def _stage(self) -> Stage:
@@ -296,6 +309,7 @@ class Play:
             steps=tuple(compile_agent(self.scenario, self.plan, number) for number in agents),
             connect=self._connect,
             credential=self._make_credential,
+            lists=self.lists,
         )
 
     def _connect(self, planned: PlannedSession) -> Speaker:
