@@ -37,6 +37,7 @@ from harness.checks import (
     lifecycle,
     limits,
     lists,
+    neighbours,
     orphans,
     outsiders,
     processes,
@@ -101,6 +102,7 @@ CHECKS: Final[tuple[Callable[[Evidence], tuple[Finding, ...]], ...]] = (
     *leaks.CHECKS,
     *quality.CHECKS,
     *lists.CHECKS,
+    *neighbours.CHECKS,
 )
 
 _BUSIER_TOLD: Final = 1.5

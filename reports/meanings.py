@@ -8,7 +8,7 @@ MEANINGS: Final[dict[str, str]] = {
     "hang": "A call never came to an end: its agent waits for nothing.",
     "silent-empty": "A failure was served as an empty answer, which an agent takes for the truth.",
     "auth-masked": "A refusal was served as an answer, so that no agent knows to renew its token.",
-    "wrong-answer": "An answer that claims success is not true.",
+    "wrong-answer": "An answer is not true, or one agent's bad call has broken another's.",
     "crosstalk": "An agent was given another's data.",
     "double-exec": "Work that was asked for once was done more than once.",
     "lost-update": "Of writes at the same time, one has undone the other.",

@@ -37,7 +37,10 @@ def link(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     what it does under a fault, and not the other way round.
     """
     given = tuple(findings)
-    failed = [(finding.verdict, finding.fault) for finding in given if finding.ruling == "fail"]
+    broken = [finding for finding in given if finding.ruling == "fail"]
+    failed = [(finding.verdict, finding.fault) for finding in broken]
+    # What has hit untouched sessions too explains what else they met, which no fault is blamed for.
+    failed += [(finding.verdict, "") for finding in broken if finding.control]
     return tuple(replace(finding, cause=_cause(finding, failed)) for finding in given)
 
 

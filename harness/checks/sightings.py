@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faults.fault import Fault
-from harness.journal import call_id
+from harness.checks import spreading
+from harness.journal import Calls, call_id
 from harness.phases import Evidence, Mask, Times, WindowSpan
 from harness.verdict import Finding
 
@@ -118,7 +119,8 @@ def judge(
     """Turn a mask of offending attempts into one finding a fault, or one that says all is well.
 
     `weight` orders the evidence, heaviest first; the time from due to done by default. `windows`
-    says which window each attempt stood under; `in_force` by default.
+    says which window each attempt stood under; `in_force` by default. What some sessions do wrong
+    on purpose is blamed too for what goes wrong with others meanwhile, where it has spread.
     """
     if not judged.any():
         return (unknown(rule, rule.unseen),)
@@ -128,6 +130,7 @@ def judge(
     calls = evidence.calls
     weight = ended_ns(evidence) - calls["due_ns"] if weight is None else weight
     windows = in_force(evidence) if windows is None else windows
+    windows = spreading.spread(evidence, judged=judged, bad=bad, windows=windows)
     blamed = np.where(bad, windows, 0)
     bare = judged & (windows == 0)
     bare_share = float(bad[bare].mean()) if bare.any() else 0.0
@@ -163,6 +166,7 @@ def _fail(
     when = f"under {fault}" if fault else "with no fault to blame"
     more = ", …" if len(tools) > TOOLS_NAMED_MAX else ""
     where = f" ({', '.join(tools[:TOOLS_NAMED_MAX])}{more})"
+    spread = _spread_words(evidence, fault, calls[~treated])
     return Finding(
         verdict=rule.verdict,
         ruling="fail",
@@ -171,7 +175,7 @@ def _fail(
         observed=float(len(offenders)),
         limit=0.0,
         unit=rule.unit,
-        why=f"{len(offenders)} of {judged_count} {rule.unit}{where} {rule.wrong}, {when}",
+        why=f"{len(offenders)} of {judged_count} {rule.unit}{where} {rule.wrong}, {when}{spread}",
         source=rule.source,
         evidence=worst_first(evidence, offenders, weight),
         hard=rule.hard,
@@ -179,6 +183,17 @@ def _fail(
         last_s=round(int(ended_ns(evidence)[offenders].max()) / 1e9, 3),
         treated=len(np.unique(calls["session"][treated])),
         control=len(np.unique(calls["session"][~treated])),
+    )
+
+
+def _spread_words(evidence: Evidence, fault: str, untouched: Calls) -> str:
+    """Say that it spread, where a fault of some sessions' own has hit others; else nothing."""
+    if not len(untouched) or fault not in {one.id for one in spreading.suspects(evidence)}:
+        return ""
+    sessions = len(np.unique(untouched["session"]))
+    return (
+        f"; {len(untouched)} of them were made by {sessions} sessions that behaved: it spread "
+        "from those that misbehaved on purpose"
     )
 
 

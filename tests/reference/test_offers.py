@@ -46,7 +46,7 @@ async def heard(running: Bench, era: Era) -> int:
             assert opened.outcome is Outcome.OK
             tools = opened.result["capabilities"]["tools"]
             assert tools["listChanged"] is True
-            while client.stats.listening is not Listening.OPEN:
+            while client.stats.listening is not Listening.OPEN:  # noqa: ASYNC110 - no event says so
                 await anyio.sleep(0.01)
             await client.request("tools/list", b"{}", deadline_ns=limit_ns)
             usual = await names(caller)

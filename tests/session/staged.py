@@ -19,8 +19,8 @@ from harness.plan import Plan, PlannedSession, make
 from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
 from harness.session.life import Session
-from harness.session.misfits import Misfit
 from harness.session.lists import Lists
+from harness.session.misfits import Misfit
 from harness.session.record import Recorder
 from harness.session.stage import Stage
 from harness.session.steps import compile_agent
