@@ -54,6 +54,7 @@ from faults.issuers import AsOutage, JwksRotate, RefreshFail, RefreshRace
 from faults.load import Ramp, Soak, Spike
 from faults.network import (
     IdleCut,
+    ReconnectStorm,
     TcpBandwidth,
     TcpBlackhole,
     TcpDown,
@@ -127,6 +128,7 @@ AnyFault = (
     | IdleCut
     | EnvMissing
     | ListDrift
+    | ReconnectStorm
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -194,5 +196,6 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         IdleCut,
         EnvMissing,
         ListDrift,
+        ReconnectStorm,
     )
 }

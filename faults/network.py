@@ -13,8 +13,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from faults.agent import agent_lever
 from faults.fault import Fault, LeverName, Undo
-from faults.levers import Exposure, FaultError, Injection, Levers, NetworkLever
+from faults.levers import (
+    Behaviour,
+    Exposure,
+    FaultError,
+    Injection,
+    Levers,
+    NetworkLever,
+)
 from faults.quantities import Bandwidth, Duration, Size
 
 Direction = Literal["upstream", "downstream", "both"]
@@ -288,3 +296,46 @@ class TcpTruncate(NetworkFault):
                 attributes={"bytes": self.after_bytes},
             ),
         )
+
+
+class ReconnectStorm(Fault):
+    """All connections are cut and refused, and all agents come back at once, in new sessions.
+
+    With `jitter` they come back spread over that time, as agents that back off would. Those come
+    back that had anything to ask meanwhile; the sessions that they had are left behind.
+    A resilient server: a handshake costs it little; what is too much at once it refuses at once,
+    with 503 and `Retry-After`; everybody is back within seconds, and nothing goes on spinning.
+    Shows: sessions that do not come back, a crash, a processor that goes on spinning, hangs.
+    """
+
+    kind: ClassVar[str] = "reconnect-storm"
+    lever: ClassVar[LeverName] = "network"
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "cpu-spin", "crash", "hang")
+    jitter_s: Duration = Field(
+        0.0, alias="jitter", description="over which they come back; 0s: all at once"
+    )
+
+    @asynccontextmanager
+    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
+        """Switch the proxy off; on again, and only then let the agents come back."""
+        del name  # a closed port needs none, and a behaviour is told by its kind
+        network, agents = _network(levers, self.kind), agent_lever(levers, self.kind)
+        behaviour = Behaviour(kind="rejoin", share=1.0, every_s=self.jitter_s)
+
+        async def exposure() -> Exposure:
+            return await network.exposure(None)
+
+        async with Undo() as undo:
+            undo.later(agents.disengage, behaviour)
+            await agents.engage(behaviour)
+            undo.later(network.set_enabled, True)
+            await network.set_enabled(False)
+            yield Injection(exposure=exposure)
+
+    def stops_service(self) -> bool:
+        """Nobody answers."""
+        return True
+
+    def ends_sessions(self) -> bool:
+        """Whoever comes back does so in a new one."""
+        return True

@@ -29,6 +29,7 @@ PRELUDES: tuple[BehaviourKind, ...] = (
     "loop_call",
     "slow_call",
     "read_slowly",
+    "rejoin",
 )
 
 

@@ -161,6 +161,16 @@ class Session:
             self._lose(reply)
             return await self._handshake() is Reason.NONE
 
+    async def begin_again(self) -> None:
+        """Come back as an agent does that was cut off with all others: in a new session."""
+        async with self._opening:
+            if not self._open:
+                return  # whatever is due next opens one
+            self._entry("lost", why="cut off with all others")
+            self._open = False
+            self._tried_ns = self.stage.clock.now_ns()
+            await self._handshake()
+
     def _lose(self, reply: Reply) -> None:
         self._entry("lost", why=words(reply))
         self._open = False
@@ -337,6 +347,7 @@ class Session:
             planned=planned,
             step=step,
             values=values,
+            begin_again=self.begin_again,
         )
 
     def _deadline(self, seconds: float) -> int:

@@ -28,7 +28,7 @@ FAULTS = [
 ]
 every_fault = pytest.mark.parametrize("fault", FAULTS)
 pytestmark = pytest.mark.anyio
-_NAMELESS = {"tcp-down", "dep-down"}  # a closed port needs no name
+_NAMELESS = {"tcp-down", "dep-down", "reconnect-storm"}  # a closed port needs no name
 
 
 @pytest.fixture

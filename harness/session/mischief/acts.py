@@ -11,6 +11,7 @@ from harness.session.mischief.calls import cancel, repeat
 from harness.session.mischief.collisions import collide
 from harness.session.mischief.neighbours import neighbour
 from harness.session.mischief.preludes import precede
+from harness.session.mischief.returns import rejoin
 from harness.session.mischief.scene import Scene
 from harness.session.mischief.slowness import read_slowly
 from harness.session.mischief.validation import fuzzed, loop, spoilt
@@ -39,11 +40,12 @@ ACTS: Final[dict[BehaviourKind, Act]] = {
     "loop_call": loop,
     "slow_call": neighbour,
     "read_slowly": read_slowly,
+    "rejoin": rejoin,
 }
 
 
 # Of these a share of the sessions is drawn, by the act itself, and not of the calls.
-BY_SESSION: Final[frozenset[BehaviourKind]] = frozenset({"slow_call", "read_slowly"})
+BY_SESSION: Final[frozenset[BehaviourKind]] = frozenset({"slow_call", "read_slowly", "rejoin"})
 
 
 async def before(scene: Scene) -> Behaviour | None:

@@ -35,6 +35,7 @@ class Scene:
     planned: PlannedStep
     step: Step
     values: Mapping[str, Any]  # what the real call's templates may name
+    begin_again: Callable[[], Awaitable[None]]  # lets the session come back as a new one
 
     def drawn(self, behaviour: Behaviour) -> bool:
         """Tell whether this call is one of the share that misbehaves so."""

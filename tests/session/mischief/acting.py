@@ -95,12 +95,17 @@ async def act(
                     planned=chosen,
                     step=stage.steps[0][0],
                     values=values,
+                    begin_again=_stays,
                 )
                 await ACTS[behaviour.kind](scene, behaviour)
         await client.close(deadline_ns=within(WAIT_S))
         client.drop_connections()
         await anyio.lowlevel.checkpoint()  # the loop closes what was dropped
     return Acted(folder=folder)
+
+
+async def _stays() -> None:
+    """Nobody was cut off."""
 
 
 @asynccontextmanager
