@@ -119,6 +119,12 @@ LINES: Final = (
         faults=("payload-request", "payload-response"),
     ),
     Line(
+        area="transport",
+        wanted="tools are listed in one order, and whoever listens is told when they change",
+        verdicts=("stale-list",),
+        missing="no agent of this run lists the tools",
+    ),
+    Line(
         area="error handling",
         wanted="a failure is said to be one: no empty list, no text in its place",
         verdicts=("silent-empty", "auth-masked"),

@@ -84,6 +84,7 @@ def add_offers(server: MCPServer, flaws: Flaws) -> None:
 
     low.add_request_handler("tools/list", PaginatedRequestParams, list_tools)
     says = NotificationOptions(tools_changed=True)
+    # Replaced, since the SDK's own way to serve never says which notifications there are.
     low.create_initialization_options = partial(  # type: ignore[method-assign]
         low.create_initialization_options, says
     )
