@@ -285,6 +285,10 @@ class Flaw(StrEnum):
         # The modern era may let a list run out instead of telling: it promises a minute here.
         "a tool comes and goes, and nobody is told, though the list was good for a minute",
     )
+    TRANSACTION_LEFT_FAILED = (
+        "transaction-left-failed",
+        "a call that fails leaves the transaction failed that all calls share, and they fail too",
+    )
 
 
 Flaws = frozenset[Flaw]

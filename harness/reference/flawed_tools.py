@@ -16,12 +16,13 @@ from harness.flaws import Flaw, Flaws
 from harness.reference.downstream import BusyError
 
 CONNECTIONS: Final = 4
+FAILED_S: Final = 0.25  # until somebody rolls the shared transaction back
 POOLED: Final = frozenset({
     "search", "fetch", "append_note", "read_notes", "remember", "recall",
 })  # fmt: skip
 FLAWS: Final = frozenset({
     Flaw.POOL_HELD_ACROSS_AWAIT, Flaw.RATELIMIT_IN_PAYLOAD, Flaw.ERROR_BREAKS_SCHEMA,
-    Flaw.SCHEMA_LIES, Flaw.POOL_LEAK_ON_CANCEL,
+    Flaw.SCHEMA_LIES, Flaw.POOL_LEAK_ON_CANCEL, Flaw.TRANSACTION_LEFT_FAILED,
 })  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class FlawedServer(MCPServer):
         self._lines: set[ByteStream] = set()
         self._flaws = flaws
         self._pool = anyio.CapacityLimiter(CONNECTIONS)
+        self._failed_until = 0.0
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -48,9 +50,11 @@ class FlawedServer(MCPServer):
             line = await self._taken(name)
             if Flaw.SCHEMA_LIES in self._flaws and name == "search":
                 self._believe(name)
+            self._stand_in_line()
             try:
                 result = await super().call_tool(name, arguments, context)
             except ToolError as error:
+                self._failed_until = anyio.current_time() + FAILED_S
                 return self._disguised(name, error)
             await self._give_back(line)
             return result
@@ -69,6 +73,12 @@ class FlawedServer(MCPServer):
         if line is not None:
             self._lines.discard(line)
             await line.aclose()
+
+    def _stand_in_line(self) -> None:
+        """transaction-left-failed: whoever comes after an error is refused for it."""
+        failed = anyio.current_time() < self._failed_until
+        if failed and Flaw.TRANSACTION_LEFT_FAILED in self._flaws:
+            raise ToolError("current transaction is aborted, commands are ignored until its end")
 
     def _believe(self, name: str) -> None:
         """schema-lies: the schema is published, and what goes out is not held against it."""

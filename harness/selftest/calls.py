@@ -40,6 +40,12 @@ CASES: Final = (
         verdict="bad-validation",
     ),
     Case(
+        flaw=Flaw.TRANSACTION_LEFT_FAILED,
+        stage="arguments",
+        faults=("args-invalid",),
+        verdict="wrong-answer",
+    ),
+    Case(
         flaw=Flaw.GLOBAL_LOCK,
         stage="arguments",
         faults=("slow-neighbour",),
