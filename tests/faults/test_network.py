@@ -12,6 +12,7 @@ from faults.fault import Fault
 from faults.levers import FaultError, Levers, NetworkLever
 from faults.network import (
     NetworkFault,
+    ReconnectStorm,
     TcpBandwidth,
     TcpBlackhole,
     TcpDown,
@@ -23,7 +24,7 @@ from faults.network import (
 )
 from harness.rig.network import Network
 from harness.rig.toxiproxy.serving import serve
-from tests.faults.fakes import FakeNetwork
+from tests.faults.fakes import FakeNetwork, World
 
 TOXIC_FAULTS: tuple[NetworkFault, ...] = (
     TcpLatency(), TcpReset(), TcpBlackhole(), TcpBandwidth(), TcpSlice(), TcpTruncate(),
@@ -130,6 +131,22 @@ async def test_a_closed_port_is_open_again_whatever_happened(bench: Bench) -> No
     async with TcpDown().inject(Levers(network=bench.lever), "squall-r4nd-2"):
         await bench.lever.set_enabled(True)
     assert await bench.enabled()
+
+
+@pytest.mark.anyio
+async def test_agents_come_back_only_once_the_way_is_free() -> None:
+    """The port is open again before anybody is told; with no sessions there is no storm."""
+    world = World()
+    storm = ReconnectStorm.model_validate({"jitter": "2s"})
+    async with storm.inject(world.levers, "squall-r4nd-1") as injection:
+        assert not world.network.enabled
+        assert world.agent.engaged["rejoin"].every_s == 2.0
+        assert (await injection.exposure()).unit == "connections"
+    assert world.at_rest
+    assert world.hand.pulls[-1] == "disengage rejoin"
+    with pytest.raises(FaultError, match="sessions that squall drives"):
+        async with storm.inject(Levers(network=world.network), "squall-r4nd-2"):
+            pass
 
 
 # --- what each fault asks of the proxy ------------------------------------------------------

@@ -25,7 +25,7 @@ from harness.reference.flawed_dependency import (
     FlawedDownstream,
     FlawedNotes,
 )
-from harness.reference.flawed_tools import CONNECTIONS, FlawedServer
+from harness.reference.flawed_tools import CONNECTIONS, FAILED_S, FlawedServer
 from harness.reference.notes import NotesError
 from harness.rig import ledger
 from harness.rig.dependency import control, recorded
@@ -240,6 +240,21 @@ async def test_an_error_carries_what_the_schema_forbids() -> None:
     plain, _ = server(error=StoreError("the store is down"))
     with pytest.raises(ToolError, match="down"):
         await plain.call_tool("search", {"query": "q"})
+
+
+async def test_a_call_that_fails_makes_those_after_it_fail_for_a_while() -> None:
+    """Whoever makes them; the server without the flaw serves them."""
+    for flaws, met in (((Flaw.TRANSACTION_LEFT_FAILED,), "aborted"), ((), "")):
+        made, begun = server(*flaws)
+        with pytest.raises(ToolError):
+            await made.call_tool("recall", {"kee": "?"})
+        if met:
+            with pytest.raises(ToolError, match=met):
+                await made.call_tool("recall", {"key": "a"})
+            with anyio.fail_after(BOUND_S):
+                await anyio.sleep(2 * FAILED_S)
+        await made.call_tool("recall", {"key": "b"})
+        assert begun == ["b"]
 
 
 async def test_only_a_refusal_for_its_rate_becomes_a_row(own: control.Dependency) -> None:
