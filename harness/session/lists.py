@@ -20,7 +20,7 @@ from harness.wire.listen import Listening
 from harness.wire.speaker import Speaker
 
 LISTS: Final = "tools/list"
-LOOKS_MAX: Final = 100  # a second, of one process
+LOOKS_MAX: Final = 50  # a second, of one process
 APART_NS: Final = 200 * NS_PER_MS  # between two looks of one session
 PAGED_APART_NS: Final = 2 * NS_PER_S  # where further pages have to be asked for
 PAGES_MAX: Final = 20
