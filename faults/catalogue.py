@@ -63,7 +63,14 @@ from faults.network import (
     TcpSlice,
     TcpTruncate,
 )
-from faults.process import EnvMissing, ProcessKill, ProcessStop, Sigterm
+from faults.process import (
+    EnvMissing,
+    PathDiffers,
+    ProcessKill,
+    ProcessStop,
+    Sigterm,
+    SlowStart,
+)
 
 AnyFault = (
     TcpLatency
@@ -129,6 +136,8 @@ AnyFault = (
     | EnvMissing
     | ListDrift
     | ReconnectStorm
+    | PathDiffers
+    | SlowStart
 )
 
 CATALOGUE: Final[dict[str, type[Fault]]] = {
@@ -197,5 +206,7 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         EnvMissing,
         ListDrift,
         ReconnectStorm,
+        PathDiffers,
+        SlowStart,
     )
 }

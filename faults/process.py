@@ -6,6 +6,7 @@ everybody, or over pipes each treated session's.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar, Final
@@ -18,6 +19,7 @@ from faults.quantities import Duration
 
 # What the bundled server has to be told, so that there is something that it can lack.
 OWNER_VARIABLE: Final = "SQUALL_OWNER"
+START_VARIABLE: Final = "SQUALL_SLOW_START_S"  # how long it takes to start
 
 
 def process_lever(levers: Levers, kind: str) -> ProcessLever:
@@ -77,7 +79,31 @@ class Sigterm(ProcessFault):
             yield Injection(exposure=processes.exposure)
 
 
-class EnvMissing(ProcessFault):
+class Relaunch(ProcessFault):
+    """The target is started again under other conditions, and at the window's end as it was."""
+
+    grace_s: Duration = Field(5.0, alias="grace", ge=0.5, description="from SIGTERM to SIGKILL")
+
+    @abstractmethod
+    def conditions(self) -> Conditions:
+        """What is different for the process that is started."""
+
+    def ends_sessions(self) -> bool:
+        """What a process alone knows ends with it."""
+        return True
+
+    @asynccontextmanager
+    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
+        """Start it so; then as it was launched."""
+        del name
+        processes = process_lever(levers, self.kind)
+        async with Undo() as undo:
+            undo.later(processes.restore)
+            await processes.tell(grace_s=self.grace_s, conditions=self.conditions())
+            yield Injection(exposure=processes.exposure)
+
+
+class EnvMissing(Relaunch):
     """The target is started again without a variable of its environment, as in a wrong deploy.
 
     It is told to end, as by `sigterm`, and at the window's end it is started as it was.
@@ -92,23 +118,50 @@ class EnvMissing(ProcessFault):
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="its name; the default is the bundled server's",
     )
-    grace_s: Duration = Field(5.0, alias="grace", ge=0.5, description="from SIGTERM to SIGKILL")
 
-    def ends_sessions(self) -> bool:
-        """What a process alone knows ends with it."""
-        return True
+    def conditions(self) -> Conditions:
+        """Its environment lacks the variable."""
+        return Conditions(environment={self.variable: None})
 
-    @asynccontextmanager
-    async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
-        """Start it without; then as it was launched."""
-        del name
-        processes = process_lever(levers, self.kind)
-        async with Undo() as undo:
-            undo.later(processes.restore)
-            await processes.tell(
-                grace_s=self.grace_s, conditions=Conditions(environment={self.variable: None})
-            )
-            yield Injection(exposure=processes.exposure)
+
+class PathDiffers(Relaunch):
+    """The target is started again in another directory, as by a service manager or a container.
+
+    It is told to end, as by `sigterm`, and at the window's end it is started where it was.
+    A resilient server: its paths are absolute, or it does not start and says what it cannot find.
+    Shows: a server that is up and fails its calls.
+    """
+
+    kind: ClassVar[str] = "path-differs"
+    shows: ClassVar[tuple[str, ...]] = ("late-fail-config", "no-recovery")
+    directory: str = Field("/", pattern=r"^/", description="which one; it has to be there")
+
+    def conditions(self) -> Conditions:
+        """It is started elsewhere."""
+        return Conditions(directory=self.directory)
+
+
+class SlowStart(Relaunch):
+    """The target is started again and takes long until it can work, as with a cold cache.
+
+    It is told to end, as by `sigterm`; a variable tells the next one how long to take, and what
+    does not know it takes no longer. At the window's end it is started as it was.
+    A resilient server: until it can work it does not say that it can, and then it answers.
+    Shows: a health check that says ok while calls fail, sessions that do not come back.
+    """
+
+    kind: ClassVar[str] = "slow-start"
+    shows: ClassVar[tuple[str, ...]] = ("health-lies", "no-recovery")
+    takes_s: Duration = Field(5.0, alias="takes", ge=0.5, description="less than the window")
+    variable: str = Field(
+        START_VARIABLE,
+        min_length=1,
+        description="told the seconds; the default is the bundled server's",
+    )
+
+    def conditions(self) -> Conditions:
+        """Its environment says how long."""
+        return Conditions(environment={self.variable: f"{self.takes_s:g}"})
 
 
 class ProcessKill(ProcessFault):

@@ -289,6 +289,18 @@ class Flaw(StrEnum):
         "transaction-left-failed",
         "a call that fails leaves the transaction failed that all calls share, and they fail too",
     )
+    HEALTH_LIES = (
+        "health-lies",
+        "the health check says ok, always, whatever becomes of the calls",
+    )
+    READY_TOO_EARLY = (
+        "ready-too-early",
+        "it says that it is ready before what it needs has been opened, and fails calls until then",
+    )
+    CWD_RELATIVE = (
+        "cwd-relative",
+        "search opens a file by a path that is relative to wherever the server was started",
+    )
 
 
 Flaws = frozenset[Flaw]

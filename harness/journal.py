@@ -232,6 +232,17 @@ class TargetEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealthProbeEntry:
+    """What the target said of its health when it was asked, beside the load and past any proxy."""
+
+    at_ns: int  # asked
+    took_ns: int
+    status: int = 0  # of HTTP; 0 where no answer came
+    text: str = ""  # the beginning of what it said, redacted, or why no answer came
+    type: Literal["health_probe"] = "health_probe"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleEntry:
     """What one notable call looked like, redacted and cut short: evidence for people."""
 
@@ -467,6 +478,7 @@ Entry = Annotated[
     | WorkerEntry
     | ProcessEntry
     | TargetEntry
+    | HealthProbeEntry
     | SampleEntry
     | SaidEntry
     | BreachEntry

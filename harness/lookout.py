@@ -1,19 +1,28 @@
-"""What becomes of a launched target while a storm lasts: its process, and what that costs."""
+"""What becomes of a target while a storm lasts: its process, what it costs, how it says it is."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Final
+from urllib.parse import urlsplit
 
 import anyio
+import httpx
 
 from harness.clock import RunClock
-from harness.journal import JournalWriter, TargetEntry, VitalsEntry
+from harness.journal import HealthProbeEntry, JournalWriter, TargetEntry, VitalsEntry
 from harness.rig import vitals
 from harness.rig.launched import Launched, Turn
+from harness.rig.reaching import http_client
+from harness.scenario.records import LaunchTarget, ReferenceTarget, Target, UrlTarget
+from harness.session.access import Doors
 from harness.wire.pipe import describe_end
 
 VITALS_S: Final = 1.0
+ASKED_EVERY_S: Final = 1.0
+ANSWER_S: Final = 2.0  # what has not said by then that it is well is not
+TEXT_MAX: Final = 120
+BUNDLED_HEALTH: Final = "/health"
 
 
 async def watch(launched: Launched | None, clock: RunClock, writer: JournalWriter) -> None:
@@ -45,3 +54,51 @@ async def watch(launched: Launched | None, clock: RunClock, writer: JournalWrite
             )
         )
         await anyio.sleep(VITALS_S)
+
+
+def health_url(target: Target, doors: Doors) -> str:
+    """Where a target's health can be asked for; "" where nobody has said."""
+    if doors.command is not None:
+        return ""
+    named = target.health if isinstance(target, UrlTarget | LaunchTarget) else ""
+    if isinstance(target, ReferenceTarget):
+        named = BUNDLED_HEALTH
+    if not named:
+        return ""
+    asked, called = urlsplit(named), urlsplit(doors.url)  # the same origin, as was checked
+    return called._replace(path=asked.path, query=asked.query, fragment="").geturl()
+
+
+async def ask_health(target: Target, doors: Doors, clock: RunClock, writer: JournalWriter) -> None:
+    """Ask the target about once a second how it is, and write down what it says.
+
+    Straight, past the proxies of either arm, as an orchestrator does, and each time on a
+    connection of its own; redirects are not followed. Returns at once where nobody has said where.
+    """
+    url = health_url(target, doors)
+    if not url:
+        return
+    async with http_client(
+        url, trust=doors.trust, unix_socket=doors.unix_socket, timeout_s=ANSWER_S
+    ) as http:
+        while True:
+            at_ns = clock.now_ns()
+            status, text = await _asked(http, url)
+            took_ns = clock.now_ns() - at_ns
+            writer.append(HealthProbeEntry(at_ns=at_ns, took_ns=took_ns, status=status, text=text))
+            await anyio.sleep(max(0.0, ASKED_EVERY_S - took_ns / 1e9))
+
+
+async def _asked(http: httpx.AsyncClient, url: str) -> tuple[int, str]:
+    """The status and the first words of an answer; 0 and the reason where none came in time."""
+    try:
+        with anyio.fail_after(ANSWER_S):
+            async with http.stream("GET", url, headers={"connection": "close"}) as answer:
+                async for piece in answer.aiter_bytes(TEXT_MAX):
+                    said = piece[:TEXT_MAX].decode("utf-8", "replace")
+                    return answer.status_code, " ".join(said.split())
+                return answer.status_code, ""
+    except TimeoutError:
+        return 0, f"no answer within {ANSWER_S:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return 0, type(error).__name__

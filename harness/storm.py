@@ -168,6 +168,7 @@ async def _whole(
 
         async with anyio.create_task_group() as beside:
             beside.start_soon(lookout.watch, rig.launched, clock, writer)
+            beside.start_soon(lookout.ask_health, scenario.target, rig.doors, clock, writer)
             beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)
             if stage.workers:  # else the sessions' host does it

@@ -1,4 +1,4 @@
-"""Does a target that lacks what it needs say so before it serves anybody?"""
+"""Does a target that lacks what it needs, or is elsewhere, say so before it serves anybody?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from faults.process import EnvMissing
+from faults.fault import Fault
+from faults.process import EnvMissing, PathDiffers
 from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.journal import TargetEntry
@@ -17,7 +18,7 @@ from harness.verdict import Finding
 
 _LATE: Final = Rule(
     verdict="late-fail-config",
-    wrong="failed on a target that had started without a variable that it needs",
+    wrong="failed on a target that had started all the same",
     source="what a server needs is looked for when it starts: else it ends at once, and says why",
     unseen="the target came up too late to be called, or did not come up for another reason",
 )
@@ -28,20 +29,27 @@ _SHARE_MIN: Final = 0.5
 
 
 def late_fail_config(evidence: Evidence) -> tuple[Finding, ...]:
-    """Ask whether a target without a needed variable refused to start, or served and failed.
+    """Ask whether a target without what it needs refused to start, or served and failed.
 
-    Needs an `env-missing`. A process that ended by itself has refused. One that answered is judged
-    by its calls: where half of those of one kind fail that hardly did in the baseline, it needed
-    the variable and did not say so; else it can do without.
+    Needs an `env-missing` or a `path-differs`. A process that ended by itself has refused. One that
+    answered is judged by its calls: where half of those of one kind fail that hardly did in the
+    baseline, it needed the variable or the place and did not say so; else it can do without.
     """
     return tuple(
-        _without(evidence, window, window.fault.variable)
+        _started(evidence, window, how)
         for window in evidence.phases.windows
-        if window.injected and isinstance(window.fault, EnvMissing)
+        if window.injected and (how := _differently(window.fault))
     )
 
 
-def _without(evidence: Evidence, window: WindowSpan, variable: str) -> Finding:
+def _differently(fault: Fault) -> str:
+    """Say how the target was started; "" where nothing that it may need was taken from it."""
+    if isinstance(fault, EnvMissing):
+        return f"without {fault.variable}"
+    return f"in {fault.directory}" if isinstance(fault, PathDiffers) else ""
+
+
+def _started(evidence: Evidence, window: WindowSpan, how: str) -> Finding:
     mine = [
         one
         for one in evidence.journal.of(TargetEntry)
@@ -50,7 +58,7 @@ def _without(evidence: Evidence, window: WindowSpan, variable: str) -> Finding:
     started_ns = max((one.at_ns for one in mine if one.edge == "started"), default=-1)
     after = [one for one in mine if one.at_ns >= started_ns >= 0]
     if any(one.edge == "ended" and not one.asked for one in after):
-        why = f"without {variable} it did not start"
+        why = f"{how} it did not start"
         return _passed(window, why)
     ready_ns = max((one.at_ns for one in after if one.edge == "ready"), default=-1)
     calls = evidence.calls
@@ -73,14 +81,13 @@ def _without(evidence: Evidence, window: WindowSpan, variable: str) -> Finding:
             observed=float(len(bad)),
             limit=0.0,
             unit=_LATE.unit,
-            why=f"{len(bad)} of {count} calls of {evidence.plan.calls[code]} {_LATE.wrong}: "
-            f"{variable}",
+            why=f"{len(bad)} of {count} calls of {evidence.plan.calls[code]} {_LATE.wrong}, {how}",
             source=_LATE.source,
             evidence=sightings.worst_first(evidence, bad, calls["done_ns"] - calls["due_ns"]),
         )
     if ready_ns < 0 or np.count_nonzero(inside) < _CALLS_MIN:
         return sightings.unknown(_LATE, _LATE.unseen, fault=window.id)
-    return _passed(window, f"without {variable} its calls are answered as before")
+    return _passed(window, f"{how} its calls are answered as before")
 
 
 def _passed(window: WindowSpan, why: str) -> Finding:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from faults.process import EnvMissing
+from faults.process import Relaunch
 from harness.checks import sightings
 from harness.checks.processes import crashed
 from harness.checks.sightings import Rule
@@ -77,7 +77,7 @@ def _ended_by_us(evidence: Evidence, seen: VitalsEntry) -> bool:
     last = edges[-1] if edges else None
     if last is None:
         return False
-    refuses = {w.window for w in evidence.injected if isinstance(w.fault, EnvMissing)}
+    refuses = {w.window for w in evidence.injected if isinstance(w.fault, Relaunch)}
     return last.asked or last.edge in ("told", "killed", "stopped") or last.window in refuses
 
 

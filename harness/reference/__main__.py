@@ -38,6 +38,7 @@ from harness.reference.guard import BODY_LIMIT_BYTES, READ, WRITE, Door, Guard
 from harness.reference.identity import Verifier
 from harness.reference.manners import Refusing, SparseDocuments
 from harness.reference.notes import Notes, NotesError, SqliteNotes
+from harness.reference.starting import Starting
 from harness.reference.tools import build
 from harness.rig.listener import address, bind, public_url, serve
 
@@ -99,7 +100,8 @@ def application(
             event_store=NumberedEvents() if Flaw.REPLAY_UNSCOPED in flaws else None,
             transport_security=admitted,
         )
-    _add_health(app, notes)
+    starting = Starting(flaws=flaws)
+    _add_health(app, notes, flaws)
     if issuer:
         _add_metadata(app, resource=resource, path=path, issuer=issuer)
     sdk_lifespan = app.router.lifespan_context
@@ -107,7 +109,10 @@ def application(
     @asynccontextmanager
     async def lifespan(served: Starlette) -> AsyncIterator[None]:
         async with sdk_lifespan(served), http, anyio.create_task_group() as group:
-            await notes.open()
+            if starting.early:
+                group.start_soon(starting.open, notes)
+            else:
+                await starting.open(notes)
             if verifier is not None:
                 group.start_soon(verifier.watch)
             if downstream is not None:
@@ -129,6 +134,7 @@ def application(
     )
     paths = (path, MESSAGES_PATH)
     inner: Application = Refusing(app) if manner == "refusing" else app
+    inner = starting.guarded(inner, besides=HEALTH) if starting.early else inner
     return surround(Guard(inner, paths=paths, door=door, flaws=flaws), flaws, paths=paths)
 
 
@@ -147,12 +153,13 @@ def _admitted(url: str, named: bool) -> TransportSecuritySettings:
     )
 
 
-def _add_health(app: Starlette, notes: Notes) -> None:
+def _add_health(app: Starlette, notes: Notes, flaws: Flaws) -> None:
     """Say whether the server can do its work, to whoever watches over it."""
 
     async def health(_: Request) -> Response:
         try:
-            await notes.check()
+            if Flaw.HEALTH_LIES not in flaws:
+                await notes.check()
         except NotesError as error:
             return PlainTextResponse(f"{error}\n", status_code=503)
         return PlainTextResponse("ready\n")

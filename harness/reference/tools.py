@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
@@ -43,6 +44,7 @@ BIG_MAX_BYTES = 8 * 1024 * 1024
 CUT_BYTES = 64 * 1024  # what the flaw truncates-silently leaves of one
 CONTEXTS_MAX = 100_000  # remembered values; the oldest gives way
 VALUE_LIMIT_BYTES = 16 * 1024
+RELATIVE = Path("ledger.sqlite")  # what the flaw cwd-relative looks for, wherever it was started
 WORDS = "a large result is a page that nobody asked for; "
 
 READS = ToolAnnotations(
@@ -144,6 +146,8 @@ def _add_reading(server: MCPServer, documents: Corpus, flaws: Flaws) -> None:
         """Find documents: between 3 and `limit` of them, each with the query in its snippet."""
         if Flaw.LAZY_ENV in flaws and not os.environ.get(OWNER_VARIABLE):
             raise ToolError(f"{OWNER_VARIABLE} is not set")
+        if Flaw.CWD_RELATIVE in flaws and not RELATIVE.exists():  # noqa: ASYNC240 - as the flaw does
+            raise ToolError(f"{RELATIVE}: no such file or directory")
         try:
             with _errand(ctx):
                 return await documents.search(query, limit)

@@ -173,7 +173,11 @@ class Launched:
             else:
                 env[name] = value
         async with child(
-            again.argv, env=env, ready=None, log=again.log, cwd=conditions.directory
+            again.argv,
+            env=env,
+            ready=None,
+            log=again.log,
+            cwd=conditions.directory or again.directory,
         ) as process:
             self._child, self._told_s = process, None
             self._say("started")

@@ -18,6 +18,7 @@ from anyio.abc import ByteStream
 
 from faults.process import OWNER_VARIABLE
 from harness.errors import RigError
+from harness.flaws import Flaw
 from harness.rig.probe import probe
 from harness.rig.process import Child, child, leashed
 from harness.rig.reaching import http_client
@@ -40,6 +41,7 @@ class Again:
     env: Mapping[str, str]
     log: Path | None
     client: Callable[[], httpx.AsyncClient]  # to see whether it answers
+    directory: str | None = None  # where it is started; None: where squall was
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,10 @@ async def reference(
         RigError: it did not start.
     """
     argv = [sys.executable, "-m", "harness.reference", "--stdin-lease"]
-    env = {**os.environ, OWNER_VARIABLE: "squall", **(env or {})}
+    env = {**os.environ, **_found_from_anywhere(), OWNER_VARIABLE: "squall", **(env or {})}
+    file = _absolute(ledger)  # it may be started elsewhere
+    # Where the path that the flaw leans on leads somewhere.
+    home = str(file.parent) if file is not None and Flaw.CWD_RELATIVE in flaws else None
     argv += ["--owner-variable", OWNER_VARIABLE]
     if dependency:
         env[DEPENDENCY_VARIABLE] = dependency  # never an argument: there is a secret in it
@@ -176,22 +181,37 @@ async def reference(
         which = "--database-variable" if database else "--dependency-variable"
         argv += [which, DEPENDENCY_VARIABLE]
     else:
-        argv += ["--ledger", str(ledger)]
+        argv += ["--ledger", str(file)]
     argv += ["--issuer", issuer] if issuer is not None else ["--no-auth"]
     argv += ["--sse"] if sse else []
     argv += ["--manner", manner] if manner else []
     for flaw in flaws:
         argv += ["--flaw", flaw]
     first = (*argv, "--port", str(port))
-    async with child(first, env=env, ready=READY, log=log, ready_s=READY_S) as process:
+    async with child(first, env=env, ready=READY, log=log, ready_s=READY_S, cwd=home) as process:
         url = process.ready_line.removeprefix(READY)
         again = Again(
             argv=(*argv, "--port", str(urlsplit(url).port)),
             env=env,
             log=log,
             client=lambda: http_client(url, timeout_s=READY_S),
+            directory=home,
         )
         yield Target(url=url, pid=process.pid, child=process, again=again)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
+def _found_from_anywhere() -> dict[str, str]:
+    """What it takes to import squall in another directory, where it is run from a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "pyproject.toml").is_file():
+        return {}
+    return {
+        "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    }
 
 
 def piped_reference(

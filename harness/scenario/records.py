@@ -86,6 +86,9 @@ class Tls(Record):
 _SOCKET: Final = "path of the Unix socket the server listens on; the URL gives Host and path"
 
 
+_HEALTH: Final = "path of its health check, or a URL beside url; asked about once a second"
+
+
 _TRANSPORT: Final = (
     "http: Streamable HTTP; sse: the HTTP+SSE of 2024-11-05; auto: whichever answers, in that order"
 )
@@ -98,6 +101,7 @@ class UrlTarget(Record):
     tls: Tls = Tls()
     unix_socket: str = Field("", alias="socket", description=_SOCKET)
     transport: Literal["auto", "http", "sse"] = Field("auto", description=_TRANSPORT)
+    health: str = Field("", description=_HEALTH, examples=["/healthz"])
 
 
 class LaunchTarget(Record):
@@ -108,6 +112,7 @@ class LaunchTarget(Record):
     tls: Tls = Tls()
     unix_socket: str = Field("", alias="socket", description=_SOCKET)
     transport: Literal["auto", "http", "sse"] = Field("auto", description=_TRANSPORT)
+    health: str = Field("", description=_HEALTH, examples=["/healthz"])
     environment: dict[str, str] = Field(default_factory=dict)
     ready_s: Duration = Field(20.0, alias="ready", description="how long it may take to answer")
 

@@ -29,7 +29,7 @@ from harness.scenario.records import (
     SubscribeStep,
 )
 from harness.scenario.shares import apportion, treated_count
-from harness.scenario.tongues import ours_alone, revision, tls, transport
+from harness.scenario.tongues import health, ours_alone, revision, tls, transport
 from harness.scenario.transports import clashes
 from harness.scenario.units import duration
 
@@ -49,6 +49,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_conditions, ()),
         (_unmeasurable, (("faults",),)),
         (tls, (("target",),)),
+        (health, (("target",),)),
         (identity, (("target",), ("auth",), ("faults",), ("agents",))),
         (clashes, (("target",), ("auth",), ("faults",), ("client",), ("load",))),
         (depending, (("target",), ("dependencies",), ("faults",))),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from harness.scenario.objections import Objection
 from harness.scenario.records import (
@@ -99,6 +101,22 @@ def tls(scenario: Scenario) -> Iterator[Objection]:
             expected="the certificate of this key beside it",
             came="none",
             mend="add certificate:",
+        )
+
+
+def health(scenario: Scenario) -> Iterator[Objection]:
+    """Object to a health check that is not the target's: it would say nothing of its calls."""
+    target = scenario.target
+    if not isinstance(target, UrlTarget | LaunchTarget) or not target.health:
+        return
+    asked, called = urlsplit(target.health), urlsplit(target.url)
+    own = (asked.scheme, asked.netloc) in {("", ""), (called.scheme, called.netloc)}
+    if not own or not asked.path.startswith("/") or re.search(r"\s", target.health):
+        yield Objection(
+            trail=("target", "health"),
+            expected="a path, or a URL of the same scheme, host and port as the target's",
+            came=target.health,
+            mend="write for example health: /healthz",
         )
 
 

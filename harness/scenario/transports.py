@@ -9,7 +9,7 @@ from faults.agent import SlowReader
 from faults.agent_calls import IdCollide
 from faults.agent_sessions import OutsiderFault
 from faults.fault import Fault
-from faults.process import EnvMissing, Sigterm
+from faults.process import Relaunch, Sigterm
 from harness.scenario.mistakes import Trail
 from harness.scenario.objections import Objection
 from harness.scenario.records import (
@@ -40,6 +40,9 @@ HTTP_FLAWS: Final = (
     "disconnect-crash",
     "unbounded-queue",
     "orphan-task",
+    "health-lies",
+    "ready-too-early",
+    "cwd-relative",
 )
 _UNSPOKEN: Final = ("stdio", "sse")
 _INSTEAD: Final = {
@@ -96,7 +99,7 @@ def _misplaced(fault: Fault, trail: Trail, target: Target) -> Iterator[Objection
     elif fault.lever == "identity":
         expected = "a fault without tokens, as pipes carry none"
         yield _no(trail, expected, fault.kind, "remove the fault, or give the target a url:")
-    elif isinstance(fault, Sigterm | EnvMissing):
+    elif isinstance(fault, Sigterm | Relaunch):
         expected = "a target with an address, as a server over pipes is told to end by their end"
         yield _no(trail, expected, fault.kind, "use process-kill, or remove the fault")
 

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from harness.flaws import MANNERS, Flaw
-from harness.selftest import calls, dependency, identity, lifecycle, offers, sessions, storms
+from harness.selftest import (
+    calls,
+    dependency,
+    health,
+    identity,
+    lifecycle,
+    offers,
+    sessions,
+    storms,
+)
 from harness.selftest.cases import Case, Era, Trial
 from harness.selftest.stage import eras_of, stages
 
@@ -18,6 +27,7 @@ CASES: Final[tuple[Case, ...]] = (
     *calls.CASES,
     *lifecycle.CASES,
     *offers.CASES,
+    *health.CASES,
 )
 # Flaws that nothing exposes yet: the lever each waits for.
 WAITING: Final[dict[Flaw, str]] = {}
