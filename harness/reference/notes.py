@@ -71,6 +71,7 @@ class SqliteNotes:
 
     def __init__(self, path: Path, *, flaws: Flaws) -> None:
         """Open the ledger at `path`, which may already hold the effects of an earlier life."""
+        self.path = path
         self._deduplicate = Flaw.NO_DEDUP not in flaws
         self._turn = anyio.CapacityLimiter(1)  # SQLite has one writer; wait here, not in a thread
         self._connection = sqlite3.connect(

@@ -31,7 +31,7 @@ from harness.reference.flawed_tools import FLAWS as TOOL_FLAWS
 from harness.reference.flawed_tools import FlawedServer
 from harness.reference.jobs import Jobs
 from harness.reference.manners import SlowServer
-from harness.reference.notes import Note, Notes
+from harness.reference.notes import Note, Notes, SqliteNotes
 from harness.reference.offers import add_offers
 from harness.reference.records import Records, add_records
 from harness.reference.remote import RemoteNotes
@@ -44,7 +44,6 @@ BIG_MAX_BYTES = 8 * 1024 * 1024
 CUT_BYTES = 64 * 1024  # what the flaw truncates-silently leaves of one
 CONTEXTS_MAX = 100_000  # remembered values; the oldest gives way
 VALUE_LIMIT_BYTES = 16 * 1024
-RELATIVE = Path("ledger.sqlite")  # what the flaw cwd-relative looks for, wherever it was started
 WORDS = "a large result is a page that nobody asked for; "
 
 READS = ToolAnnotations(
@@ -127,7 +126,7 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") ->
         ),
         request_state_security=state_security(flaws),
     )
-    _add_reading(server, documents, flaws)
+    _add_reading(server, documents, notes, flaws)
     _add_writing(server, notes)
     _add_scheduling(server, notes)
     _add_memory(server, Contexts(flaws))
@@ -140,14 +139,18 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") ->
     return server
 
 
-def _add_reading(server: MCPServer, documents: Corpus, flaws: Flaws) -> None:
+def _add_reading(server: MCPServer, documents: Corpus, notes: Notes, flaws: Flaws) -> None:
+    here: Path | None = None
+    if Flaw.CWD_RELATIVE in flaws and isinstance(notes, SqliteNotes):
+        here = Path(notes.path.name)  # from wherever it was started
+
     @server.tool(annotations=READS)
     async def search(query: str, ctx: Context[Any, Any], limit: Limit = 10) -> list[Row]:
         """Find documents: between 3 and `limit` of them, each with the query in its snippet."""
         if Flaw.LAZY_ENV in flaws and not os.environ.get(OWNER_VARIABLE):
             raise ToolError(f"{OWNER_VARIABLE} is not set")
-        if Flaw.CWD_RELATIVE in flaws and not RELATIVE.exists():  # noqa: ASYNC240 - as the flaw does
-            raise ToolError(f"{RELATIVE}: no such file or directory")
+        if here is not None and not here.exists():  # noqa: ASYNC240 - as the flaw does
+            raise ToolError(f"{here}: no such file or directory")
         try:
             with _errand(ctx):
                 return await documents.search(query, limit)

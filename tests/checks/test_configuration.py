@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from faults.process import EnvMissing
+from faults.fault import Fault
+from faults.process import EnvMissing, PathDiffers
 from harness.checks import configuration, lifecycle
 from harness.journal import Calls, TargetEntry
 from harness.outcome import Outcome, Reason
@@ -19,8 +20,8 @@ READY = target_life(("ready", 13, 2))
 REFUSED = (TargetEntry(at_ns=13 * S, pid=2, edge="ended", window=1, status=2),)
 
 
-def without(*entries: TargetEntry, failing: bool = False) -> Evidence:
-    """Make a run whose target is started again without a variable."""
+def without(*entries: TargetEntry, failing: bool = False, fault: Fault | None = None) -> Evidence:
+    """Make a run whose target is started again without a variable, or as another fault wants it."""
 
     def spoil(made: Calls) -> None:
         inside = between(made, 13.5, 21.0)
@@ -30,7 +31,7 @@ def without(*entries: TargetEntry, failing: bool = False) -> Evidence:
             end(made, bad, Outcome.TOOL_ERROR, Reason.TOOL_ERROR, status=200, took_ms=20)
             made["first_ns"][bad] = made["done_ns"][bad] - MS
 
-    return cases.run(EnvMissing(), spoil=spoil, extra=(*STARTED, *entries))
+    return cases.run(fault or EnvMissing(), spoil=spoil, extra=(*STARTED, *entries))
 
 
 def test_a_target_that_serves_and_fails_for_want_of_a_variable_says_so_too_late() -> None:
@@ -40,6 +41,14 @@ def test_a_target_that_serves_and_fails_for_want_of_a_variable_says_so_too_late(
     assert finding.fault == "1:env-missing"
     assert finding.tool == "search"
     assert finding.evidence
+
+
+def test_a_target_that_serves_and_fails_in_another_directory_says_so_too_late() -> None:
+    """It is said which one."""
+    of = without(*READY, failing=True, fault=PathDiffers(directory="/srv"))
+    finding = cases.one(configuration.late_fail_config(of))
+    assert (finding.ruling, finding.fault) == ("fail", "1:path-differs")
+    assert finding.why.endswith("started all the same, in /srv")
 
 
 @pytest.mark.parametrize(("entries", "failing"), [(REFUSED, False), (READY, False)])

@@ -108,7 +108,9 @@ def test_a_refusal_of_the_request_says_nothing_against_the_check(status: int) ->
 
 def test_a_process_that_says_ok_before_it_can_answer_is_ready_too_early() -> None:
     """It is said which process that was."""
-    life = target_life(("told", 12.1, 1), ("ended", 12.5, 1), ("started", 12.6, 2), ("ready", 13, 2))
+    life = target_life(
+        ("told", 12.1, 1), ("ended", 12.5, 1), ("started", 12.6, 2), ("ready", 13, 2)
+    )
     failing = {"outcome": Outcome.HTTP_ERROR, "reason": Reason.HTTP_STATUS, "status": 503}
     early = run(SlowStart(), *probes((12, 13)), *life, dead=(12, 18), **failing)  # type: ignore[arg-type]  # as named
     finding = under(health.health_lies(early), "1:slow-start")

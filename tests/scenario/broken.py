@@ -112,6 +112,20 @@ BROKEN: Final = (
         ("https URL", "remove tls:"),
     ),
     Broken(
+        "a health check of somebody else's",
+        "target: {reference: hardened}\n",
+        "target:\n  url: http://127.0.0.1:1/mcp\n  health: §http://127.0.0.1:2/health\n"
+        "auth: {issuer: target, grant: bearer}\n",
+        ("same scheme, host and port", "health: /healthz"),
+    ),
+    Broken(
+        "a health check that is no path",
+        "target: {reference: hardened}\n",
+        "target:\n  url: http://127.0.0.1:1/mcp\n  health: §healthz\n"
+        "auth: {issuer: target, grant: bearer}\n",
+        ("a path", "health: /healthz"),
+    ),
+    Broken(
         "a flaw that sse cannot show",
         "{reference: hardened}",
         "{reference: §[auth-at-init-only], transport: sse}",
