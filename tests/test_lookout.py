@@ -16,8 +16,7 @@ from harness.clock import RunClock
 from harness.journal import HealthProbeEntry, JournalWriter
 from harness.rig import server
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Target, UrlTarget
-from harness.session.access import Doors
-from harness.session.processes import Command
+from harness.session.access import Command, Doors
 from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio

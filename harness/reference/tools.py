@@ -149,7 +149,7 @@ def _add_reading(server: MCPServer, documents: Corpus, notes: Notes, flaws: Flaw
         """Find documents: between 3 and `limit` of them, each with the query in its snippet."""
         if Flaw.LAZY_ENV in flaws and not os.environ.get(OWNER_VARIABLE):
             raise ToolError(f"{OWNER_VARIABLE} is not set")
-        if here is not None and not here.exists():  # noqa: ASYNC240 - as the flaw does
+        if here is not None and not here.exists():
             raise ToolError(f"{here}: no such file or directory")
         try:
             with _errand(ctx):
