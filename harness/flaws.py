@@ -302,6 +302,11 @@ class Flaw(StrEnum):
         "search opens a file by a path that is relative to wherever the server was started",
     )
 
+    RAM_STATE = (
+        "ram-state",
+        "what is remembered is known to one process alone, to no replica and not to the next",
+    )
+
 
 Flaws = frozenset[Flaw]
 

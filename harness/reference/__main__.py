@@ -28,6 +28,7 @@ from starlette.routing import Route
 from harness.errors import RigError, UsageError
 from harness.flaws import MANNERS, Flaw, Flaws
 from harness.reference import piped, spans
+from harness.reference.contexts import Contexts
 from harness.reference.documents import Corpus, Documents
 from harness.reference.draining import Draining
 from harness.reference.flawed_credentials import CarelessDownstream
@@ -84,7 +85,13 @@ def application(
         documents = SparseDocuments(documents)
     unbounded, leaks = Flaw.UNBOUNDED_REQUEST in flaws, Flaw.SESSION_LEAK in flaws
     mcp, admitted = (
-        build(documents=documents, notes=notes, flaws=flaws, manner=manner),
+        build(
+            documents=documents,
+            notes=notes,
+            flaws=flaws,
+            manner=manner,
+            contexts=Contexts(flaws=flaws, store=notes if isinstance(notes, SqliteNotes) else None),
+        ),
         _admitted(url, named),
     )
     if sse:

@@ -13,6 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from typing_extensions import TypedDict
 
 from harness.flaws import Flaw, Flaws
+from harness.reference.contexts import CONTEXTS_MAX, Place
 from harness.rig import ledger
 
 _STORED = """
@@ -25,6 +26,18 @@ CREATE TABLE IF NOT EXISTS stored (
     sequence INTEGER NOT NULL,
     PRIMARY KEY (client, subject, idempotency_key)
 ) WITHOUT ROWID
+"""
+
+_KEPT = """
+CREATE TABLE IF NOT EXISTS kept (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    holder TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    handle TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    UNIQUE (holder, subject, handle, name)
+)
 """
 
 
@@ -82,6 +95,7 @@ class SqliteNotes:
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.execute(ledger.SCHEMA)
         self._connection.execute(_STORED)
+        self._connection.execute(_KEPT)
 
     async def open(self) -> None:
         """Nothing is left to be done."""
@@ -99,6 +113,30 @@ class SqliteNotes:
         """Write a note and return it; a known idempotency key returns the first one as it was."""
         identity = (client, subject, idempotency_key)
         return await to_thread.run_sync(self._append, key, text, identity, limiter=self._turn)
+
+    async def keep(self, place: Place, value: str) -> None:
+        """Keep what `remember` was told, for every process that serves this file."""
+        await to_thread.run_sync(self._keep, place, value, limiter=self._turn)
+
+    def _keep(self, place: Place, value: str) -> None:
+        written = self._connection.execute(
+            "INSERT OR REPLACE INTO kept (holder, subject, handle, name, value) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (*place, value),
+        )
+        oldest = (written.lastrowid or 0) - CONTEXTS_MAX
+        self._connection.execute("DELETE FROM kept WHERE number <= ?", (oldest,))
+
+    async def kept(self, place: Place) -> str | None:
+        """What was kept there last, by whichever process."""
+        return await to_thread.run_sync(self._find, place, limiter=self._turn)
+
+    def _find(self, place: Place) -> str | None:
+        row = self._connection.execute(
+            "SELECT value FROM kept WHERE holder = ? AND subject = ? AND handle = ? AND name = ?",
+            place,
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def _append(self, key: str, text: str, identity: tuple[str, str, str]) -> Note:
         client, subject, idempotency_key = identity

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -23,6 +22,7 @@ from faults.process import OWNER_VARIABLE
 from harness.flaws import Flaw, Flaws
 from harness.reference.asking import Asking, add_asking, add_board
 from harness.reference.callers import Caller, caller_of
+from harness.reference.contexts import Contexts
 from harness.reference.documents import ROWS_MAX, Corpus, DatabaseError, Document, Row
 from harness.reference.downstream import on_errand
 from harness.reference.feed import add_feed
@@ -42,7 +42,6 @@ SLOW_MAX_S = 120.0
 PROGRESS_STEPS = 10
 BIG_MAX_BYTES = 8 * 1024 * 1024
 CUT_BYTES = 64 * 1024  # what the flaw truncates-silently leaves of one
-CONTEXTS_MAX = 100_000  # remembered values; the oldest gives way
 VALUE_LIMIT_BYTES = 16 * 1024
 WORDS = "a large result is a page that nobody asked for; "
 
@@ -81,34 +80,18 @@ class Bulk(TypedDict):
     text: str
 
 
-class Contexts:
-    """What `remember` keeps: in memory, per caller and handle, bounded."""
+def build(
+    *,
+    documents: Corpus,
+    notes: Notes,
+    flaws: Flaws,
+    manner: str = "",
+    contexts: Contexts | None = None,
+) -> MCPServer:
+    """An MCP server with every tool, over one database and one ledger.
 
-    def __init__(self, flaws: Flaws) -> None:
-        """Start with nothing remembered."""
-        self._anybodys = Flaw.SESSION_UNBOUND in flaws
-        self._values: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
-
-    def put(self, caller: Caller, session: str, key: str, value: str) -> None:
-        """Remember a value; the oldest is forgotten when there are too many."""
-        place = self._place(caller, session, key)
-        self._values[place] = value
-        self._values.move_to_end(place)
-        if len(self._values) > CONTEXTS_MAX:
-            self._values.popitem(last=False)
-
-    def get(self, caller: Caller, session: str, key: str) -> str | None:
-        """The value, or None when it is not known to this caller."""
-        return self._values.get(self._place(caller, session, key))
-
-    def _place(self, caller: Caller, session: str, key: str) -> tuple[str, str, str, str]:
-        if self._anybodys:  # the flaw session-unbound
-            return ("", "", session, key)
-        return (caller.holder, caller.subject, session, key)
-
-
-def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") -> MCPServer:
-    """An MCP server with every tool, over one database and one ledger."""
+    What is remembered stays in this process where no `contexts` say otherwise.
+    """
     made: Callable[..., MCPServer] = SlowServer if manner == "slow" else MCPServer
     if flaws & TOOL_FLAWS:
         store = notes.address if isinstance(notes, RemoteNotes) else None
@@ -129,7 +112,7 @@ def build(*, documents: Corpus, notes: Notes, flaws: Flaws, manner: str = "") ->
     _add_reading(server, documents, notes, flaws)
     _add_writing(server, notes)
     _add_scheduling(server, notes)
-    _add_memory(server, Contexts(flaws))
+    _add_memory(server, contexts or Contexts(flaws=flaws))
     _add_load(server, flaws)
     add_asking(server)
     add_board(server)
@@ -229,13 +212,13 @@ def _add_memory(server: MCPServer, contexts: Contexts) -> None:
         """Keep a value for this caller under a handle of its own choice."""
         if len(value) > VALUE_LIMIT_BYTES:
             raise ToolError(f"a remembered value may have {VALUE_LIMIT_BYTES} characters")
-        contexts.put(_caller(ctx), session, key, value)
+        await contexts.put(_caller(ctx), session, key, value)
         return Memory(key=key, value=value, session=session)
 
     @server.tool(annotations=READS)
     async def recall(key: str, ctx: Context[Any, Any], session: str = "") -> Memory:
         """The value that was kept under this handle and key."""
-        value = contexts.get(_caller(ctx), session, key)
+        value = await contexts.get(_caller(ctx), session, key)
         if value is None:
             raise ToolError(f"nothing is remembered under {key[:80]!r} for this caller and handle")
         return Memory(key=key, value=value, session=session)

@@ -43,6 +43,7 @@ HTTP_FLAWS: Final = (
     "health-lies",
     "ready-too-early",
     "cwd-relative",
+    "ram-state",
 )
 _UNSPOKEN: Final = ("stdio", "sse")
 _INSTEAD: Final = {

@@ -30,7 +30,7 @@ CASES: Final[tuple[Case, ...]] = (
     *health.CASES,
 )
 # Flaws that nothing exposes yet: the lever each waits for.
-WAITING: Final[dict[Flaw, str]] = {}
+WAITING: Final[dict[Flaw, str]] = {Flaw.RAM_STATE: "a balancer over two replicas"}
 
 
 def flawed(cases: Iterable[Case], *, eras: Iterable[Era], seeds: Iterable[int]) -> Iterator[Trial]:
