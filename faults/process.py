@@ -155,7 +155,7 @@ class SlowStart(Relaunch):
     takes_s: Duration = Field(5.0, alias="takes", ge=0.5, description="less than the window")
     variable: str = Field(
         START_VARIABLE,
-        min_length=1,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="told the seconds; the default is the bundled server's",
     )
 
