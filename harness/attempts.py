@@ -244,3 +244,17 @@ class Attempts:
         wait_ns[np.isin(calls["outcome"], (Outcome.HANG, Outcome.TIMEOUT))] += GRACE_NS
         wait_ns[calls["sent_ns"] < 0] = 0
         return np.where(calls["done_ns"] >= 0, calls["done_ns"], self.began_ns + wait_ns)
+
+
+def tried_until_ns(calls: Calls, ended_ns: Times) -> Times:
+    """Give until when each call was tried, at least: its end, and -1 where nobody can say.
+
+    A session makes its calls one after another, so one that found no connection was tried no
+    sooner than those before it had ended: the fault of that time kept it, not that of its due time.
+    """
+    sent = calls["sent_ns"] >= 0
+    places = np.arange(len(calls))
+    before = np.maximum.accumulate(np.where(sent, places, -1))
+    mine = (before >= 0) & (calls["session"][before] == calls["session"])
+    unconnected = ~sent & mine & (calls["outcome"] == Outcome.TRANSPORT_ERROR)
+    return np.where(sent, ended_ns, np.where(unconnected, ended_ns[before], -1))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faults.fault import Fault, Struck
-from harness.attempts import UNFIT, Attempts
+from harness.attempts import UNFIT, Attempts, tried_until_ns
 from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, TargetEntry
 from harness.outcome import Outcome, Reason
 from harness.plan import Plan, PlannedWindow
@@ -130,11 +130,8 @@ class Evidence(Attempts):
             starts_ns = np.array([*(window.start_ns for window in struck), 2**62])
             into = np.array([*(fault_code(window.window) for window in struck), 0], dtype=np.int16)
             following = np.searchsorted(starts_ns, due_ns, side="right")
-            exposed = (
-                (phase != DROPPED)
-                & (calls["sent_ns"] >= 0)
-                & (self._ended_ns(calls) > starts_ns[following])
-            )
+            ended_ns = tried_until_ns(calls, self._ended_ns(calls))
+            exposed = (phase != DROPPED) & (ended_ns > starts_ns[following])
             phase = np.where(exposed, into[following], phase)
         return phase.astype(np.int16, copy=False)
 

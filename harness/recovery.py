@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from faults.network import TcpTruncate
 from harness.draws import small
 from harness.latencies import latency_ns, measured
-from harness.machine import BUSIER_MAX
+from harness.machine import BUSIER_MAX, busier
 from harness.outcome import Outcome
-from harness.phases import BASELINE, Evidence, Mask, WindowSpan, fault_code, recovery_code
+from harness.phases import BASELINE, Evidence, Mask, Span, WindowSpan, fault_code, recovery_code
 
 NEVER_S: Final = -1.0
 GOODPUT_SHARE_MIN: Final = 0.95  # of the baseline's
@@ -134,7 +134,7 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     A slice lasts a second, or as long as it takes to hold twenty calls. A call is slow beside the
     baseline's p95 or, if that is more, the control arm's at the same time: whoever is served like
     the sessions that no fault touched is back. (Up to four times the baseline's or a
-    quarter of a second: a slower arm is no yardstick.)
+    quarter of a second, more where the machine itself was slower: a slower arm is no yardstick.)
     """
     base = (evidence.phase == BASELINE) & evidence.treated & evidence.counted
     mine = (evidence.phase == recovery_code(window.window)) & evidence.treated & evidence.counted
@@ -155,7 +155,9 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     at = (evidence.settled["due_ns"][which] - window.healed_ns) // length_ns
     which, at = which[at < count], at[at < count]
     beside_ns = _beside_ns(evidence, window, length_ns=int(length_ns), count=int(count))
-    slowest_ns = np.clip(beside_ns, p95_ns, max(round(p95_ns * BUSIER_MAX), YARDSTICK_MAX_NS))
+    span = Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns)
+    most_ns = max(p95_ns * BUSIER_MAX, YARDSTICK_MAX_NS * busier(evidence, span))
+    slowest_ns = np.clip(beside_ns, p95_ns, round(most_ns))
     limit_ns = slowest_ns * SLOWDOWN_MAX + SLOWDOWN_SLACK_NS
     rows = evidence.session_count
     cell = evidence.settled["session"][which].astype(np.int64) * count + at
@@ -163,11 +165,15 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     def tally(mask: Mask) -> NDArray[Any]:
         return small(np.bincount(cell[mask], minlength=rows * count).reshape(rows, count))
 
+    calls, answered = tally(np.ones(len(which), dtype=np.bool_)), tally(evidence.ok[which])
+    told_of = np.count_nonzero(calls.any(axis=0))
+    if told_of < STEADY_SLICES and np.array_equal(calls, answered):
+        return None  # the next fault caught what was still waiting, and nothing else had failed
     held_ns = int(held_until_ns(evidence, window).max()) - window.healed_ns
     return Slices(
         length_s=length_ns / 1e9,
-        calls=tally(np.ones(len(which), dtype=np.bool_)),
-        answered=tally(evidence.ok[which]),
+        calls=calls,
+        answered=answered,
         slow=tally((took_ns[which] > limit_ns[at]) & told[which]),
         answered_share_min=GOODPUT_SHARE_MIN * float(np.mean(evidence.ok[base])),
         unavoidable_s=ceil(held_ns / length_ns) * length_ns / 1e9,

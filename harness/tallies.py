@@ -205,7 +205,9 @@ def of_window(evidence: Evidence, window: WindowSpan, before: Before | None = No
         latency=treated.bins(served & told, took_ns) if known_delay else None,
         latency_before=before.latency,
         injected_us=0.0 if stopped else window.fault.added_round_trip_s() * 1e6,
-        deadline_us=float(np.median(lasting)) / 1000 if len(lasting) else 0.0,
+        deadline_us=float(np.median(lasting)) / 1000
+        if len(lasting)
+        else evidence.scenario.client.deadline_s * 1e6,
         control=control.ratio(evidence.ok, inside | after) if spared else None,
         control_before=before.control_answered if spared else None,
         control_beside=control.bins((after if stopped else inside) & told, took_ns)
@@ -303,11 +305,9 @@ def _latency(tally: Tally, weights: Floats, control: Floats) -> Floats:
         slowest_us = np.minimum(np.fmax(usual_us, beside_us), most_us)
         quick_us = slowest_us + tally.injected_us
         allowed_us = quick_us * _TOLERANCE + SLACK_US
-        worst = np.maximum(tally.deadline_us / allowed_us, 1.0 + 1e-9)
-        fallen = np.log(now_us / allowed_us) / np.log(worst)
         # Where the fault alone takes longer than the deadline, nothing can be said.
         known = allowed_us < tally.deadline_us
-        parts.append(np.where(known, np.clip(1.0 - fallen, 0.0, 1.0), np.nan))
+        parts.append(np.where(known, _kept(now_us, allowed_us, tally.deadline_us), np.nan))
     if not parts:
         return np.full(len(weights), np.nan)
     return np.asarray(np.mean(parts, axis=0))
@@ -331,7 +331,8 @@ def _recovery(tally: Tally, weights: Floats) -> Floats:
 def _blast(tally: Tally, weights: Floats) -> Floats:
     """Hold the control arm's answers and p95 against its own baseline.
 
-    The window and its recovery count; what the machine itself was slower by is allowed for.
+    The window and its recovery count; what the machine itself was slower by is allowed for. Time is
+    measured as the treated arm's is: nothing is left at the deadline.
     """
     if tally.control is None or not weights.shape[1]:
         return np.full(len(weights), np.nan)
@@ -341,4 +342,11 @@ def _blast(tally: Tally, weights: Floats) -> Floats:
     now_us = tally.control_latency.quantiles_us(weights, (95.0,))[0]
     usual_us = tally.control_latency_before.quantiles_us(weights, (95.0,))[0]
     allowed_us = _TOLERANCE * tally.busier * usual_us + SLACK_US
-    return answered * np.minimum(1.0, allowed_us / now_us)
+    return answered * _kept(now_us, allowed_us, tally.deadline_us)
+
+
+def _kept(now_us: Floats, allowed_us: Floats, deadline_us: float) -> Floats:
+    """Give what is left of a latency, by its logarithm: 1 if allowed, 0 at the deadline."""
+    worst = np.maximum(deadline_us / allowed_us, 1.0 + 1e-9)
+    fallen = np.log(now_us / allowed_us) / np.log(worst)
+    return np.asarray(np.clip(1.0 - fallen, 0.0, 1.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from faults.agent import ClientVanish
-from faults.network import TcpLatency, TcpReset
+from faults.network import TcpDown, TcpLatency, TcpReset
 from harness.journal import NEVER_NS, RunEntry
 from harness.outcome import Auth, EndedBy, Outcome, Reason
 from harness.phases import BASELINE, DROPPED, evidence, fault_code, recovery_code
@@ -64,6 +64,19 @@ def test_a_call_whose_connection_broke_when_the_fault_came_belongs_to_the_fault(
     made["done_ns"] = NEVER_NS
     found = evidence(of, by, journals.journal(journals.fault_window(by, TcpReset()), made))
     assert found.phase.tolist() == [BASELINE, fault_code(1), BASELINE, fault_code(1)]
+
+
+def test_a_call_that_queued_until_a_fault_refused_its_connection_belongs_to_that_fault() -> None:
+    """Its session was late: those before it ended under the fault, so it was tried no sooner."""
+    of = journals.scenario(journals.window(TcpDown()))
+    by = journals.plan(of)
+    made = journals.calls(5, session=[1, 1, 2, 2, 3], index=[4, 5, 4, 5, 4], due_s=11.0, took_ms=20)
+    journals.took(made, [0], 1500)  # held up until the fault was there
+    journals.end(made, [1, 3, 4], Outcome.TRANSPORT_ERROR, Reason.CONNECT_REFUSED)
+    for column in ("sent_ns", "first_ns", "done_ns"):
+        made[column][[1, 3, 4]] = NEVER_NS
+    found = evidence(of, by, journals.journal(journals.fault_window(by, TcpDown()), made))
+    assert found.phase.tolist() == [fault_code(1), fault_code(1), BASELINE, BASELINE, BASELINE]
 
 
 def test_a_run_cut_short_has_its_phases_cut_at_its_end() -> None:

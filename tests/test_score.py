@@ -14,7 +14,7 @@ from faults.fault import Fault
 from faults.identity import TokenExpire
 from faults.network import TcpBandwidth, TcpBlackhole, TcpDown, TcpLatency, TcpReset, TcpTruncate
 from harness import recovery
-from harness.journal import Calls
+from harness.journal import Calls, HealthEntry
 from harness.outcome import Auth, Outcome, Reason
 from harness.phases import Evidence, Mask, evidence
 from harness.score import Scored, score
@@ -193,6 +193,61 @@ def test_a_server_that_stays_slow_has_never_recovered() -> None:
     scored = _overall(found)
     assert scored.components["recovery"] == 0.0
     assert scored.points <= 49.0
+
+
+def test_a_recovery_that_the_next_fault_swallowed_is_not_measured() -> None:
+    """What was still waiting was caught by it; whoever failed before is not excused by that."""
+
+    def queue(made: Calls) -> None:
+        some = _treated(made, HEALED_S + 2.0, END_S)
+        made["due_ns"][some] = (END_S + 1.0) * S
+
+    def fail_and_queue(made: Calls) -> None:
+        some = _treated(made, HEALED_S, HEALED_S + 2.0)
+        journals.end(made, some, Outcome.HTTP_ERROR, Reason.HTTP_STATUS, status=502, took_ms=5.0)
+        queue(made)
+
+    found = _run(TcpReset(), queue)
+    assert recovery.recovery_s(found, found.phases.windows[0]) is None
+    found = _run(TcpReset(), fail_and_queue)
+    assert recovery.recovery_s(found, found.phases.windows[0]) == recovery.NEVER_S
+
+
+def test_a_busier_machine_lets_the_untouched_sessions_be_the_yardstick_for_longer() -> None:
+    """Both arms are as slow as each other, and the generator waits for a processor, too."""
+
+    def slow_everybody(made: Calls) -> None:
+        made["done_ns"][made["due_ns"] > 12 * S] += 400 * MS
+
+    def seen(*, delay: float) -> Evidence:
+        of = journals.scenario(journals.window(TcpReset()))
+        by = journals.plan(of)
+        whole = journals.healthy(of, by, spoil=slow_everybody)
+        kept = [entry for entry in whole.entries if not isinstance(entry, HealthEntry)]
+        shares = ((second, 0.0 if second < 12 else delay) for second in range(1, 32))
+        told = [journals.health(at, cpu_share=0.1, run_delay_share=share) for at, share in shares]
+        return evidence(of, by, journals.journal((*kept, *told), whole.calls))
+
+    calm, busy = seen(delay=0.0), seen(delay=0.2)
+    assert recovery.recovery_s(calm, calm.phases.windows[0]) == recovery.NEVER_S
+    assert recovery.recovery_s(busy, busy.phases.windows[0]) == 0.0
+
+
+def test_time_that_the_untouched_sessions_lost_counts_as_the_others_does() -> None:
+    """Four times a baseline of milliseconds is no catastrophe; all that is left is the deadline."""
+
+    def slow_the_control_arm(took_ms: float) -> Callable[[Calls], object]:
+        def spoil(made: Calls) -> None:
+            some = journals.between(made, FAULT_S, END_S) & (made["treated"] == 0)
+            made["done_ns"][some] += int(took_ms * MS)
+
+        return spoil
+
+    found = [
+        _overall(_run(TcpLatency(), slow_the_control_arm(ms))).components["blast"]
+        for ms in (60.0, 1_000.0, 10_000.0)
+    ]
+    assert found == [pytest.approx(0.9, abs=0.05), pytest.approx(0.44, abs=0.05), 0.0]
 
 
 def test_a_handful_of_calls_a_second_does_not_look_like_a_relapse() -> None:

@@ -19,7 +19,7 @@ PROMISED = {
     *("first_storm", "slow_network", "dropped_connections", "token_expires", "token_revoked"),
     *("oversized_payloads", "lost_reply", "clients_vanish", "slow_neighbours", "steady"),
     *("steady_echo", "sessions_die", "blackhole", "throttled", "compose_storm", "stdio_storm"),
-    *("agents_are_asked", "database_goes_away"),
+    *("agents_are_asked", "database_goes_away", "dependency_storm"),
 }
 VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema())
 
