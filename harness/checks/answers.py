@@ -28,6 +28,7 @@ _SILENT_EMPTY: Final = Rule(
     source="the dependency's ledger; scenario: expect.rows; or the tool's own baseline",
     unseen=_UNANSWERED,
     hard=True,
+    own="common",
 )
 _WRONG_ANSWER: Final = Rule(
     verdict="wrong-answer",
@@ -42,6 +43,7 @@ _CROSSTALK: Final = Rule(
     source="scenario: expect.carries; JSON-RPC 2.0 §5: a response belongs to one request",
     unseen=_UNANSWERED,
     hard=True,
+    own="one",
 )
 _TRUNCATED: Final = Rule(
     verdict="truncated",

@@ -29,6 +29,7 @@ _USER: Final = Rule(
     source=f"{_LEDGER}; MCP security best practices: confused deputy",
     unseen=_UNSEEN,
     hard=True,
+    own="one",
 )
 _LEAK: Final = Rule(
     verdict="secret-leak",
@@ -36,6 +37,7 @@ _LEAK: Final = Rule(
     source=f"{_LEDGER}; MCP authorization: a server MUST NOT pass through the token it received",
     unseen=_UNSEEN,
     hard=True,
+    own="one",
 )
 _STORM: Final = Rule(
     verdict="refresh-storm",

@@ -1,8 +1,8 @@
 """What every check needs: the fault in force over an attempt, and offenders turned into findings.
 
 An attempt is blamed on a fault only if the fault was in force while it lasted, on its own arm, and
-the same thing is at least twice as common there as where no fault was. Whatever the server does
-with no fault in force is the server's own, `fault = ""`.
+nothing says that the server does the same by itself (`blame`). Whatever the server does with no
+fault in force is the server's own, `fault = ""`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faults.fault import Fault
-from harness.checks import spreading
+from harness.checks import blame, spreading
+from harness.checks.blame import Own, Windows
 from harness.journal import Calls, call_id
 from harness.phases import Evidence, Mask, Times, WindowSpan
 from harness.verdict import Finding
@@ -23,9 +24,6 @@ from harness.verdict import Finding
 EVIDENCE_MAX: Final = 10
 TOOLS_NAMED_MAX: Final = 3
 LINES_MAX: Final = 3  # of a ledger, in a sentence
-BLAME_RATIO_MIN: Final = 2.0
-
-Windows = NDArray[np.int16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +36,7 @@ class Rule:
     unseen: str  # why nothing can be said when nothing was judged
     hard: bool = False
     unit: str = "calls"
+    own: Own = "rate"  # how often it is seen with nothing broken, for it to be the server's own
 
 
 def attempted(evidence: Evidence) -> Mask:
@@ -131,13 +130,8 @@ def judge(
     weight = ended_ns(evidence) - calls["due_ns"] if weight is None else weight
     windows = in_force(evidence) if windows is None else windows
     windows = spreading.spread(evidence, judged=judged, bad=bad, windows=windows)
-    blamed = np.where(bad, windows, 0)
-    bare = judged & (windows == 0)
-    bare_share = float(bad[bare].mean()) if bare.any() else 0.0
-    for number in np.unique(windows[bad & (windows > 0)]):
-        here = judged & (windows == number)
-        if float(bad[here].mean()) < BLAME_RATIO_MIN * bare_share:
-            blamed[bad & (windows == number)] = 0
+    blamed = blame.blame(evidence, judged=judged, bad=bad, windows=windows, own=rule.own)
+    own = bad & (blamed == 0)
     return tuple(
         _fail(
             evidence,
@@ -146,6 +140,9 @@ def judge(
             judged_count=int((judged & ((windows == number) if number else (windows >= 0))).sum()),
             weight=weight,
             fault=fault_id(evidence, int(number)),
+            counts=""
+            if number
+            else blame.counts(evidence, judged=judged, bad=own, windows=windows),
         )
         for number in np.unique(blamed[bad])
     )
@@ -159,11 +156,12 @@ def _fail(
     judged_count: int,
     weight: NDArray[np.int64],
     fault: str,
+    counts: str,
 ) -> Finding:
     calls = evidence.calls[offenders]
     treated = calls["treated"] == 1
     tools = sorted({evidence.plan.calls[code] for code in np.unique(calls["call"])})
-    when = f"under {fault}" if fault else "with no fault to blame"
+    when = f"under {fault}" if fault else f"with no fault to blame{counts}"
     more = ", …" if len(tools) > TOOLS_NAMED_MAX else ""
     where = f" ({', '.join(tools[:TOOLS_NAMED_MAX])}{more})"
     spread = _spread_words(evidence, fault, calls[~treated])
