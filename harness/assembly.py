@@ -29,6 +29,7 @@ from harness.rig.reaching import http_client
 from harness.rig.spans import control as spans_of
 from harness.rig.spans.control import Spans
 from harness.rig.standing import standing
+from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.serving import serve
 from harness.scenario.auth import Auth
 from harness.scenario.records import (
@@ -60,6 +61,7 @@ class Rig:
     ledger: Path | None
     dependency: levers.DependencyLever | None
     dependency_ledgers: Mapping[str, Path]  # by the names of squall's own
+    dependency_proxies: Mapping[str, Proxy]  # of the others, which keep no ledger
     toxiproxy_kind: str
     toxiproxy_version: str
     proxy_pid: int | None  # of a Toxiproxy that squall started
@@ -209,6 +211,7 @@ async def build(
             ledger=ledger,
             dependency=Dependencies(depends_on) if depends_on else None,
             dependency_ledgers=ledgers,
+            dependency_proxies={one.name: one.proxy for one in depends_on if one.own is None},
             toxiproxy_kind=proxies.server.kind,
             toxiproxy_version=proxies.server.version,
             proxy_pid=proxies.pid,
@@ -242,6 +245,7 @@ async def _piped(scenario: Scenario, *, run_id: str, folder: Path) -> AsyncItera
             ledger=ledger,
             dependency=None,
             dependency_ledgers={},
+            dependency_proxies={},
             toxiproxy_kind="none",
             toxiproxy_version="",
             proxy_pid=None,

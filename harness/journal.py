@@ -351,12 +351,12 @@ class DependencyEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolEntry:
-    """The target's connections to a dependency, as the dependency counts them."""
+    """The target's connections to a dependency, as the dependency or its proxy counts them."""
 
     at_ns: int
     dependency: str
     open: int
-    busy: int
+    busy: int | None  # None: by a proxy, which cannot tell what is in use
     refused: int = 0  # so far, for want of a free one
     type: Literal["pool"] = "pool"
 

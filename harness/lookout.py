@@ -1,4 +1,4 @@
-"""What becomes of a target while a storm lasts: its process, what it costs, how it says it is."""
+"""What becomes of a target while a storm lasts: its process, its costs, its health, its ties."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import anyio
 import httpx
 
 from harness.clock import RunClock
-from harness.journal import HealthProbeEntry, JournalWriter, TargetEntry, VitalsEntry
+from harness.errors import RigError
+from harness.journal import HealthProbeEntry, JournalWriter, PoolEntry, TargetEntry, VitalsEntry
 from harness.rig import vitals
 from harness.rig.launched import Launched, Turn
 from harness.rig.reaching import http_client
+from harness.rig.toxiproxy.proxy import Proxy
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Target, UrlTarget
 from harness.session.access import Doors
 from harness.wire.pipe import describe_end
 
 VITALS_S: Final = 1.0
 ASKED_EVERY_S: Final = 1.0
+COUNTED_EVERY_S: Final = 1.0
 ANSWER_S: Final = 2.0  # what has not said by then that it is well is not
 TEXT_MAX: Final = 120
 BUNDLED_HEALTH: Final = "/health"
@@ -87,6 +90,26 @@ async def ask_health(target: Target, doors: Doors, clock: RunClock, writer: Jour
             took_ns = clock.now_ns() - at_ns
             writer.append(HealthProbeEntry(at_ns=at_ns, took_ns=took_ns, status=status, text=text))
             await anyio.sleep(max(0.0, ASKED_EVERY_S - took_ns / 1e9))
+
+
+async def count_connections(
+    name: str, proxy: Proxy, clock: RunClock, writer: JournalWriter
+) -> None:
+    """Write down once a second how many connections to a dependency pass through its proxy.
+
+    Returns at once where the proxy is not squall's own, which alone can say so.
+    """
+    while True:
+        at_ns = clock.now_ns()
+        try:
+            seen = await proxy.exposure(None)
+        except RigError:
+            pass  # one count is missing; whoever watches the proxies ends a run that has lost them
+        else:
+            if seen.source != "injector":
+                return
+            writer.append(PoolEntry(at_ns=at_ns, dependency=name, open=seen.open, busy=None))
+        await anyio.sleep(COUNTED_EVERY_S)
 
 
 async def _asked(http: httpx.AsyncClient, url: str) -> tuple[int, str]:

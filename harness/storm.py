@@ -169,6 +169,8 @@ async def _whole(
         async with anyio.create_task_group() as beside:
             beside.start_soon(lookout.watch, rig.launched, clock, writer)
             beside.start_soon(lookout.ask_health, scenario.target, rig.doors, clock, writer)
+            for name, proxy in rig.dependency_proxies.items():
+                beside.start_soon(lookout.count_connections, name, proxy, clock, writer)
             beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)
             if stage.workers:  # else the sessions' host does it

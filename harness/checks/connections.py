@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.journal import PoolEntry
@@ -14,10 +16,14 @@ from harness.verdict import Finding
 _LEAK: Final = Rule(
     verdict="leak-conn",
     wrong="stayed open and were never used again",
-    source="the dependency's own count of its connections: a pool needs no more than are ever in "
-    "use at once",
+    source="the connections that the dependency, or squall's proxy before it, counts: a pool needs "
+    "no more than are ever in use at once",
     unseen="too few counts of the dependency's connections before and after a fault",
     unit="connections",
+)
+UNCOUNTED: Final = (
+    "nobody counted the connections to the dependency: its proxy is not squall's own, which alone "
+    "can"
 )
 _SAMPLES_MIN: Final = 3  # before any fault, and at the end of a recovery
 _REST_NS: Final = 2_000_000_000  # after a fault, before what is still open counts
@@ -28,12 +34,16 @@ _TIMES: Final = 2
 def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether the target gives connections back that a failure or a caller's leaving broke.
 
-    Needs three counts by the dependency before any fault and three at rest after one. Leaked is
-    what is still open then, all the time, beyond twice what was open before and twice the most
-    that were in use at once, and eight more. Says nothing where no dependency counts.
+    Needs three counts before any fault and three at rest after one, by the dependency or by
+    squall's own proxy before it; Shopify's keeps none. Leaked is what is still open then, all the
+    time, beyond twice what was open before and twice the most that were in use at once, and eight
+    more. A proxy cannot tell what is in use: that is no more than there are calls under way. Says
+    nothing of a target that depends on nobody.
     """
     counts = sorted(evidence.journal.of(PoolEntry), key=lambda entry: entry.at_ns)
     windows = evidence.injected
+    if not counts and evidence.scenario.dependencies and windows:
+        return (sightings.unknown(_LEAK, UNCOUNTED),)
     if not counts or not windows:
         return ()
     findings: list[Finding] = []
@@ -47,10 +57,12 @@ def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
                 continue
             judged += 1
             before = [e for e in mine if e.at_ns < window.recovery_end_ns]
-            allowed = _TIMES * max(*(e.open for e in calm), *(e.busy for e in before)) + _SPARE
-            left = min(entry.open for entry in rest)
-            if left > allowed:
-                findings.append(_leaked(window, name, left=left, allowed=allowed))
+            told = [entry.busy for entry in before if entry.busy is not None]
+            most = max(told) if told else _calls_at_once(evidence, window.recovery_end_ns)
+            allowed = _TIMES * max(most, *(entry.open for entry in calm)) + _SPARE
+            least = min(rest, key=lambda entry: entry.open)
+            if least.open > allowed:
+                findings.append(_leaked(window, least, most=most, allowed=allowed))
     if findings:
         return tuple(findings)
     if not judged:
@@ -64,8 +76,22 @@ def _at_rest(counts: list[PoolEntry], window: WindowSpan) -> list[PoolEntry]:
     return [entry for entry in counts if from_ns <= entry.at_ns < window.recovery_end_ns]
 
 
-def _leaked(window: WindowSpan, name: str, *, left: int, allowed: int) -> Finding:
+def _calls_at_once(evidence: Evidence, until_ns: int) -> int:
+    """Give how many calls were under way at once at most, of those that began by then."""
+    begun = evidence.attempted & (evidence.began_ns < until_ns)
+    began_ns, ended_ns = evidence.began_ns[begun], evidence.ended_ns[begun]
+    if not len(began_ns):
+        return 0
+    began_ns, ended_ns = np.sort(began_ns), np.sort(ended_ns)
+    over = np.searchsorted(ended_ns, began_ns, side="right")
+    return int((np.arange(1, len(began_ns) + 1) - over).max())
+
+
+def _leaked(window: WindowSpan, least: PoolEntry, *, most: int, allowed: int) -> Finding:
+    name, left = least.dependency, least.open
     where = f" to {name}" if name else ""
+    counted = "the dependency's ledger" if least.busy is not None else "the proxy before it"
+    use = f"{most} were ever in use" if least.busy is not None else f"{most} calls were under way"
     return Finding(
         verdict=_LEAK.verdict,
         ruling="fail",
@@ -73,10 +99,10 @@ def _leaked(window: WindowSpan, name: str, *, left: int, allowed: int) -> Findin
         observed=float(left),
         limit=float(allowed),
         unit=_LEAK.unit,
-        why=f"{left} connections{where} were open all the time after {window.id}, and the most in "
-        f"use at once never needed more than {allowed}",
+        why=f"{left} connections{where} were open all the time after {window.id}, though no more "
+        f"than {use} at once, for which {allowed} are plenty",
         source=_LEAK.source,
-        evidence=(f"ledger:{name or 'dependency'}:connections",),
+        evidence=(f"{left} open at {least.at_ns / 1e9:.0f} s, by {counted}",),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from faults.agent import ClientVanish
 from faults.dependency import DepPool
 from harness.checks import connections
+from harness.journal import Calls
 from harness.phases import Evidence
+from tests import journals
 from tests.checks import cases, ledgers
 
 
@@ -36,6 +39,41 @@ def test_connections_that_are_given_back_in_time_have_not_leaked() -> None:
     """One count at rest that is low again is enough."""
     of = run(lambda at: 40 if 12 < at < 27 else 4)
     assert cases.one(connections.leak_conn(of)).ruling == "pass"
+
+
+def counted_by_a_proxy(open_at: Callable[[int], int]) -> Evidence:
+    """Make a run in which a proxy counts them, which cannot tell how many are in use."""
+    counts = ledgers.pool(*((float(at), open_at(at), 0) for at in range(1, 33)))
+    return cases.run(DepPool(), extra=tuple(replace(one, busy=None) for one in counts))
+
+
+def test_what_a_proxy_counts_is_held_against_the_calls_that_were_under_way() -> None:
+    """A call needs no more than one, so what is far beyond both has leaked."""
+    of = counted_by_a_proxy(lambda at: 4 if at <= 12 else 60)
+    found = cases.one(connections.leak_conn(of))
+    assert (found.ruling, found.observed) == ("fail", 60.0)
+    assert "calls were under way at once" in found.why
+    assert found.evidence == ("60 open at 25 s, by the proxy before it",)
+
+
+def test_a_pool_as_large_as_there_were_calls_does_not_leak() -> None:
+    """All twenty sessions waited at once for a dependency that was late, and the pool grew."""
+
+    def late(made: Calls) -> None:
+        chosen = journals.between(made, *cases.WINDOW)
+        made["done_ns"][chosen] = made["sent_ns"][chosen] + 240 * journals.MS
+
+    counts = ledgers.pool(*((float(at), 2 if at <= 12 else 24, 0) for at in range(1, 33)))
+    extra = tuple(replace(one, busy=None) for one in counts)
+    of = cases.run(DepPool(), extra=extra, spoil=late)
+    assert cases.one(connections.leak_conn(of)).ruling == "pass"
+
+
+def test_a_dependency_whose_connections_nobody_counts_is_unknown() -> None:
+    """As with Shopify's Toxiproxy before a database."""
+    depends_on = {"db": {"postgres": {}, "variable": "DATABASE_URL"}}
+    found = cases.one(connections.leak_conn(cases.run(DepPool(), dependencies=depends_on)))
+    assert (found.ruling, found.why) == ("unknown", connections.UNCOUNTED)
 
 
 def test_it_is_unknown_without_counts_at_rest_and_no_question_without_any() -> None:

@@ -14,6 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from harness.rig.databases.database import Database
 from harness.rig.databases.serving import serve
 from tests import command
+from tests.crashes import trial
 from tests.rig.databases.installed import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(150)]
@@ -106,6 +107,45 @@ def test_a_database_of_the_runs_own_is_struck_and_leaves_nothing(tmp_path: Path)
     assert "remove_folder" in record
     left = record.split('"folder":"')[1].split('"')[0]
     assert not Path(left).exists()
+
+
+LATE: Final = """\
+question: Are connections to the database given back, though it is late?
+seed: 4
+target:
+  launch: [{python}, -m, tests.own.server, --port, "${{port}}"{flaw}]
+  url: "http://127.0.0.1:${{port}}/mcp"
+  environment: {{PYTHONPATH: {root}}}
+  ready: 60s
+dependencies: {{db: {{postgres: {{connections: 400}}, variable: DATABASE_URL}}}}
+agents:
+  - name: writer
+    pace: 2/s
+    steps: [{{call: write, with: {{text: "${{nonce}}"}}}}]
+load: {{sessions: 10, ramp: 500ms}}
+phases: {{warmup: 500ms, baseline: 4s, recovery: 6s}}
+faults:
+  - dep-latency: {{delay: 280ms}}
+    for: 7s
+"""
+
+
+@pytest.mark.parametrize(("flaw", "ruling"), [("", "pass"), (", --flaw, keeps-connection", "fail")])
+def test_connections_to_a_database_that_never_come_back_are_found(
+    tmp_path: Path, flaw: str, ruling: str
+) -> None:
+    """By the proxy's count: a pool that gives back is clean, and one kept for each failure not."""
+    need("postgres")
+    text = LATE.format(python=sys.executable, root=command.ROOT, flaw=flaw)
+    (tmp_path / "late.yaml").write_text(text, encoding="utf-8")
+    with trial.external("ours", tmp_path) as url:  # Shopify's does not count
+        done = command.squall("run", "late.yaml", "--quiet", "--toxiproxy", url, cwd=tmp_path)
+    verdict = command.verdict_of(command.folder_of(tmp_path / "runs"))
+    (found,) = [one for one in verdict["findings"] if one["verdict"] == "leak-conn"]
+    assert found["ruling"] == ruling, (done.all, found)
+    if flaw:
+        assert found["fault"] == "1:dep-latency"
+        assert found["observed"] > found["limit"]
 
 
 def test_a_url_that_names_another_address_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class Exposure:
     connections: int
     bytes: int
     hits: int  # pieces of data touched, and closings caused
+    open: int  # of the proxy's connections, now
     # "injector": the server's own counters. "proxy": the server keeps none that can be read while
     # connections are open; all figures are then 0 and mean nothing.
     source: Literal["injector", "proxy"]
@@ -78,6 +79,7 @@ def read_exposure(answer: Any, proxy: str, toxic: str | None) -> Exposure:
     """
     try:
         counts = answer["proxies"][proxy]
+        open_now = int(counts["open"])
         if toxic is None:
             size_bytes = counts["upstream_bytes"] + counts["downstream_bytes"]
             hits = counts["closed_by_disable"]
@@ -88,6 +90,7 @@ def read_exposure(answer: Any, proxy: str, toxic: str | None) -> Exposure:
             connections=int(counts["connections"]),
             bytes=int(size_bytes),
             hits=int(hits),
+            open=open_now,
             source="injector",
         )
     except (KeyError, TypeError, ValueError):

@@ -194,7 +194,7 @@ class Toxiproxy:
             RigError: the server does not answer, or has no such toxic.
         """
         if not self.ours:
-            return Exposure(connections=0, bytes=0, hits=0, source="proxy")
+            return Exposure(connections=0, bytes=0, hits=0, open=0, source="proxy")
         answer = await self.ask_directly(f"count for {proxy}", "GET", "/squall/exposure")
         return read_exposure(answer.json(), proxy, toxic)
 
