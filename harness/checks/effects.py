@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks import sightings
+from harness.checks.blame import Windows
 from harness.checks.claims import singles
-from harness.checks.sightings import Rule, Windows
+from harness.checks.sightings import Rule
 from harness.journal import BEHAVIOUR_CODES, EffectEntry
 from harness.outcome import Outcome
 from harness.phases import Evidence, Indices, Mask
