@@ -84,11 +84,13 @@ def _failure(findings: Sequence[Finding], limits: Sequence[Limit]) -> str:
     """Name the gravest: hard rules first, causes before what follows from them."""
     failed = [finding for finding in findings if finding.ruling == "fail"]
     if failed:
-        first = min(failed, key=lambda finding: (not finding.hard, finding.cause != ""))
+        # What a fault has shown comes before what was seen of it beside the fault.
+        first = min(failed, key=lambda one: (not one.hard, one.cause != "", not one.fault))
         under = f" under {first.fault}" if first.fault else ""
         others = len({(finding.verdict, finding.fault) for finding in failed}) - 1
         more = f" (and {others} more)" if others else ""
-        return f"{first.verdict}{under}: {first.why.removesuffix(f',{under}')}{more}"
+        why = first.why.replace(f",{under}", "", 1) if under else first.why
+        return f"{first.verdict}{under}: {why}{more}"
     missed = [limit for limit in limits if limit.ruling == "fail"]
     return "; ".join(f"{limit.name} wanted {limit.wanted}: {limit.why}" for limit in missed)
 

@@ -36,7 +36,7 @@ class Broken:
     def when(self) -> str:
         """Say when it happened, and what was in force."""
         if self.fault is None:
-            under = "no fault is to blame"
+            under = "no fault was in force"
         else:
             of = f" ({self.parameters})" if self.parameters else ""
             span = f"from {self.fault.start_s:.1f} to {self.fault.end_s:.1f} s"
@@ -86,6 +86,8 @@ def broken(
     `parameters` are the faults' in words, by window id; `sessions` are planned, by arm.
     """
     faults = {fault.id: fault for fault in judgement.faults}
+    # As the headline has it: what a fault has shown comes before what was seen beside it.
+    ranked = sorted(findings, key=lambda one: (not one.finding.hard, not one.finding.fault))
     return tuple(
         _broken(
             found,
@@ -94,7 +96,7 @@ def broken(
             parameters.get(found.finding.fault, ""),
             sessions,
         )
-        for found in findings
+        for found in ranked
         if found.finding.ruling == "fail" and not found.finding.cause
     )
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+EFFECTS: Final[dict[str, str]] = {
+    "doubled": "work that was asked for once and done more often",
+    "orphaned": "work that was done though its caller never heard so: the answer was lost, or the "
+    "caller had given up; an agent that asks again relies on the server to know it again",
+    "unknown": "nobody can say whether this work was done",
+}
 MEANINGS: Final[dict[str, str]] = {
     "hang": "A call never came to an end: its agent waits for nothing.",
     "silent-empty": "A failure was served as an empty answer, which an agent takes for the truth.",

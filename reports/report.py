@@ -210,7 +210,8 @@ def _parameters(evidence: Evidence, window_id: str) -> str:
     for window in evidence.phases.windows:
         if window.id == window_id:
             values = window.fault.model_dump(mode="json", by_alias=False, exclude_none=True)
-            return ", ".join(_parameter(name, value) for name, value in values.items())
+            told = {name: value for name, value in values.items() if value not in ("", [], {})}
+            return ", ".join(_parameter(name, value) for name, value in told.items())
     return ""
 
 

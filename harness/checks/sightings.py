@@ -161,7 +161,8 @@ def _fail(
     calls = evidence.calls[offenders]
     treated = calls["treated"] == 1
     tools = sorted({evidence.plan.calls[code] for code in np.unique(calls["call"])})
-    when = f"under {fault}" if fault else f"with no fault to blame{counts}"
+    left = "" if fault else _left_by(evidence, offenders)
+    when = f"under {fault}" if fault else f"{left or 'with no fault to blame'}{counts}"
     more = ", …" if len(tools) > TOOLS_NAMED_MAX else ""
     where = f" ({', '.join(tools[:TOOLS_NAMED_MAX])}{more})"
     spread = _spread_words(evidence, fault, calls[~treated])
@@ -181,6 +182,19 @@ def _fail(
         last_s=round(int(ended_ns(evidence)[offenders].max()) / 1e9, 3),
         treated=len(np.unique(calls["session"][treated])),
         control=len(np.unique(calls["session"][~treated])),
+    )
+
+
+def _left_by(evidence: Evidence, offenders: NDArray[np.intp]) -> str:
+    """Say whose recovery it was in which all of it happened; "" where it happened elsewhere too."""
+    began, ended = began_ns(evidence)[offenders].min(), ended_ns(evidence)[offenders].max()
+    return next(
+        (
+            f"in the recovery after {window.id}"
+            for window in evidence.phases.windows
+            if window.injected and window.healed_ns <= began and ended < window.recovery_end_ns
+        ),
+        "",
     )
 
 

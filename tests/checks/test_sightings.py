@@ -10,7 +10,7 @@ from harness.checks.answers import wrong_answer
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
 from tests.checks import cases
-from tests.journals import end, storm
+from tests.journals import S, end, storm
 
 
 def _spoil_window(made: Calls) -> None:
@@ -53,6 +53,25 @@ def test_the_control_arm_is_never_blamed_on_a_fault_of_the_other() -> None:
     assert (finding.ruling, finding.fault) == ("fail", "")
 
 
+def test_what_only_a_recovery_saw_is_said_to_be_of_that_recovery() -> None:
+    """No fault was in force, but one had just gone; what happened elsewhere too says neither."""
+
+    def after(made: Calls) -> None:
+        chosen = cases.some(cases.kind(made, 0, cases.RECOVERY), 3)
+        end(made, chosen, Outcome.WRONG, Reason.NONCE_MISSING, status=200)
+
+    def before_too(made: Calls) -> None:
+        after(made)
+        chosen = cases.some(cases.kind(made, 0, cases.BASELINE), 3)
+        end(made, chosen, Outcome.WRONG, Reason.NONCE_MISSING, status=200)
+
+    finding = cases.one(wrong_answer(cases.run(TcpSlice(), spoil=after)))
+    assert (finding.ruling, finding.fault) == ("fail", "")
+    assert finding.why.endswith(", in the recovery after 1:tcp-slice")
+    finding = cases.one(wrong_answer(cases.run(TcpSlice(), spoil=before_too)))
+    assert finding.why.endswith(", with no fault to blame")
+
+
 def test_evidence_is_at_most_ten_calls_and_the_slowest_come_first() -> None:
     """Twelve offenders give ten names, ordered by the time from due to done."""
 
@@ -81,7 +100,12 @@ def test_nothing_judged_is_unknown() -> None:
 
 def test_a_call_in_flight_when_a_fault_came_stands_under_it() -> None:
     """The time that counts is from sending to the end, not the moment due."""
-    of = storm(TcpLatency())
+
+    def hold(made: Calls) -> None:
+        late = (made["treated"] == 1) & (made["due_ns"] < 12 * S)
+        made["done_ns"][np.flatnonzero(late)[-1:]] += S
+
+    of = storm(TcpLatency(), spoil=hold)
     calls = of.calls
     start_ns = of.phases.windows[0].start_ns
     early = (calls["treated"] == 1) & (calls["sent_ns"] < start_ns) & (calls["done_ns"] >= start_ns)

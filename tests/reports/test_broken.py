@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from harness.journal import Calls, DependencyEntry, EffectEntry, ProbeEntry
 from harness.judge import judge
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence
-from harness.verdict import Finding
+from harness.verdict import Finding, Soundness
 from reports.behind import answer, behind, dependency_line, probe_line
 from reports.broken import Broken
 from reports.meanings import MEANINGS, meaning
@@ -20,7 +21,12 @@ from reports.probes import probe_rows
 from reports.report import Report, make
 from tests.checks import cases
 from tests.journals import NOTE, S, end, storm
-from tests.reports.samples import FACTS, evidence_of_a_storm, judgement_of_a_storm
+from tests.reports.samples import (
+    FACTS,
+    evidence_of_a_storm,
+    judgement_of_a_calm,
+    judgement_of_a_storm,
+)
 
 
 def emptied(made: Calls) -> None:
@@ -76,7 +82,7 @@ def test_what_no_fault_is_to_blame_for_says_so() -> None:
         end(made, chosen, Outcome.WRONG, Reason.FOREIGN_NONCE, status=200)
 
     one = the_only(reported(cases.run(spoil=always)))
-    assert one.when.endswith("no fault is to blame")
+    assert one.when.endswith("no fault was in force")
     assert "untouched agents" in one.who
     assert one.sequel.endswith(" s into the run")
 
@@ -90,6 +96,41 @@ def test_the_page_begins_with_what_broke_or_that_nothing_did() -> None:
     assert 'href="#silent-empty-1-tcp-latency-search"' in text
     calm = page(reported(storm(ClientVanish())))
     assert "Nothing broke" in calm
+
+
+def test_what_became_of_effects_is_explained_beside_its_number() -> None:
+    """A newcomer reads that nothing broke, and why effects are called orphaned all the same."""
+    of, judged = evidence_of_a_storm(), judgement_of_a_calm()
+    told = replace(judged, effects={**judged.effects, "doubled": 0, "orphaned": 16})
+    text = page(make(of, told, FACTS))
+    begins = text.index("Nothing broke")
+    assert "16 effects orphaned: work that was done" in text[begins : text.index('id="score"')]
+    assert "more often" not in text
+    assert "effects orphaned" not in page(make(of, judged, FACTS))
+
+
+def test_a_withheld_score_says_what_the_evidence_lacks() -> None:
+    """Where the number would be, and not three screens below."""
+    lacks = Soundness(name="samples", ruling="unknown", why="17 calls in 3:recovery")
+    judged = replace(judgement_of_a_calm(), score=None, soundness=(lacks,))
+    text = page(make(evidence_of_a_storm(), judged, FACTS))
+    withheld = text[text.index('id="score"') : text.index("What became of it")]
+    assert "17 calls in 3:recovery" in withheld
+
+
+def test_what_a_fault_has_shown_comes_before_what_was_seen_beside_it() -> None:
+    """The same failure under the fault and, twice, in the recovery after it."""
+
+    def both(made: Calls) -> None:
+        emptied(made)
+        chosen = cases.some(cases.kind(made, 0, (24.0, 26.0)), 2)
+        end(made, chosen, Outcome.WRONG, Reason.ROWS, status=200)
+        made["rows"][chosen] = 0
+
+    report = reported(cases.run(TcpLatency(), steps=(cases.ROWS, NOTE), spoil=both))
+    assert [one.found.finding.fault for one in report.broken] == ["1:tcp-latency", ""]
+    assert "silent-empty under 1:tcp-latency: 6 of" in report.judgement.headline
+    assert report.judgement.headline.count("under 1:tcp-latency") == 1
 
 
 def test_every_verdict_that_a_fault_may_show_has_a_meaning() -> None:
