@@ -39,7 +39,10 @@ class JwksRotate(Fault):
     """The issuer signs the treated sessions' tokens with a new key, and withdraws the old one.
 
     Every treated session takes a new token at once. The old key stays published for `keep`, and
-    until the window's end at the longest.
+    until the window's end at the longest. Whether a token under the old key is still accepted is
+    not asked: that a key is withdrawn revokes nothing, and how long a key set may be kept is said
+    by its caching (RFC 9111), or by nobody; usual libraries keep it for minutes to hours,
+    longer than a fault lasts.
     A resilient server: it reads the key set again when it meets a key that it does not know, and
     nobody notices.
     Shows: good tokens that are refused from the rotation on.

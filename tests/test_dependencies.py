@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,7 +24,6 @@ from harness.scenario.load import load_text
 from harness.scenario.records import Scenario
 
 pytestmark = pytest.mark.anyio
-REAL: Final = os.environ.get("SQUALL_TOXIPROXY_SERVER") or shutil.which("toxiproxy-server")
 BOUND_S: Final = 30.0
 TARGET: Final = "{launch: [server], url: 'http://127.0.0.1:${port}/mcp', environment: {DB: '%s'}}"
 
@@ -40,19 +37,6 @@ def scenario(depends_on: str, *, given: str = "") -> Scenario:
         "agents: [{name: reader, steps: [list_tools]}]\n"
     )
     return load_text(text, "x.yaml").scenario
-
-
-@pytest.fixture(params=["embedded", pytest.param("original", marks=pytest.mark.real)])
-def which(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which Toxiproxy there is: the original only where it is installed."""
-    name: str = request.param
-    if name == "original":
-        if REAL is None:
-            pytest.skip("NO ORIGINAL TOXIPROXY: set SQUALL_TOXIPROXY_SERVER to its binary")
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "toxiproxy-server").symlink_to(Path(REAL).resolve())
-        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    return name
 
 
 @asynccontextmanager

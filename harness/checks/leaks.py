@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from faults.agent_sessions import FLOODS, RejectFlood, SessionFlood
-from harness.checks import sightings
+from harness.checks import memory, sightings
 from harness.checks.memory import LEAST_BYTES, MIB, PER_SESSION_BYTES
 from harness.checks.outsiders import tell
 from harness.checks.sightings import Rule
@@ -22,8 +22,6 @@ _LEAK: Final = Rule(
     unseen="",
     unit="MiB",
 )
-# Equal floods leak equally; a heap that is still growing into its size grows less each time.
-STEADY_SHARE_MIN: Final = 0.5
 ANSWERED_SHARE_MIN: Final = 0.8  # of a flood; what was not answered may not have come
 KEPT_SHARE_MIN: Final = 0.5  # descriptors or threads, of what a flood has sent
 KEPT_MIN: Final = 20
@@ -98,10 +96,9 @@ def _by_growth(window: WindowSpan, further: Sequence[_Flood]) -> Finding:
         return sightings.unknown(_LEAK, why, fault=window.id)
     told = " and ".join(f"{size / MIB:.1f}" for size in sizes)
     words = f"the last two of {FLOODS} equal floods of {further[0].sent} added {told} MiB"
-    limits = [max(LEAST_BYTES, flood.sent * PER_SESSION_BYTES) for flood in further]
+    limit = max(LEAST_BYTES, *(flood.sent * PER_SESSION_BYTES for flood in further))
     marks = tuple(_mark(number, flood) for number, flood in enumerate(further, start=2))
-    steady = min(sizes) >= STEADY_SHARE_MIN * max(sizes)
-    if steady and all(size >= limit for size, limit in zip(sizes, limits, strict=True)):
+    if memory.leaks(sizes, limit):
         each = min(sizes) / further[0].sent / 1024
         why = f"{words}, {each:.0f} KiB for each request, and none of it came back in the rest"
         return _fail(window, why, evidence=marks, observed=min(sizes) / MIB)

@@ -22,8 +22,9 @@ MIB: Final = 1024**2
 LEAST_BYTES: Final = 8 * MIB  # by which each further load must have grown
 PER_SESSION_BYTES: Final = 10 * 1024
 FURTHER_MIN: Final = 2  # how many further loads it takes
-# A leak is as large each time, a heap that fills up to its next collection less and less.
-_STEADY_MIN: Final = 0.5  # of the mean growth, for the last one
+# A leak is as large each time; a heap that fills up to its next collection, or is still growing
+# into its size, takes less and less.
+_STEADY_MIN: Final = 0.5  # of the largest further growth, for the last one
 
 LEAK: Final = Rule(
     verdict="leak-memory",
@@ -57,13 +58,16 @@ class Growth:
 
     def leaks(self, *, per_unit_bytes: int, least_bytes: int = LEAST_BYTES) -> bool:
         """Whether every further load has added as much again, to its units as well as in all."""
-        least = max(least_bytes, per_unit_bytes * self.count)
-        mean = sum(self.rss_bytes) / len(self.rss_bytes)
-        return min(self.rss_bytes) >= least and self.rss_bytes[-1] >= _STEADY_MIN * mean
+        return leaks(self.rss_bytes, max(least_bytes, per_unit_bytes * self.count))
 
     def keeps(self, what: tuple[int, ...] | None, *, per_unit: float = 0.2) -> bool:
         """Whether every further load has left so many of its descriptors or threads behind."""
         return what is not None and min(what) >= max(3.0, per_unit * self.count)
+
+
+def leaks(grown_bytes: Sequence[int], least_bytes: int) -> bool:
+    """Whether each further load has added so much at least, and the last one about as much."""
+    return min(grown_bytes) >= least_bytes and grown_bytes[-1] >= _STEADY_MIN * max(grown_bytes)
 
 
 def between(edges_ns: Sequence[int], counts: Sequence[int]) -> tuple[Stretch, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -25,21 +23,7 @@ from harness.rig.toxiproxy.serving import serve
 
 pytestmark = pytest.mark.anyio
 
-REAL = os.environ.get("SQUALL_TOXIPROXY_SERVER") or shutil.which("toxiproxy-server")
 WAIT_S = 30.0
-
-
-@pytest.fixture(params=["embedded", pytest.param("original", marks=pytest.mark.real)])
-def which(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which server `serve` finds: the original only where there is one."""
-    name: str = request.param
-    if name == "original":
-        if REAL is None:
-            pytest.skip("NO ORIGINAL TOXIPROXY: set SQUALL_TOXIPROXY_SERVER to its binary")
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "toxiproxy-server").symlink_to(Path(REAL).resolve())
-        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    return name
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from faults.levers import Programme
-from harness.errors import RigError
+from harness.rig import orders
 from harness.rig.dependency import CLIENT_VARIABLE, CONTROL_VARIABLE
 from harness.rig.process import child
 
@@ -75,16 +75,7 @@ class Dependency:
         await self._call("resource", {"resource": resource})
 
     async def _call(self, order: str, body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            reply = await self._http.post(f"{self.url}/control/{order}", json=body)
-            reply.raise_for_status()
-            answer: dict[str, Any] = reply.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise RigError(
-                f"expected the dependency at {self.url} to take the order '{order}', "
-                f"got {error or type(error).__name__}"
-            ) from error
-        return answer
+        return await orders.give(self._http, "the dependency", self.url, order, body)
 
 
 @asynccontextmanager

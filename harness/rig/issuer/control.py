@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from faults.levers import RefreshManner
 from harness.errors import RigError
+from harness.rig import orders
 from harness.rig.issuer import CONTROL_VARIABLE
 from harness.rig.issuer.mishaps import OutageManner
 from harness.rig.issuer.statistics import Statistics
@@ -124,17 +125,7 @@ class Issuer:
             raise RigError(f"expected the issuer at {self.url} to be away, and it answered")
 
     async def _call(self, order: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        method = "GET" if body is None else "POST"
-        try:
-            reply = await self._http.request(method, f"{self.url}/control/{order}", json=body)
-            reply.raise_for_status()
-            answer: dict[str, Any] = reply.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise RigError(
-                f"expected the issuer at {self.url} to take the order '{order}', "
-                f"got {error or type(error).__name__}"
-            ) from error
-        return answer
+        return await orders.give(self._http, "the issuer", self.url, order, body)
 
 
 @asynccontextmanager
