@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field
 
@@ -10,12 +10,15 @@ from faults.agent import AgentFault
 from faults.levers import Behaviour
 from faults.quantities import Duration, Share
 
+ODD_IDS: Final = "odd-ids"
+
 
 class CallCancel(AgentFault):
     """A share of calls is made a second time beside the real one, and called off in mid-call.
 
     As each era has it: `notifications/cancelled` before 2026-07-28, since then by closing the
-    stream. Once in each session the call's id is 0, and once it is empty: both are valid.
+    stream. With `odd_ids` the call's id is 0 once in each session, and once it is empty: both are
+    valid, and released servers are known that do not heed their cancel.
     A resilient server: the work stops within a second and what it held is free again. A server
     without sessions may not know whom an older cancel is for.
     Shows: work that goes on after its cancel, by the ledger.
@@ -26,10 +29,17 @@ class CallCancel(AgentFault):
     after_s: Duration = Field(0.3, alias="after", description="from sending to calling off")
     share: Share = Field(0.2, description="of the treated sessions' calls of tools")
     tool: str = Field("", description="only calls of this one; left out, of any")
+    odd_ids: bool = Field(False, description="call off a call of the id 0, and one of an empty id")
 
     def behaviour(self) -> Behaviour:
         """Call off after a while."""
-        return Behaviour(kind="cancel_call", share=self.share, after_s=self.after_s, tool=self.tool)
+        return Behaviour(
+            kind="cancel_call",
+            share=self.share,
+            after_s=self.after_s,
+            tool=self.tool,
+            variant=ODD_IDS if self.odd_ids else "",
+        )
 
 
 class CallRepeat(AgentFault):

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
 from anyio.abc import SocketStream
 
+from faults.process import Sigterm
 from harness import lookout
+from harness.checks import lifecycle
 from harness.clock import RunClock
-from harness.journal import HealthProbeEntry, JournalWriter
-from harness.rig import server
+from harness.journal import HealthProbeEntry, JournalWriter, VitalsEntry
+from harness.rig import server, vitals
+from harness.rig.launched import Launched, Turn
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Target, UrlTarget
 from harness.session.access import Command, Doors
+from tests.checks import cases
 from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
@@ -66,6 +71,46 @@ async def saying(answer: bytes) -> AsyncIterator[str]:
         group.start_soon(listener.serve, serve)
         yield f"http://127.0.0.1:{port}/mcp"
         group.cancel_scope.cancel()
+
+
+async def test_a_look_bears_the_moment_at_which_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that began before a relaunch does not find the process that came of it dead."""
+    asked, answer = anyio.Event(), anyio.Event()
+
+    async def gone(_: int) -> vitals.Vitals:
+        asked.set()
+        await answer.wait()
+        return vitals.Vitals()
+
+    monkeypatch.setattr(vitals, "sample", gone)
+    target = SimpleNamespace(pid=7, on_turn=None)
+    with anyio.fail_after(BOUND_S), Heard(tmp_path) as writer:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lookout.watch, cast("Launched", target), RunClock(), writer)
+            await asked.wait()
+            target.on_turn(Turn(pid=7, edge="told", window=1))
+            target.on_turn(Turn(pid=7, edge="ended", asked=True, window=1))
+            target.on_turn(Turn(pid=8, edge="started", window=1))
+            writer.written = anyio.Event()
+            answer.set()
+            await writer.written.wait()
+            group.cancel_scope.cancel()
+    *turns, look = writer.entries
+    assert [turn.edge for turn in turns] == ["told", "ended", "started"]
+    assert isinstance(look, VitalsEntry)
+    assert not look.alive
+    assert look.at_ns < turns[0].at_ns
+
+
+def test_a_look_at_a_process_that_a_fault_has_ended_is_no_crash() -> None:
+    """Whenever its answer comes: between its end and the next one's start it was asked for."""
+    life = cases.target_life(("told", 13.0, 7), ("ended", 14.0, 7), ("started", 15.0, 8))
+    for asked_s, verdict in ((14.5, "pass"), (15.5, "fail")):
+        look = (*cases.vitals((5.0, 60.0)), *cases.vitals((asked_s, None), alive=False))
+        finding = cases.one(lifecycle.crash(cases.run(Sigterm(), extra=(*life, *look))))
+        assert finding.ruling == verdict
 
 
 async def test_the_bundled_server_is_asked_at_its_own_health_check(tmp_path: Path) -> None:

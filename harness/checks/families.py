@@ -15,7 +15,12 @@ from harness.verdict import Finding
 
 # consequence -> what may be behind it, the likeliest first
 CAUSES: Final[dict[str, tuple[str, ...]]] = {
-    "hang": ("crash", "hol-block", "crosstalk"),
+    "hang": ("crash", "hol-block", "retry-amplification", "crosstalk"),
+    # Who is blocked sees nobody leave.
+    "orphan-work": ("hol-block",),
+    # A token that is looked at no more is not looked into either.
+    "scope-bypass": ("authn-bypass",),
+    "audience-bypass": ("authn-bypass",),
     "hol-block": ("crash",),
     # A target that is back and answers the wrong thing holds its clients off, not the crash.
     "no-recovery": ("retry-amplification", "wrong-status", "auth-masked", "crash"),

@@ -62,7 +62,9 @@ def leak_session(evidence: Evidence) -> tuple[Finding, ...]:
 def _under(evidence: Evidence, window: WindowSpan) -> Finding:
     probes = [e for e in evidence.journal.of(ProbeEntry) if e.window == window.window]
     alive = [e for e in probes if e.variant == "ended" and e.outcome == "ok"]
-    if alive:
+    # Who serves any id at all keeps no sessions, whatever it says when one is ended.
+    stateless = any(e.variant == "unknown" and e.outcome == "ok" for e in probes)
+    if alive and not stateless:
         asked = sum(e.variant == "ended" for e in probes)
         return _fail(
             window,

@@ -121,7 +121,7 @@ EXPECTATIONS: Final = (
             "client begins anew",
             _ENDED,
         ),
-        bad=lambda entry: entry.status != _LOST and not _lives_on(entry),
+        bad=lambda entry: entry.status != _LOST,
     ),
     Expectation(
         kind="session_idle",
@@ -214,9 +214,9 @@ EXPECTATIONS: Final = (
 )
 
 
-def _lives_on(entry: ProbeEntry) -> bool:
-    """Served under an id that it never gave out: it keeps no sessions by then."""
-    return entry.variant == "unknown-id" and _served(entry)
+def _stateless(given: Iterable[ProbeEntry]) -> bool:
+    """Served under an id that it never gave out: it keeps no sessions, so none is dead."""
+    return any(entry.variant == "unknown-id" and _served(entry) for entry in given)
 
 
 def _lists_versions(entry: ProbeEntry) -> bool:
@@ -245,6 +245,8 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _of(expectation: Expectation, given: Iterable[ProbeEntry]) -> list[ProbeEntry]:
     """Give the answered requests that an expectation speaks of."""
+    given = tuple(given)
+    keeps_none = expectation.rule.source == _ENDED and _stateless(given)
     return [
         entry
         for entry in given
@@ -253,6 +255,7 @@ def _of(expectation: Expectation, given: Iterable[ProbeEntry]) -> list[ProbeEntr
         and expectation.era in {"", entry.era}
         and entry.status > 0
         and entry.status not in _BUSY
+        and not (keeps_none and _served(entry))
     ]
 
 

@@ -17,6 +17,8 @@ NOT_FOUND = 404
 BAD_REQUEST = 400
 TOO_MANY = 429
 REFUSALS = range(400, 500)
+# What servers that keep no map of their sessions say of one that they do not know.
+_NO_SESSION = ("session", "not initialized")
 
 
 class Next(Enum):
@@ -65,7 +67,8 @@ def session_is_lost(reply: Reply) -> bool:
         return True
     if reply.status == NOT_FOUND:
         return reply.outcome in {Outcome.HTTP_ERROR, Outcome.PROTOCOL_ERROR}
-    return reply.status == BAD_REQUEST and "session" in reply.detail.lower()
+    said = reply.detail.lower()
+    return reply.status == BAD_REQUEST and any(word in said for word in _NO_SESSION)
 
 
 def _session_is_gone(reply: Reply, client: Client) -> bool:

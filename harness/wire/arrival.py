@@ -178,7 +178,7 @@ class Pieces:
 
     __slots__ = (
         "_arrival", "_framer", "_interim_heads", "_limits", "_taker", "behind", "events",
-        "other_ids", "pending", "sse",
+        "other_ids", "pending", "spoke", "sse",
     )  # fmt: skip
 
     def __init__(self, arrival: Arrival, limits: Limits, taker: EventTaker) -> None:
@@ -190,6 +190,7 @@ class Pieces:
         self.behind = False  # bytes came behind the end of the reply: nobody knows what they are
         self.pending = b""  # of a head that is not whole
         self.sse: SseParser | None = None
+        self.spoke = False  # an event has begun
         self.events = 0
         self.other_ids = 0
 
@@ -283,7 +284,11 @@ class Pieces:
             return
         arrival = self._arrival
         if self.sse is not None:
-            for event in self.sse.feed(payload):
+            events = self.sse.feed(payload)
+            if not self.spoke and (events or self.sse.in_event):
+                self.spoke = True
+                arrival.first_ns = now_ns  # a head alone, or a comment, has said nothing yet
+            for event in events:
                 self.events += 1
                 if self.events > self._limits.events_max:
                     raise BrokenReplyError(

@@ -15,7 +15,8 @@ class Reply:
     """What came of one request: stamps in run nanoseconds, sizes in bytes, the decoded result.
 
     `sent_ns` is taken right before the first byte is written, `first_ns` at the first byte of the
-    reply, `done_ns` at the segment that completed it; each is -1 when it never happened.
+    reply, or of its first event where it is a stream that has one, `done_ns` at the segment that
+    completed it; each is -1 when it never happened.
     `result` is the JSON-RPC `result`, `error` the JSON-RPC `error` object; both None otherwise.
     `detail` is a short sentence for people and never holds a credential.
     """

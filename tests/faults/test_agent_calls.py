@@ -28,6 +28,11 @@ FAULTS = (AgentLoop, ArgsFuzz, ArgsInvalid, CallCancel, CallRepeat, IdCollide, S
             {"after": "100ms", "share": "50%", "tool": "write"},
             Behaviour(kind="cancel_call", share=0.5, after_s=0.1, tool="write"),
         ),
+        (
+            CallCancel,
+            {"odd_ids": True},
+            Behaviour(kind="cancel_call", share=0.2, after_s=0.3, variant="odd-ids"),
+        ),
         (CallRepeat, {"share": "50%"}, Behaviour(kind="repeat_call", share=0.5)),
         (IdCollide, {"count": 6}, Behaviour(kind="collide_ids", share=0.2, count=6)),
         (ArgsInvalid, {"tool": "t"}, Behaviour(kind="spoil_arguments", share=0.1, tool="t")),

@@ -146,6 +146,7 @@ def test_the_wait_doubles_after_every_attempt() -> None:
     ("reply", "lost"),
     [
         (http(404), True), (http(400, "Bad session"), True), (http(400, "bad"), False),
+        (http(400, "Server not initialized"), True),
         (http(500, "session"), False), (RESET, False), (OK, False),
     ],
 )  # fmt: skip

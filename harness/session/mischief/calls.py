@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 from pydantic_core import to_json
 
+from faults.agent_calls import ODD_IDS
 from faults.levers import Behaviour
 from harness.clock import NS_PER_S
 from harness.outcome import EndedBy, Outcome, Reason
@@ -49,7 +50,7 @@ async def _cancel(scene: Scene, behaviour: Behaviour) -> None:
     client, clock = scene.client, scene.stage.clock
     values = scene.own_values()
     params = scene.step.params.render_json(values)
-    chosen, variant = _id(scene)
+    chosen, variant = _id(scene, odd=behaviour.variant == ODD_IDS)
     called = _Called(call_id=client.next_id if chosen is None else chosen, sent_ns=clock.now_ns())
 
     async def call() -> None:
@@ -103,10 +104,10 @@ async def _call_off(scene: Scene, called: _Called) -> int:
     return told_ns
 
 
-def _id(scene: Scene) -> tuple[CallId | None, str]:
-    """The id of the next call to be cancelled: 0 and empty once in a session, else its own."""
+def _id(scene: Scene, *, odd: bool) -> tuple[CallId | None, str]:
+    """The id of the next call to be cancelled: its own, but for the odd ones once in a session."""
     client = scene.client
-    if isinstance(client, WireClient):
+    if odd and isinstance(client, WireClient):
         for call_id, variant in ((0, "id-0"), ("", "id-empty")):
             if scene.stage.backstage.first((variant, scene.session.session, client.session_id)):
                 return call_id, variant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -72,6 +73,9 @@ async def _ask_after(outsider: Outsider, own: Pass, opened: list[Session]) -> No
         heard = await outsider.ask(session, own, "tools/list")
         outsider.note("abandoned", "tools/list in a session that was left behind", heard)
     agreed = await _end_all(outsider, own, opened)
+    unknown = replace(sample[0], session_id=secrets.token_hex(16))
+    heard = await outsider.ask(unknown, own, "tools/list")
+    outsider.note("unknown", "tools/list with a session id that was never given out", heard)
     for session in sample:
         heard = await outsider.ask(session, own, "tools/list")
         if session.session_id in agreed:

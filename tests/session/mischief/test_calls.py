@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anyio import fail_after
 
+from faults.agent_calls import ODD_IDS
 from faults.levers import Behaviour
 from harness.outcome import Outcome, Reason
 from harness.session.mischief import calls
@@ -25,6 +27,7 @@ from tests.wire.scripted import (
 pytestmark = pytest.mark.anyio
 
 CANCEL = Behaviour(kind="cancel_call", share=1.0, after_s=0.05, window=1)
+ODD = replace(CANCEL, variant=ODD_IDS)
 LIMIT_S = 20
 
 
@@ -39,10 +42,13 @@ def _cancels(requests: list[Request]) -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "variants"), [(CANCEL, ["id"] * 3), (ODD, ["id-0", "id-empty", "id"])]
+)
 async def test_an_older_call_is_called_off_in_words_under_the_id_it_was_made_under(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, variants: list[str]
 ) -> None:
-    """Once in a session the id is 0, once empty, else the next; the connection stays."""
+    """The connection stays. The ids 0 and empty are for whoever asks for them, once each."""
     monkeypatch.setattr(calls, "WATCHED_S", 0.1)
     called = asyncio.Event()
 
@@ -59,12 +65,12 @@ async def test_an_older_call_is_called_off_in_words_under_the_id_it_was_made_und
 
     async with serving(serve) as server:
         with fail_after(LIMIT_S):
-            acted = await act(tmp_path, server.url, CANCEL, times=3)
+            acted = await act(tmp_path, server.url, behaviour, times=3)
     ids = [one.message["id"] for one in server.requests if _is_call(one)]
-    assert ids[:2] == [0, ""]
-    assert isinstance(ids[2], int)
+    odd = {0: "id-0", "": "id-empty"}
+    assert [odd.get(call_id, "id") for call_id in ids] == variants
     assert _cancels(server.requests) == ids
-    assert [probe.variant for probe in acted.probes] == ["id-0", "id-empty", "id"]
+    assert [probe.variant for probe in acted.probes] == variants
     assert {(probe.outcome, probe.carried) for probe in acted.probes} == {("abandoned", "")}
     assert set(acted.calls["outcome"]) == {Outcome.ABANDONED}
     assert set(acted.calls["reason"]) == {Reason.CANCELLED}
