@@ -214,9 +214,9 @@ EXPECTATIONS: Final = (
 )
 
 
-def _stateless(given: Iterable[ProbeEntry]) -> bool:
+def _stateless(judged: Iterable[ProbeEntry]) -> bool:
     """Served under an id that it never gave out: it keeps no sessions, so none is dead."""
-    return any(entry.variant == "unknown-id" and _served(entry) for entry in given)
+    return any(entry.variant == "unknown-id" and _served(entry) for entry in judged)
 
 
 def _lists_versions(entry: ProbeEntry) -> bool:
@@ -245,8 +245,6 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _of(expectation: Expectation, given: Iterable[ProbeEntry]) -> list[ProbeEntry]:
     """Give the answered requests that an expectation speaks of."""
-    given = tuple(given)
-    keeps_none = expectation.rule.source == _ENDED and _stateless(given)
     return [
         entry
         for entry in given
@@ -255,7 +253,6 @@ def _of(expectation: Expectation, given: Iterable[ProbeEntry]) -> list[ProbeEntr
         and expectation.era in {"", entry.era}
         and entry.status > 0
         and entry.status not in _BUSY
-        and not (keeps_none and _served(entry))
     ]
 
 
@@ -277,6 +274,8 @@ def _unruled(window: WindowSpan, given: list[ProbeEntry]) -> list[Finding]:
 def _ruled(expectation: Expectation, window: WindowSpan, judged: list[ProbeEntry]) -> Finding:
     rule = expectation.rule
     bad = [entry for entry in judged if expectation.bad(entry)]
+    if _stateless(judged):
+        bad = [entry for entry in bad if not _served(entry)]
     if not bad:
         what = ", ".join(dict.fromkeys(tell(entry) for entry in judged[:3]))
         why = f"all {len(judged)} odd requests were answered as they may be: {what}"
