@@ -124,7 +124,7 @@ class SseStage(HttpStage):
             revision="2025-03-26" if tape.seldom(8) else "",
         )
         try:
-            await self._provoke(client, tape, told)
+            await self._provoke(client, play, told)
             play.plays, play.asked = PLAYS_MAX, []
             client.forget_session()
             client.drop_connections()
@@ -140,10 +140,14 @@ class SseStage(HttpStage):
         if client._waiting:
             raise WrongError("a session that has ended still waits for something")
 
-    async def _provoke(self, client: SseClient, tape: Tape, told: Counter[str]) -> None:
+    async def _provoke(self, client: SseClient, play: Play, told: Counter[str]) -> None:
+        tape = play.tape
         # A server that says nothing is waited for as long as the case says: briefly.
         patience_s = STALL_S if tape.below(2) else 2 * STALL_S
-        opened = await client.open(deadline_ns=within(2 * patience_s))
+        # A good opening comes, however busy the machine is; without one nothing else is asked.
+        opened = await client.open(
+            deadline_ns=within(PATIENT_S if play.opens_well else 2 * patience_s)
+        )
         check(told, opened)
         if opened.outcome and client.session_id:
             raise WrongError(f"a session without an opening: {opened}")
