@@ -2,7 +2,8 @@
 
 On one that was in force while it lasted, and under which the same thing is at least twice as common
 as where none was. But what is seen with nothing broken may be the server's own at any rate, and
-then no fault is accused a second time of making it likelier. Which it is, each verdict says:
+then no fault is accused a second time of making it likelier; what else is never seen but goes on in
+a recovery, the fault has left behind. Which it is, each verdict says:
 
 - `rate`: a machine that was busy for a moment brings a few hangs and odd statuses without any
   fault, so only the rate can tell, however often it is seen.
@@ -44,7 +45,20 @@ def blame(evidence: Evidence, *, judged: Mask, bad: Mask, windows: Windows, own:
             blamed[bad & (windows == number)] = 0
     if own != "rate" and blamed.any():
         blamed[_inherent(evidence, judged=judged, bad=bad, windows=windows, own=own)] = 0
+        if not (bad & quiet(evidence)).any():
+            _leave(evidence, bad=bad & (windows == 0), blamed=blamed)
     return np.asarray(blamed)
+
+
+def _leave(evidence: Evidence, *, bad: Mask, blamed: Windows) -> None:
+    """Blame what goes on in a recovery, and is else never seen, on the fault that it follows."""
+    for window in evidence.injected:
+        if (blamed == window.window).any():
+            late = bad & (blamed == 0) & (evidence.began_ns >= window.start_ns)
+            late &= evidence.began_ns < window.recovery_end_ns
+            if window.arm == "treated":
+                late &= evidence.calls["treated"] == 1
+            blamed[late] = window.window
 
 
 def quiet(evidence: Evidence) -> Mask:
@@ -86,6 +100,12 @@ def _is_common(evidence: Evidence, shown: Mask, among: Mask) -> bool:
         count >= max(COMMON_MIN, COMMON_SHARE_MIN * int(among.sum()))
         and len(np.unique(evidence.calls["treated"][shown])) > 1
     )
+
+
+def afterwards(blamed: Mask, windows: Windows) -> str:
+    """Say how many of those that a fault is blamed for came after it; "" for none."""
+    late = int((blamed & (windows == 0)).sum())
+    return f" ({late} of them in its recovery)" if late else ""
 
 
 def counts(evidence: Evidence, *, judged: Mask, bad: Mask, windows: Windows) -> str:

@@ -24,7 +24,7 @@ PER_SESSION_BYTES: Final = 10 * 1024
 FURTHER_MIN: Final = 2  # how many further loads it takes
 # A leak is as large each time; a heap that fills up to its next collection, or is still growing
 # into its size, takes less and less.
-_STEADY_MIN: Final = 0.5  # of the largest further growth, for the last one
+_STEADY_MIN: Final = 0.5  # of the middle one of the further growths, for the last one
 
 LEAK: Final = Rule(
     verdict="leak-memory",
@@ -67,7 +67,8 @@ class Growth:
 
 def leaks(grown_bytes: Sequence[int], least_bytes: int) -> bool:
     """Whether each further load has added so much at least, and the last one about as much."""
-    return min(grown_bytes) >= least_bytes and grown_bytes[-1] >= _STEADY_MIN * max(grown_bytes)
+    middle = sorted(grown_bytes)[len(grown_bytes) // 2]  # of two the larger
+    return min(grown_bytes) >= least_bytes and grown_bytes[-1] >= _STEADY_MIN * middle
 
 
 def between(edges_ns: Sequence[int], counts: Sequence[int]) -> tuple[Stretch, ...]:

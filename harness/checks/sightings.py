@@ -132,15 +132,16 @@ def judge(
     windows = spreading.spread(evidence, judged=judged, bad=bad, windows=windows)
     blamed = blame.blame(evidence, judged=judged, bad=bad, windows=windows, own=rule.own)
     own = bad & (blamed == 0)
+    under = np.maximum(windows, blamed)  # with what a fault has left behind
     return tuple(
         _fail(
             evidence,
             rule,
             offenders=np.flatnonzero(bad & (blamed == number)),
-            judged_count=int((judged & ((windows == number) if number else (windows >= 0))).sum()),
+            judged_count=int((judged & ((under == number) if number else (under >= 0))).sum()),
             weight=weight,
             fault=fault_id(evidence, int(number)),
-            counts=""
+            counts=blame.afterwards(blamed == number, windows)
             if number
             else blame.counts(evidence, judged=judged, bad=own, windows=windows),
         )
@@ -162,7 +163,7 @@ def _fail(
     treated = calls["treated"] == 1
     tools = sorted({evidence.plan.calls[code] for code in np.unique(calls["call"])})
     left = "" if fault else _left_by(evidence, offenders)
-    when = f"under {fault}" if fault else f"{left or 'with no fault to blame'}{counts}"
+    when = f"{f'under {fault}' if fault else left or 'with no fault to blame'}{counts}"
     more = ", …" if len(tools) > TOOLS_NAMED_MAX else ""
     where = f" ({', '.join(tools[:TOOLS_NAMED_MAX])}{more})"
     spread = _spread_words(evidence, fault, calls[~treated])

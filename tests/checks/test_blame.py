@@ -75,9 +75,23 @@ def test_an_untouched_session_is_no_witness_beside_a_fault_that_reaches_it(fault
 
 
 def test_what_is_left_mixed_up_after_a_fault_is_no_witness_against_the_server() -> None:
-    """The recovery belongs to the fault: it may have left its confusion behind."""
-    found = crossed((cases.WINDOW, 1, 60), (cases.RECOVERY, 1, 1))
-    assert {finding.fault for finding in found} == {"", "1:tcp-latency"}
+    """The recovery belongs to the fault, which has left its confusion behind: one finding."""
+    finding = cases.one(crossed((cases.WINDOW, 1, 60), (cases.RECOVERY, 1, 2)))
+    assert (finding.fault, finding.observed) == ("1:tcp-latency", 62)
+    assert "under 1:tcp-latency (2 of them in its recovery)" in finding.why
+
+
+def test_empty_answers_that_end_a_moment_after_a_fault_are_still_its_own() -> None:
+    """In both arms, which a dependency that is gone has struck."""
+    finding = cases.one(
+        emptied((cases.WINDOW, 1, 30), (cases.RECOVERY, 1, 2), (cases.RECOVERY, 0, 2))
+    )
+    assert (finding.fault, finding.observed) == ("1:dep-down", 34)
+
+
+def test_what_is_mixed_up_only_after_a_fault_is_not_laid_at_its_door() -> None:
+    """Under it there was nothing to see."""
+    assert cases.one(crossed((cases.RECOVERY, 1, 2))).fault == ""
 
 
 def test_answers_that_are_often_empty_with_nothing_broken_are_the_servers_own() -> None:

@@ -96,3 +96,15 @@ def test_two_loads_say_nothing() -> None:
         for at in READ_S[:2]
     ]
     assert memory.growth(of, two) is None
+
+
+@pytest.mark.parametrize(
+    ("grown_mib", "leak"),
+    [((22, 13.5, 8.8), True), ((30, 24, 9), False), ((24, 9), False), ((14.2, 14.7), True)],
+)
+def test_what_grows_less_and_less_is_a_heap_and_what_goes_on_is_a_leak(
+    grown_mib: tuple[float, ...], leak: bool
+) -> None:
+    """The last load is held against the middle one, and of two against the larger."""
+    sizes = [round(size * memory.MIB) for size in grown_mib]
+    assert memory.leaks(sizes, memory.LEAST_BYTES) is leak
