@@ -23,6 +23,7 @@ from harness.journal import (
     HealthEntry,
     Journal,
     SessionEntry,
+    TargetEntry,
 )
 from harness.outcome import Auth, Effect, Outcome, Reason
 from harness.plan import Plan, flat
@@ -258,3 +259,15 @@ def tried_until_ns(calls: Calls, ended_ns: Times) -> Times:
     mine = (before >= 0) & (calls["session"][before] == calls["session"])
     unconnected = ~sent & mine & (calls["outcome"] == Outcome.TRANSPORT_ERROR)
     return np.where(sent, ended_ns, np.where(unconnected, ended_ns[before], -1))
+
+
+def ready_again_ns(journal: Journal) -> dict[int, int]:
+    """Give, by window, when a target that was started again first answered.
+
+    One that took so long that the next fault had come is no sooner ready for either.
+    """
+    turns = journal.of(TargetEntry)
+    begun = {turn.pid: turn.window for turn in turns if turn.edge == "started"}
+    ready = [turn for turn in turns if turn.edge == "ready"]
+    late = {begun.get(turn.pid, turn.window): turn.at_ns for turn in ready}
+    return {turn.window: turn.at_ns for turn in ready} | late

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faults.fault import Fault, Struck
-from harness.attempts import UNFIT, Attempts, tried_until_ns
-from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry, TargetEntry
+from harness.attempts import UNFIT, Attempts, ready_again_ns, tried_until_ns
+from harness.journal import NEVER_NS, Calls, FaultEntry, Journal, RunEntry
 from harness.outcome import Outcome, Reason
 from harness.plan import Plan, PlannedWindow
 from harness.scenario.records import Scenario
@@ -330,7 +330,7 @@ def evidence(scenario: Scenario, plan: Plan, journal: Journal) -> Evidence:
         for planned in plan.windows
     )
     # How long a program takes to start says more of the machine than of the server.
-    ready_ns = {one.window: one.at_ns for one in journal.of(TargetEntry) if one.edge == "ready"}
+    ready_ns = ready_again_ns(journal)
     windows = tuple(
         replace(
             w,

@@ -6,7 +6,8 @@ import numpy as np
 
 from faults.agent import ClientVanish
 from faults.network import TcpDown, TcpLatency, TcpReset
-from harness.journal import NEVER_NS, RunEntry
+from faults.process import ProcessKill
+from harness.journal import NEVER_NS, RunEntry, TargetEdge, TargetEntry
 from harness.outcome import Auth, EndedBy, Outcome, Reason
 from harness.phases import BASELINE, DROPPED, evidence, fault_code, recovery_code
 from tests import journals
@@ -77,6 +78,27 @@ def test_a_call_that_queued_until_a_fault_refused_its_connection_belongs_to_that
         made[column][[1, 3, 4]] = NEVER_NS
     found = evidence(of, by, journals.journal(journals.fault_window(by, TcpDown()), made))
     assert found.phase.tolist() == [fault_code(1), fault_code(1), BASELINE, BASELINE, BASELINE]
+
+
+def test_a_target_that_is_ready_only_under_the_next_fault_leaves_no_recovery_to_watch() -> None:
+    """Its start says more of the machine than of the server; the next fault's begins no sooner."""
+    of = journals.scenario(journals.window(ProcessKill()), journals.window(ProcessKill()))
+    by = journals.plan(of)
+    first, second = by.windows
+    ready_ns = second.end_ns + S
+    edges: tuple[tuple[int, TargetEdge, int], ...] = (
+        (first.end_ns, "started", 1),
+        (ready_ns, "ready", 2),
+    )
+    entries = (
+        *journals.fault_window(by, ProcessKill(), 1),
+        *journals.fault_window(by, ProcessKill(), 2),
+        *(TargetEntry(at_ns=at, pid=7, edge=edge, window=number) for at, edge, number in edges),
+        RunEntry(at_ns=by.end_ns, edge="ended", how="completed"),
+    )
+    windows = evidence(of, by, journals.journal(entries)).phases.windows
+    assert windows[0].healed_ns == windows[0].recovery_end_ns
+    assert windows[1].healed_ns == ready_ns
 
 
 def test_a_run_cut_short_has_its_phases_cut_at_its_end() -> None:

@@ -14,7 +14,7 @@ from harness.checks.renewals import SHARE_MIN, forgotten, renewals, sessions_los
 from harness.checks.sightings import Rule
 from harness.journal import call_id
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask, WindowSpan
+from harness.phases import Evidence, Indices, Mask, WindowSpan, recovery_code
 from harness.verdict import Finding
 
 _RECOVERY: Final = Rule(
@@ -34,6 +34,7 @@ _RENEWAL: Final = Rule(
 _CALLS_MIN: Final = 2
 _SHARE_MAX: Final = 0.02
 _WATCHED_MIN_NS: Final = 1_500_000_000
+_WATCHED_SHARE_MIN: Final = 0.5  # of the recovery that was planned
 
 
 def no_recovery(evidence: Evidence) -> tuple[Finding, ...]:
@@ -51,7 +52,10 @@ def _after(evidence: Evidence, window: WindowSpan) -> Finding:
     if not window.healed:
         why = "the fault was not proven healed"
         return sightings.unknown(_RECOVERY, why, fault=window.id)
-    if window.recovery_end_ns - window.healed_ns < _WATCHED_MIN_NS:
+    planned = next(one for one in evidence.plan.windows if one.window == window.window)
+    planned_ns = planned.recovery_end_ns - planned.end_ns
+    watched_ns = window.recovery_end_ns - window.healed_ns
+    if watched_ns < max(_WATCHED_MIN_NS, _WATCHED_SHARE_MIN * planned_ns):
         why = "the target was ready again too late in the recovery to be watched"
         return sightings.unknown(_RECOVERY, why, fault=window.id)
     calls = evidence.calls
@@ -67,7 +71,6 @@ def _after(evidence: Evidence, window: WindowSpan) -> Finding:
     gone = watched & ((ok_after == 0) | _never_reopened(evidence, window, count))
     gone_count, watched_count = int(gone.sum()), int(watched.sum())
     failed = gone_count > 0 and gone_count >= _SHARE_MAX * watched_count
-    watched_s = (window.recovery_end_ns - window.healed_ns) / 1e9
     return Finding(
         verdict=_RECOVERY.verdict,
         ruling="fail" if failed else "pass",
@@ -76,17 +79,21 @@ def _after(evidence: Evidence, window: WindowSpan) -> Finding:
         limit=float(np.floor(_SHARE_MAX * watched_count)),
         unit="sessions",
         why=f"{gone_count} of {watched_count} treated sessions had no answer in the "
-        f"{watched_s:.1f} s after {window.id} was gone",
+        f"{watched_ns / 1e9:.1f} s after {window.id} was gone",
         source=_RECOVERY.source,
         evidence=_first_each(evidence, due, gone) if failed else (),
     )
 
 
 def _due_after(evidence: Evidence, window: WindowSpan) -> Indices:
-    """Find the settling calls due in a window's recovery that the run let start."""
+    """Find the settling calls due in a window's recovery that the run let start.
+
+    What was still waiting when the next fault came was in its hands: that shows nothing of this.
+    """
     positions, due_ns = evidence.begun
     start, end = np.searchsorted(due_ns, (window.healed_ns, window.recovery_end_ns), side="left")
-    return np.sort(positions[start:end])
+    found = np.sort(positions[start:end])
+    return np.asarray(found[evidence.attempt_phase[found] == recovery_code(window.window)])
 
 
 def _per_session(sessions: NDArray[np.uint32], count: int) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ Commands are imported when they are asked for, so that `squall --help` does not 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -95,7 +96,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with one of `harness.errors.Exit`."""
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    gc.freeze()  # nothing that is left needs the interpreter's last collection
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ In a container it is told by what name others call it, and keeps its notes in Po
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -197,6 +198,7 @@ def _add_metadata(app: Starlette, *, resource: str, path: str, issuer: str) -> N
 
 def main() -> int:
     """Serve until told to end; the exit code."""
+    gc.freeze()  # what was imported stays: no collection, the last one neither, needs to look at it
     options = _options()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     flaws = frozenset(Flaw(name) for name in options.flaw)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,28 @@ def test_a_session_that_is_never_answered_again_has_not_recovered() -> None:
     finding = cases.one(recovery.no_recovery(cases.run(TcpDown(), spoil=gone(ARM[2]))))
     assert (finding.ruling, finding.fault, finding.observed) == ("fail", DOWN, 1.0)
     assert finding.evidence[0].startswith(f"s{ARM[2]}.")
+
+
+def test_a_session_whose_calls_the_next_fault_met_is_not_called_gone() -> None:
+    """A slow server had not come to them yet; after the last fault there is no such excuse."""
+
+    def wait(made: Calls, *, for_s: float) -> None:
+        mine = (made["session"] == ARM[2]) & (made["due_ns"] >= 22 * S)
+        end(made, mine & (made["due_ns"] < for_s * S), Outcome.TOOL_ERROR, took_ms=30_000.0)
+
+    of = cases.run(TcpDown(), TcpReset(), spoil=lambda made: wait(made, for_s=32.1))
+    assert [found.ruling for found in recovery.no_recovery(of)] == ["pass", "pass"]
+    alone = cases.run(TcpDown(), spoil=lambda made: wait(made, for_s=40.0))
+    assert cases.one(recovery.no_recovery(alone)).ruling == "fail"
+
+
+def test_a_target_that_was_ready_in_the_last_moment_was_not_watched() -> None:
+    """It takes half of the recovery at least to say that somebody did not come back."""
+    of = storm(TcpDown())
+    for healed_s, ruling in ((26.0, "pass"), (28.0, "unknown")):
+        late = replace(of.phases.windows[0], healed_ns=int(healed_s * S))
+        told = replace(of, phases=replace(of.phases, windows=(late,)))
+        assert cases.one(recovery.no_recovery(told)).ruling == ruling
 
 
 def test_one_session_in_a_hundred_is_within_tolerance() -> None:
