@@ -11,6 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import anyio
+import numpy as np
 
 from faults.catalogue import CATALOGUE
 from faults.levers import Behaviour, Exposure
@@ -25,6 +26,7 @@ from harness.host import Host
 from harness.journal import Calls, EffectEntry, JournalWriter, ProbeEntry, RunEntry, SessionEntry
 from harness.judge import CHECKS
 from harness.offering import Offering
+from harness.outcome import Reason
 from harness.phases import Evidence, evidence
 from harness.plan import Plan
 from harness.rig.launched import Launched
@@ -64,6 +66,11 @@ class Played:
     def calls(self) -> Calls:
         """Every attempt."""
         return self.evidence.calls
+
+    @property
+    def settled(self) -> Calls:
+        """Those that the end of the run, which may come early on a busy machine, did not cut off."""
+        return np.asarray(self.calls[self.calls["reason"] != Reason.RUN_ENDED])
 
     @property
     def probes(self) -> tuple[ProbeEntry, ...]:

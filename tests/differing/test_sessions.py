@@ -79,7 +79,7 @@ async def test_404_is_the_rule_for_a_dead_session_and_400_is_named(
     client = {"deadline": "3s", "reinitialize_on": policy}
     async with serving(stack.serve) as server:
         played = await play(
-            tmp_path, server.url, client=client, phases={"warmup": "0s", "baseline": "1s"}
+            tmp_path, server.url, client=client, phases={"warmup": "0s", "baseline": "1500ms"}
         )
     assert played.failed == failed
     assert ("reopened" in {entry.edge for entry in played.sessions}) is reopened
@@ -102,8 +102,8 @@ async def test_an_error_of_code_0_is_a_protocol_error(tmp_path: Path) -> None:
     """A code outside the table is no crash of ours, and no malformed reply."""
     async with serving(Unnamed().serve) as server:
         played = await play(tmp_path, server.url)
-    assert set(played.calls["outcome"]) == {Outcome.PROTOCOL_ERROR}
-    assert set(played.calls["reason"]) == {Reason.JSONRPC_ERROR}
+    assert set(played.settled["outcome"]) == {Outcome.PROTOCOL_ERROR}
+    assert set(played.settled["reason"]) == {Reason.JSONRPC_ERROR}
     assert played.failed == set()
 
 
@@ -153,7 +153,7 @@ async def test_auto_finds_the_era_of_each_stack(tmp_path: Path, stack: Any, era:
     async with serving(stack().serve) as server:
         played = await play(tmp_path, server.url, era="auto")
     assert {entry.era for entry in played.sessions if entry.edge == "opened"} == {era}
-    assert set(played.calls["outcome"]) == {Outcome.OK}
+    assert set(played.settled["outcome"]) == {Outcome.OK}
     assert played.failed == set()
 
 
@@ -308,5 +308,5 @@ async def test_a_foreign_origin_that_is_served_is_told_once_and_weighs_nothing(
         played = await play(tmp_path, server.url, faults=[window("origin-evil")])
     (told,) = [one for one in played.findings if one.ruling == "fail"]
     assert (told.verdict, told.hard, told.observed) == ("authn-bypass", False, 1.0)
-    assert set(played.calls["outcome"]) == {Outcome.OK}
+    assert set(played.settled["outcome"]) == {Outcome.OK}
     assert not played.calls["behaviour"].any()
