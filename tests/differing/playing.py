@@ -69,7 +69,7 @@ class Played:
 
     @property
     def settled(self) -> Calls:
-        """Those that the end of the run, which may come early on a busy machine, did not cut off."""
+        """Those that the end of the run, early on a busy machine, did not cut off."""
         return np.asarray(self.calls[self.calls["reason"] != Reason.RUN_ENDED])
 
     @property
