@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
 
+from harness.invocations import Invocations
 from harness.selftest.cases import Trial
 from harness.selftest.stage import cut
 
 RUN_LIMIT_S: Final = 180.0
-STOP_LIMIT_S: Final = 20.0
 LINES_TOLD: Final = 4  # of a run that came to no verdict
 TRIES_MAX: Final = 3  # a generator that was starved can show no flaw
 # What a busy machine does to a run's evidence; anything else in doubt is a defect.
@@ -123,9 +117,7 @@ class Players:
     def __init__(self, *, out: Path, jobs: int, keep: bool = False) -> None:
         """Put run folders into `out`; those of right runs are thrown away unless they are kept."""
         self._out, self._jobs, self._keep = out, jobs, keep
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._guard = threading.Lock()
-        self._stopped = False
+        self._runs = Invocations()
 
     def play_all(self, trials: Sequence[Trial], *, tell: Callable[[Result], None]) -> list[Result]:
         """Make all runs, in order; each is told as soon as it is done.
@@ -136,7 +128,7 @@ class Players:
 
         def one(trial: Trial) -> Result:
             result = self.play(trial)
-            if not self._stopped:
+            if not self._runs.stopped:
                 tell(result)
             return result
 
@@ -145,14 +137,14 @@ class Players:
             try:
                 return [each.result() for each in coming]
             finally:
-                self._stop()
+                self._runs.stop()
                 pool.shutdown(cancel_futures=True)
 
     def play(self, trial: Trial) -> Result:
         """Make a trial's run and judge it; one that the machine spoilt, as it says, is repeated."""
         for _ in range(TRIES_MAX - 1):
             result = self._once(trial)
-            if result.right or not result.spoilt or self._stopped:
+            if result.right or not result.spoilt or self._runs.stopped:
                 return result
         return self._once(trial)
 
@@ -163,11 +155,11 @@ class Players:
         folder = Path(tempfile.mkdtemp(prefix=f"{trial.stage}-", dir=self._out))
         scenario, verdict = folder / f"{trial.stage}.yaml", folder / "verdict.json"
         scenario.write_text(cut(trial.stage, trial.faults, manner=trial.manner), encoding="utf-8")
-        command = [sys.executable, "-m", "harness", "run", str(scenario), "--quiet"]
+        command = ["run", str(scenario), "--quiet"]
         command += ["--reference", trial.server, "--era", trial.era]
         command += ["--seed", str(trial.seed), "--out", str(folder), "--json", str(verdict)]
         with (folder / "output.txt").open("wb") as output:
-            code = self._bounded(command, output.fileno())
+            code = self._runs.run(command, output.fileno(), limit_s=RUN_LIMIT_S)
         told = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
         took_s = time.monotonic() - began
         if not verdict.is_file():
@@ -192,36 +184,3 @@ class Players:
             and not any(one.verdict == trial.verdict for one in _failed(document)),
             false_alarms=len(alarms(trial, document)),
         )
-
-    def _bounded(self, command: Sequence[str], output: int) -> int:
-        """Run a command in a group of its own within a time; what is left of it ends with it."""
-        with self._guard:
-            if self._stopped:
-                return 130
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            self._running.add(process)
-        with process:
-            try:
-                for end in (signal.SIGINT, signal.SIGKILL):
-                    try:
-                        return process.wait(RUN_LIMIT_S if end is signal.SIGINT else STOP_LIMIT_S)
-                    except subprocess.TimeoutExpired:
-                        os.killpg(process.pid, end)
-                return process.wait(STOP_LIMIT_S)
-            finally:
-                with self._guard:
-                    self._running.discard(process)
-
-    def _stop(self) -> None:
-        """Let no further run begin, and ask those under way to end."""
-        with self._guard:
-            self._stopped = True
-            for process in self._running:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGINT)
