@@ -9,13 +9,32 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from pydantic_core import PydanticCustomError
 
+from faults.quantities import parse_duration_s
 from harness.errors import UsageError
 from harness.overrides import Overrides
 from harness.scenario.load import Loaded
 from harness.scenario.records import Revision
 from scenarios import shipped
 
+
+class _Duration(click.ParamType[float]):
+    """A duration as people write it: 5s."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read `5s` as 5.0."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration_s(value)
+        except PydanticCustomError:
+            self.fail(f"expected a duration, got {value!r}; write for example 5s", param, ctx)
+
+
+DURATION = _Duration()
 TARGET = click.option(
     "--target", metavar="URL", help="The MCP endpoint, instead of the scenario's."
 )
@@ -89,6 +108,28 @@ def overrides_of(given: dict[str, Any], era: str | None) -> Overrides:
         aa=flags["aa"] or None,
         unix_socket=flags["socket"],
     )
+
+
+def flags_of(overrides: Overrides) -> tuple[str, ...]:
+    """Give the flags of `squall run` that change a scenario so: what `overrides_of` reads."""
+    tls = overrides.tls or {}
+    given = {
+        "--target": overrides.target_url,
+        "--launch": shlex.join(overrides.launch) if overrides.launch else None,
+        "--stdio": shlex.join(overrides.stdio) if overrides.stdio else None,
+        "--reference": ",".join(overrides.reference) if overrides.reference else None,
+        "--era": overrides.era,
+        "--engine": overrides.engine,
+        "--revision": overrides.revision,
+        "--transport": overrides.transport,
+        "--seed": None if overrides.seed is None else str(overrides.seed),
+        "--socket": overrides.unix_socket,
+        "--ca": tls.get("ca"),
+        "--client-certificate": tls.get("certificate"),
+        "--client-key": tls.get("key"),
+    }
+    words = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    return (*words, "--aa") if overrides.aa else tuple(words)
 
 
 def _tls(flags: Mapping[str, Any]) -> dict[str, str] | None:

@@ -9,12 +9,12 @@ from typing import Any, Final
 import click
 from pydantic_core import PydanticCustomError
 
-from faults.quantities import parse_duration_s, parse_pace_s
+from faults.quantities import parse_pace_s
 from harness.capacity import course as courses
 from harness.capacity.course import Course
 from harness.capacity.wording import rate
 from harness.cli import arguments
-from harness.cli.arguments import load_scenario, overrides_of
+from harness.cli.arguments import DURATION, load_scenario, overrides_of
 from harness.cli.conclusion import Climbed, climbed
 from harness.cli.conducting import (
     PIPED,
@@ -53,21 +53,6 @@ class _Rate(click.ParamType[float]):
             self.fail(f"expected calls per time, got {value!r}; write for example 50/s", param, ctx)
 
 
-class _Duration(click.ParamType[float]):
-    """A duration as people write it: 5s."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Read `5s` as 5.0."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration_s(value)
-        except PydanticCustomError:
-            self.fail(f"expected a duration, got {value!r}; write for example 5s", param, ctx)
-
-
 @click.command(
     epilog="\b\n"
     "Example: squall capacity steady --target http://127.0.0.1:8001/mcp\n"
@@ -87,7 +72,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option("--to", "last", type=_Rate(), metavar="RATE", help="Try no more than this.")
 @click.option(
-    "--step", type=_Duration(), default=5.0, metavar="TIME", help="How long a step is; default 5s."
+    "--step", type=DURATION, default=5.0, metavar="TIME", help="How long a step is; default 5s."
 )
 @click.option(
     "--fault",
@@ -118,7 +103,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--budget",
-    type=_Duration(),
+    type=DURATION,
     metavar="TIME",
     help="Take no longer than about this; default 60s for each curve.",
 )

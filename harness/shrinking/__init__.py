@@ -1,0 +1,1 @@
+"""From a run that failed to the smallest scenario that still fails in the same way."""
