@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "listing",
     "judge": "reading",
     "report": "reading",
+    "export": "exporting",
     "shrink": "shrinking",
     "recover": "recovering",
     "selftest": "selftesting",
