@@ -6,6 +6,7 @@
     ├── TargetError      the server under test cannot be reached, or is not an MCP server
     ├── RigError         something squall builds around the target would not start
     ├── JournalError     a run folder cannot be read as a journal
+    ├── BaselineError    a file cannot be read, or written, as a baseline
     ├── BrokenOffError   the run's record cannot be written any more; faults are undone
     ├── InterruptedRunError  a signal came before any load was offered
     └── NotHealedError   a fault could not be proven undone; outranks everything
@@ -82,6 +83,10 @@ class RigError(SquallError):
 
 class JournalError(SquallError):
     """A run folder is missing, or does not hold a readable journal."""
+
+
+class BaselineError(SquallError):
+    """A file cannot be read as a baseline, or what it should hold does not fit."""
 
 
 class BrokenOffError(SquallError):

@@ -20,14 +20,14 @@ _ENTRIES_MIN: Final = 3
 
 def busier(evidence: Evidence, span: Span) -> float:
     """Give how many times slower work got done in a stretch than in the baseline; 1 to 4."""
-    usual, now = _slowness(evidence, evidence.phases.baseline), _slowness(evidence, span)
+    usual, now = slowness(evidence, evidence.phases.baseline), slowness(evidence, span)
     if usual is None or now is None:
         return 1.0
     return min(BUSIER_MAX, max(1.0, now / usual))
 
 
-def _slowness(evidence: Evidence, span: Span) -> float | None:
-    """Give (running + waiting to run) / running; None where the system does not tell."""
+def slowness(evidence: Evidence, span: Span) -> float | None:
+    """Give (running + waiting to run) / running in a stretch; None where the system is silent."""
     waits = evidence.waits
     told = waits[(waits[:, 0] > span.start_ns) & (waits[:, 0] <= span.end_ns), 1:]
     if len(told) < _ENTRIES_MIN:

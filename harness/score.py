@@ -22,7 +22,7 @@ never calls, anew. The same journal gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -67,6 +67,8 @@ class Scored:
 
     overall: Score | None
     windows: Mapping[int, Score | None]
+    # Points by window (0 is the run): as they are, and as they are when sessions are drawn anew.
+    drawn: Mapping[int, Floats] = field(default_factory=dict)
 
 
 def score(
@@ -93,19 +95,20 @@ def score(
             measured[number] = (values, _points(values))
     if not measured:
         return Scored(overall=None, windows=unscored)
-    capped: list[Floats] = []
+    capped: dict[int, Floats] = {}
     scores = dict(unscored)
     for number, (values, points) in measured.items():
         broken = [verdict for window, verdict in hard if window == number and number]
         one = _score({name: _first(values[name]) for name in COMPONENTS}, points, broken)
         if number:
             scores[number] = one
-        capped.append(np.minimum(points, _cap(one.caps)))
-    together = np.exp(np.mean(np.log(np.maximum(capped, FLOOR)), axis=0))
+        capped[number] = np.minimum(points, _cap(one.caps))
+    together = np.exp(np.mean(np.log(np.maximum(list(capped.values()), FLOOR)), axis=0))
     components = _together([values for values, _ in measured.values()])
     worst = [verdict for _, verdict in hard]
     overall = _score(components, together, worst)
-    return Scored(overall=overall, windows=scores)
+    capped[0] = np.minimum(together, _cap(overall.caps))
+    return Scored(overall=overall, windows=scores, drawn=capped)
 
 
 def _draw(evidence: Evidence, by_window: Mapping[int, Tally]) -> dict[int, dict[str, Floats]]:

@@ -29,6 +29,8 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "listing",
     "judge": "reading",
     "report": "reading",
+    "compare": "comparing",
+    "baseline": "comparing",
     "export": "exporting",
     "shrink": "shrinking",
     "recover": "recovering",

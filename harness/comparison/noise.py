@@ -1,0 +1,105 @@
+"""What chance makes of a difference: by sessions, by moments, and by runs.
+
+The calls of one session share its luck, and so do the calls of one moment: sessions are drawn
+anew, and sixteenths of the phase are, each together with its like of the other side, and whichever
+moves the figure more is its error. How much equal runs differ beyond that only more runs can say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.comparison.tables import Table
+from harness.latencies import COARSE_BITS
+from harness.score import weights
+
+DRAWS: Final = 400
+PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
+SHARES: Final = ("errors", "losses")
+_BUCKET: Final = 2.0 ** (1 - COARSE_BITS)  # a bucket's width, of its value
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """The standard error of a difference, and how well it is known itself."""
+
+    variance: float
+    freedom: float
+
+
+def drawn(base: Table, head: Table, names: Sequence[str], seed: Sequence[int]) -> dict[str, float]:
+    """Give each measure's variance when rows are drawn anew, the same ones on both sides."""
+    random = np.random.default_rng([*seed])
+    rows = weights(random, base.rows, DRAWS, plain=False)
+    told = tuple(PERCENTILES[name] for name in names if name in PERCENTILES)
+    sides = []
+    for table in (base, head):
+        found = table.bins.quantiles_us(rows, told) if told else []
+        values: dict[str, Floats] = {
+            name: np.log(value)
+            for name, value in zip([n for n in names if n in PERCENTILES], found, strict=True)
+        }
+        values["errors"] = table.errors_of_calls.share(rows)
+        values["losses"] = table.losses_of_calls.share(rows)
+        sides.append(values)
+    return {name: _variance(sides[1][name] - sides[0][name]) for name in names}
+
+
+def _variance(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.var(known)) if len(known) > 1 else 0.0
+
+
+def least(name: str, base: Table, head: Table) -> float:
+    """Give the least variance there can be: of a bucket's width, or of calls that nothing ties."""
+    if name in PERCENTILES:
+        return _BUCKET**2 / 6.0
+    count = sum(int(getattr(table, name).sum()) for table in (base, head))
+    calls = [int(table.calls.sum()) for table in (base, head)]
+    share = (count + 1) / (sum(calls) + 2)
+    return share * (1.0 - share) * sum(1.0 / number for number in calls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The variance of a measure by sessions and by moments, with the rows that each was of."""
+
+    by_group: float
+    groups: int
+    by_part: float
+    parts: int
+
+    @property
+    def error(self) -> Error:
+        """Give the wider of the two."""
+        if self.by_part > self.by_group:
+            return Error(variance=self.by_part, freedom=max(1, self.parts - 1))
+        return Error(variance=self.by_group, freedom=max(1, self.groups - 1))
+
+    @property
+    def inflation(self) -> float:
+        """How many times wider the moments make the variance by sessions; at least 1."""
+        return max(1.0, self.by_part / self.by_group) if self.by_group > 0 else 1.0
+
+
+def widened(within: Error, sides: Sequence[Sequence[float]]) -> Error:
+    """Add what equal runs differ by beyond their own error; `sides` are each run's figures."""
+    counts = [len(side) for side in sides]
+    freedom = sum(counts) - len(counts)
+    if freedom < 1:
+        return within
+    spread = sum(float(np.var(side)) * len(side) for side in sides) / freedom
+    share = sum(1.0 / count for count in counts)
+    beyond = max(0.0, spread * share - within.variance)
+    whole = within.variance + beyond
+    if whole <= 0:
+        return within
+    known = whole**2 / (within.variance**2 / within.freedom + beyond**2 / freedom)
+    return Error(variance=whole, freedom=known)
