@@ -90,7 +90,7 @@ def compare(
     return int(Exit.FAIL if fail_on == result.verdict else Exit.PASS)
 
 
-@click.group()
+@click.group(epilog="Example: squall baseline save baseline.json runs/first_storm-*")
 def baseline() -> None:
     """Keep runs in a small file that squall compare reads; a repository can hold it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import Final, Literal
 
 from harness.comparison.digest import Digest
@@ -17,7 +17,8 @@ Verdict = Literal["worse", "better", "same", "cannot"]
 # Of the allowance for false alarms: the rest is for single tools, and for arms that are the same.
 WHOLE_WEIGHT: Final = 0.8
 _ORDER: Final[tuple[Verdict, ...]] = ("worse", "better", "same", "cannot")
-_MOST: Final = 50.0  # of a logarithm; beyond it nobody can tell
+# Beyond these nobody can tell: a logarithm, a share, points, seconds.
+_MOST: Final = {"ms": log(1000.0), "share": 1.0, "points": 100.0, "s": 86_400.0}
 POWER: Final = 0.2  # two-sided: what lies so far beyond is found nine times of ten
 
 
@@ -164,13 +165,19 @@ def _change(look: Look, verdict: Verdict, chance: float = 1.0, level: float = 1.
     reach = error * deviations(level, look.error.freedom)
     found = error * deviations(POWER, look.error.freedom)
     sign = -1.0 if look.measure == "score" else 1.0
-    told = exp if look.unit == "ms" else float
+    most = _MOST[look.unit]
+
+    def told(effect: float) -> float:
+        """Bring an effect into what can be, and latencies out of their logarithm."""
+        within = min(most, max(-most, effect))
+        return exp(within) if look.unit == "ms" else within
+
     return replace(
         plain,
         effect=told(look.effect),
-        low=told(min(_MOST, look.effect - reach)),
-        high=told(min(_MOST, look.effect + reach)),
-        smallest=told(min(_MOST, sign * (look.least_worse + reach + found))),
+        low=told(look.effect - reach),
+        high=told(look.effect + reach),
+        smallest=told(sign * (look.least_worse + reach + found)),
         chance=chance,
         level=level,
     )

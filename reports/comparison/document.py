@@ -66,6 +66,7 @@ def _change(change: Change) -> dict[str, Any]:
         "measure": change.measure,
         "unit": change.unit,
         "effect_is": "ratio" if change.unit == "ms" else "difference",
+        "whole": change.whole,
         "verdict": change.verdict,
         "why_not": change.why_not,
         "base": _figure(change.base),

@@ -15,6 +15,7 @@ SAID: Final[dict[Verdict, str]] = {
     "cannot": "not compared",
 }
 _LARGE: Final = 10.0
+_MOST: Final = 999.0
 
 
 def place(change: Change) -> str:
@@ -68,7 +69,9 @@ def amount(change: Change, figure: float) -> str:
 
 def _plain(change: Change, figure: float) -> str:
     if change.unit == "ms":
-        return f"{figure:.2f}" if figure < _LARGE else f"{figure:,.0f}"
+        if figure >= _MOST:
+            return f">{_MOST:.0f}"
+        return f"{figure:.2f}" if figure < _LARGE else f"{figure:.0f}"
     scaled = figure * 100 if change.unit == "share" else figure
     decimals = 2 if change.unit == "share" and abs(scaled) < 1 else 1
     return f"{scaled:+.{decimals}f}"
