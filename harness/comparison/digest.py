@@ -99,6 +99,11 @@ class Digest:
     windows: tuple[Mark, ...]
     score: Drawn | None
 
+    @property
+    def slowness(self) -> float | None:
+        """How many times longer work took at worst; None where the system does not say."""
+        return max((one.slowness for one in self.stretches if one.slowness), default=None)
+
 
 def digest(
     evidence: Evidence, judgement: Judgement, facts: Mapping[str, Any]

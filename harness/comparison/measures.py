@@ -14,10 +14,18 @@ from typing import Final, Literal
 import numpy as np
 
 from harness.comparison.digest import Digest, Drawn, Mark
-from harness.comparison.noise import PERCENTILES, SHARES, Axes, Error, drawn, least, widened
+from harness.comparison.noise import (
+    PERCENTILES,
+    SHARES,
+    Axes,
+    Error,
+    drawn,
+    least,
+    restless,
+    widened,
+)
 from harness.comparison.sides import Counted, Place, Sides, counted, together
 from harness.latencies import ARMS, SAMPLES_MIN
-from harness.machine import BUSIER_MAX
 from harness.recovery import STEADY_SLICES
 
 BASELINE: Final = "baseline"
@@ -28,6 +36,13 @@ LATENCY_LEAST: Final = 0.05
 LATENCY_LEAST_MS: Final = 1.0
 SHARE_LEAST: Final = 0.002
 SCORE_LEAST: Final = 5.0
+# How equal runs fared on two cores with up to ten others at work, where what squall did took 4 to
+# 12 times longer than by itself: for each e times slower the machine, latencies were longer by a
+# factor of e to the power of 1.0 to 1.5; beyond that, runs differed by .14 to .19.
+BUSY_SLOPE: Final = 1.5
+BUSY_SPREAD: Final = 0.1  # of a run's logarithm, for each e times slower
+SCORE_SPREAD: Final = 5.0  # points, likewise
+BUSY_MAX: Final = 10.0  # nobody can tell a target from its machine there
 _CALLS_MIN: Final = SAMPLES_MIN[90.0]
 _SEED: Final = 7
 
@@ -51,6 +66,7 @@ class Look:
     head_calls: int = 0
     whole: bool  # of the first rank: an arm and phase as a whole
     why_not: str = ""  # why the two cannot be compared
+    unlike: bool = False  # and that is no lack of calls: the two sides are not alike there
     effect: float = 0.0
     error: Error = field(default_factory=lambda: Error(variance=0.0, freedom=1.0))
     least_worse: float = 0.0  # an effect has to exceed this
@@ -132,14 +148,16 @@ def _figure(
     base, head = middles
     absent = next((name for name, at in zip(NAMES, middles, strict=True) if at is None), "")
     why_not = idle(sides, place.phase) or (f"not measured in {absent}" if absent else "")
+    of_time = measure == "recovery"
     effect, error = 0.0, Error(variance=0.0, freedom=1.0)
     if base is not None and head is not None:
         effect = head - base
         draws = [np.mean([one.draws for one in side], axis=0) for side in known]
         count = min(map(len, draws))
         variance = float(np.var(draws[1][:count] - draws[0][:count])) + slice_s**2 / 6.0
-        error = widened(Error(variance=variance, freedom=float(count)), values)
-    of_time = measure == "recovery"
+        waits = [[run.slowness for run in side] for side in sides]
+        assumed = restless(waits, slice_s / 2.0 if of_time else SCORE_SPREAD)
+        error = widened(Error(variance=variance, freedom=float(count)), values, assumed)
     at_least = STEADY_SLICES * slice_s if of_time else SCORE_LEAST
     yield Look(
         arm=place.arms[0],
@@ -150,6 +168,7 @@ def _figure(
         head=head,
         whole=True,
         why_not=why_not,
+        unlike=bool(why_not),
         effect=effect,
         error=error,
         least_worse=at_least,
@@ -200,7 +219,7 @@ class _Pair:
 def _at(sides: Sides, place: Place, *, whole: bool) -> _Pair | Look:
     """Count a place on both sides, or say why that is not to be compared."""
 
-    def nothing(why_not: str) -> Look:
+    def nothing(why_not: str, *, unlike: bool = True) -> Look:
         return Look(
             arm=_arm(place),
             phase=place.phase,
@@ -211,6 +230,7 @@ def _at(sides: Sides, place: Place, *, whole: bool) -> _Pair | Look:
             head=None,
             whole=whole,
             why_not=why_not,
+            unlike=unlike,
         )
 
     if bitten := idle(sides, place.phase):
@@ -221,7 +241,7 @@ def _at(sides: Sides, place: Place, *, whole: bool) -> _Pair | Look:
     base, head = (together(runs) for runs in found)
     fewest = min(int(side.by_group.calls.sum()) for side in (base, head))
     if fewest < _CALLS_MIN:
-        return nothing(f"{fewest} calls, at least {_CALLS_MIN} are needed")
+        return nothing(f"{fewest} calls, at least {_CALLS_MIN} are needed", unlike=False)
     timed = min(base.by_group.timed, head.by_group.timed)
     names = [name for name, at in PERCENTILES.items() if timed >= SAMPLES_MIN[at]]
     return _Pair(
@@ -261,11 +281,13 @@ def _look(pair: _Pair, name: str, within: Error, latency_least: float) -> Look:
     base, head = _value(pair.base, name), _value(pair.head, name)
     figures = [[_value(run, name) for run in runs if _has(run, name)] for runs in pair.runs]
     timed = name in PERCENTILES
-    slower, at_least = 0.0, SHARE_LEAST
+    slower, at_least, assumed = 0.0, SHARE_LEAST, 0.0
     if timed:
         figures = [[log(value) for value in side] for side in figures]
         at_least = max(log1p(latency_least), log1p(LATENCY_LEAST_MS / base))
-        slower = _slower(pair.base, pair.head)
+        slower = BUSY_SLOPE * _slower(pair.base, pair.head)
+        assumed = restless([[run.slowness for run in runs] for runs in pair.runs], BUSY_SPREAD)
+    busy = _busy(pair) if timed else ""
     return Look(
         arm=_arm(pair.place),
         phase=pair.place.phase,
@@ -277,11 +299,21 @@ def _look(pair: _Pair, name: str, within: Error, latency_least: float) -> Look:
         base_calls=int(pair.base.by_group.calls.sum()),
         head_calls=int(pair.head.by_group.calls.sum()),
         whole=pair.whole,
+        why_not=busy,
+        unlike=bool(busy),
         effect=log(head / base) if timed else head - base,
-        error=widened(within, figures),
+        error=widened(within, figures, assumed),
         least_worse=at_least + max(0.0, slower),
         least_better=at_least + max(0.0, -slower),
     )
+
+
+def _busy(pair: _Pair) -> str:
+    """Say where the machine was too busy for a latency to be the target's."""
+    for name, side in zip(NAMES, (pair.base, pair.head), strict=True):
+        if side.slowness is not None and side.slowness > BUSY_MAX:
+            return f"the machine of {name} made all work {side.slowness:.0f} times slower"
+    return ""
 
 
 def _arm(place: Place) -> str:
@@ -304,5 +336,4 @@ def _slower(base: Counted, head: Counted) -> float:
     """Give how many times slower the machine itself was in head, as a logarithm; 0 if unknown."""
     if base.slowness is None or head.slowness is None:
         return 0.0
-    most = log(BUSIER_MAX)
-    return min(most, max(-most, log(head.slowness / base.slowness)))
+    return log(head.slowness / base.slowness)

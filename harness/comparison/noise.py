@@ -2,26 +2,27 @@
 
 The calls of one session share its luck, and so do the calls of one moment: sessions are drawn
 anew, and sixteenths of the phase are, each together with its like of the other side, and whichever
-moves the figure more is its error. How much equal runs differ beyond that only more runs can say.
+moves the figure more is its error. How much equal runs differ beyond that only more runs can say;
+until they do, it is taken from how long squall itself had to wait for a processor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.comparison.tables import Table
-from harness.latencies import COARSE_BITS
 from harness.score import weights
 
 DRAWS: Final = 400
 PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
 SHARES: Final = ("errors", "losses")
-_BUCKET: Final = 2.0 ** (1 - COARSE_BITS)  # a bucket's width, of its value
+ASSUMED_FREEDOM: Final = 10.0
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def _variance(values: Floats) -> float:
 def least(name: str, base: Table, head: Table) -> float:
     """Give the least variance there can be: of a bucket's width, or of calls that nothing ties."""
     if name in PERCENTILES:
-        return _BUCKET**2 / 6.0
+        return 4.0 ** (1 - base.bits) / 6.0  # of a bucket's width, of its value
     count = sum(int(getattr(table, name).sum()) for table in (base, head))
     calls = [int(table.calls.sum()) for table in (base, head)]
     share = (count + 1) / (sum(calls) + 2)
@@ -89,17 +90,33 @@ class Axes:
         return max(1.0, self.by_part / self.by_group) if self.by_group > 0 else 1.0
 
 
-def widened(within: Error, sides: Sequence[Sequence[float]]) -> Error:
-    """Add what equal runs differ by beyond their own error; `sides` are each run's figures."""
+def widened(within: Error, sides: Sequence[Sequence[float]], assumed: float = 0.0) -> Error:
+    """Add what equal runs differ by beyond their own error; `sides` are each run's figures.
+
+    Several runs on a side measure it. It is no less than `assumed`, a variance of the difference.
+    """
     counts = [len(side) for side in sides]
     freedom = sum(counts) - len(counts)
-    if freedom < 1:
+    measured = 0.0
+    if freedom > 0:
+        spread = sum(float(np.var(side)) * len(side) for side in sides) / freedom
+        measured = max(0.0, spread * sum(1.0 / count for count in counts) - within.variance)
+    beyond = max(measured, assumed)
+    if beyond <= 0:
         return within
-    spread = sum(float(np.var(side)) * len(side) for side in sides) / freedom
-    share = sum(1.0 / count for count in counts)
-    beyond = max(0.0, spread * share - within.variance)
+    known = freedom if measured > assumed else ASSUMED_FREEDOM
     whole = within.variance + beyond
-    if whole <= 0:
-        return within
-    known = whole**2 / (within.variance**2 / within.freedom + beyond**2 / freedom)
-    return Error(variance=whole, freedom=known)
+    freedoms = within.variance**2 / within.freedom + beyond**2 / known
+    return Error(variance=whole, freedom=whole**2 / freedoms)
+
+
+def restless(slowness: Sequence[Sequence[float | None]], spread: float) -> float:
+    """Give the variance that equal runs' difference has on a machine that keeps them waiting.
+
+    `slowness` is each run's, by side; `spread` is a run's deviation for each e times slower.
+    """
+    variance = 0.0
+    for side in slowness:
+        waits = [spread * log(max(1.0, one)) if one is not None else 0.0 for one in side]
+        variance += float(np.mean(np.square(waits))) / len(side) if side else 0.0
+    return variance

@@ -19,6 +19,7 @@ WHOLE_WEIGHT: Final = 0.8
 _ORDER: Final[tuple[Verdict, ...]] = ("worse", "better", "same", "cannot")
 # Beyond these nobody can tell: a logarithm, a share, points, seconds.
 _MOST: Final = {"ms": log(1000.0), "share": 1.0, "points": 100.0, "s": 86_400.0}
+_BUSY_TOLD: Final = 1.5
 POWER: Final = 0.2  # two-sided: what lies so far beyond is found nine times of ten
 
 
@@ -50,6 +51,7 @@ class Change:
     whole: bool  # an arm and phase as a whole: of the first rank
     verdict: Verdict
     why_not: str
+    unlike: bool = False  # the sides are not alike there, which is more than a lack of calls
     effect: float | None = None
     low: float | None = None
     high: float | None = None
@@ -158,6 +160,7 @@ def _change(look: Look, verdict: Verdict, chance: float = 1.0, level: float = 1.
         whole=look.whole,
         verdict=verdict,
         why_not=look.why_not,
+        unlike=look.unlike,
     )
     if look.why_not:
         return plain
@@ -184,26 +187,32 @@ def _change(look: Look, verdict: Verdict, chance: float = 1.0, level: float = 1.
 
 
 def _together(changes: Sequence[Change]) -> Verdict:
-    """Worse outranks better, and what cannot be compared counts when nothing else could be."""
+    """Take the gravest: what is worse, then where the sides are not alike, then what is better."""
     seen = {change.verdict for change in changes}
+    if "worse" in seen:
+        return "worse"
+    if any(change.unlike and change.whole for change in changes):
+        return "cannot"
     return next((verdict for verdict in _ORDER if verdict in seen), "cannot")
 
 
 def _headline(verdict: Verdict, changes: Sequence[Change]) -> str:
-    """Say it in one line; the reports put the figures beside it."""
+    """Say it in one line."""
     count = {one: sum(change.verdict == one for change in changes) for one in _ORDER}
     looked = len(changes) - count["cannot"]
-    scenario = f"{looked} measures"
     match verdict:
         case "worse":
             also = f", {count['better']} better" if count["better"] else ""
-            return f"WORSE  {count['worse']} of {scenario} worse{also}: {_first(changes, 'worse')}"
+            first = _first(changes, "worse")
+            return f"WORSE  {first}; {count['worse']} of {looked} measures worse{also}"
         case "better":
-            return f"BETTER  {count['better']} of {scenario}: {_first(changes, 'better')}"
+            return f"BETTER  {_first(changes, 'better')}; {count['better']} of {looked} measures"
         case "same":
-            return f"SAME  {scenario}, none worse and none better"
+            told = f"SAME  {looked} measures, none worse and none better"
+            return f"{told}; {shown}" if (shown := _shown(changes)) else told
         case _:
-            why = next((change.why_not for change in changes), "no figures")
+            order = sorted(changes, key=lambda change: not (change.unlike and change.whole))
+            why = next((change.why_not for change in order if change.why_not), "no figures")
             return f"CANNOT BE COMPARED  {why}"
 
 
@@ -211,8 +220,35 @@ def _first(changes: Sequence[Change], verdict: Verdict) -> str:
     """Tell the clearest change."""
     found = [change for change in changes if change.verdict == verdict]
     one = min(found, key=lambda change: (not change.whole, change.chance or 0.0))
-    where = " ".join(part for part in (one.phase, one.arm, one.tool) if part) or "whole run"
-    return f"{one.measure} of {where}"
+    where = ", ".join(part for part in (one.phase, one.arm, one.tool) if part) or "whole run"
+    return f"{one.measure} {_amount(one, one.effect)} ({where})"
+
+
+def _shown(changes: Sequence[Change]) -> str:
+    """Say what would have been found: of the first phase, its tail and its errors."""
+    mine = [one for one in changes if one.whole and one.smallest is not None and one.base_calls]
+    told = {
+        one.measure: f"{one.measure} {_amount(one, one.smallest)}"
+        for one in mine
+        if one.phase == mine[0].phase
+    }
+    tail = next((told[name] for name in ("p99", "p95", "p50") if name in told), "")
+    words = " or ".join(part for part in (tail, told.get("errors", "")) if part)
+    return f"{words} would have shown" if words else ""
+
+
+def _amount(change: Change, effect: float | None) -> str:
+    """Write an effect: a ratio, points of a hundred, seconds or points of a score."""
+    figure = 0.0 if effect is None else effect
+    match change.unit:
+        case "ms":
+            return f"×{figure:.2f}"
+        case "share":
+            return f"{figure * 100:+.2f} points"
+        case "s":
+            return f"{figure:+.1f} s"
+        case _:
+            return f"{figure:+.1f} points"
 
 
 def _notes(base: Side, head: Side, sides: Sequence[Sequence[Digest]]) -> tuple[str, ...]:
@@ -221,6 +257,17 @@ def _notes(base: Side, head: Side, sides: Sequence[Sequence[Digest]]) -> tuple[s
         notes.append(
             "with one run on a side, how much equal runs differ is known only from within them: "
             "give three or more a side where the machine is not quiet"
+        )
+    waits = [run.slowness for side in sides for run in side]
+    slowest = max((one for one in waits if one is not None), default=1.0)
+    if None in waits:
+        notes.append(
+            "this system does not say how busy the machine was, so that is not allowed for"
+        )
+    elif slowest > _BUSY_TOLD:
+        notes.append(
+            f"the machine made squall's own work up to {slowest:.1f} times slower: the intervals "
+            "are wider for it; a quiet machine shows smaller effects"
         )
     versions = {run.squall for side in (base, head) for run in side.runs}
     if len(versions) > 1:
