@@ -73,7 +73,7 @@ def test_each_command_and_option_that_is_named_exists() -> None:
     named |= set(re.findall(r"`squall ([a-z]+)", page("README.md")))
     assert {"demo", "run"} <= named
     assert named - commands == set()
-    told = ("run", "capacity", "scenarios", "selftest", "toxiproxy", "recover")
+    told = ("run", "capacity", "compare", "scenarios", "selftest", "toxiproxy", "recover")
     help_texts = [said(one, "--help") for one in told]
     options = set(re.findall(r"--[a-z][a-z-]*", "".join(help_texts)))
     ours = re.sub(r"docker compose [^`\n]*", "", page("README.md"))

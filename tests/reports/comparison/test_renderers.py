@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -117,7 +118,7 @@ def test_names_from_outside_change_no_markup(worse: Comparison) -> None:
     changes = tuple(replace(one, tool=HOSTILE, verdict="worse") for one in worse.changes[-2:])
     told = replace(worse, changes=changes, headline=HOSTILE, notes=(HOSTILE,))
     page = markdown(told)
-    assert "<script" not in page
+    assert not re.search(r"(?<!\\)<script", page)
     heads = [line for line in page.splitlines() if line.startswith("| ")]
     assert {line.replace(r"\|", "").count("|") for line in heads} == {9}
     text = summary(told, color=False)
