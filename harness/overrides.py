@@ -98,11 +98,11 @@ class Overrides:
                 f"revision {revision} is of the {era_of(revision)} era, not of the {era} one; "
                 "leave --era out, or name another --revision"
             )
-        changes["target"] = self._reached(loaded.scenario.target)
+        changes["target"] = self.reached(loaded.scenario.target)
         scenario = loaded.scenario.model_copy(update=changes)
         return replace(loaded, scenario=bare(scenario) if self.aa else scenario)
 
-    def _reached(self, target: Target) -> Target:
+    def reached(self, target: Target) -> Target:
         """Give the target as the flags say that it is reached."""
         if self.tls is not None or self.unix_socket is not None:
             if not isinstance(target, UrlTarget | LaunchTarget):

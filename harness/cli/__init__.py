@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "run": "running",
     "capacity": "climbing",
     "check": "listing",
+    "init": "starting",
     "judge": "reading",
     "report": "reading",
     "compare": "comparing",

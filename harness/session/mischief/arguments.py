@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jsonschema_rs
+from harness.session.inputschema import (
+    breaker,
+    members,
+    named_types,
+    named_values,
+    required_names,
+)
 
 HUGE_CHARACTERS: Final = 64 * 1024
 CASES_MAX: Final = 1000
@@ -49,13 +55,13 @@ def spoil(schema: Mapping[str, Any], valid: Mapping[str, Any]) -> tuple[Argument
     One thing is wrong in each. `forbidden` says that to accept it is wrong for sure: extra members,
     which many readers drop, and null or nothing for what may be left out, are not.
     """
-    properties, required = _properties(schema), _required(schema)
+    properties, required = members(schema), required_names(schema)
     cases: list[Arguments] = []
     for name in sorted(required):
         left = {key: value for key, value in valid.items() if key != name}
         cases.append(_case("missing", name, left, required=True))
     for name in sorted(properties):
-        kinds = _kinds(properties[name])
+        kinds = named_types(properties[name])
         if len(kinds) == 1 and kinds[0] in _OTHER:
             odd = {**valid, name: _OTHER[kinds[0]]}
             cases.append(_case("wrong-type", name, odd, required=True))
@@ -67,7 +73,7 @@ def spoil(schema: Mapping[str, Any], valid: Mapping[str, Any]) -> tuple[Argument
     cases.append(
         Arguments(variant="omitted", place="arguments", value=None, forbidden=bool(required))
     )
-    breaks = _breaker(schema)
+    breaks = breaker(schema)
     return tuple(
         Arguments(
             variant=case.variant,
@@ -89,7 +95,7 @@ def fuzz(
     """
     draw = random.Random(seed)
     spoilt = spoil(schema, valid)
-    breaks = _breaker(schema)
+    breaks = breaker(schema)
     cases: list[Arguments] = []
     for number in range(min(count, CASES_MAX)):
         if number % 4 == 0:
@@ -114,30 +120,6 @@ def _case(variant: str, place: str, value: dict[str, Any], *, required: bool) ->
     return Arguments(variant=variant, place=place, value=value, forbidden=required)
 
 
-def _properties(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    found = schema.get("properties")
-    if not isinstance(found, dict):
-        return {}
-    return {name: inner for name, inner in found.items() if isinstance(inner, dict)}
-
-
-def _required(schema: Mapping[str, Any]) -> frozenset[str]:
-    found = schema.get("required")
-    return (
-        frozenset(name for name in found if isinstance(name, str))
-        if isinstance(found, list)
-        else frozenset()
-    )
-
-
-def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    """The types that a schema names outright; none where it says it in another way."""
-    kind = schema.get("type")
-    if isinstance(kind, str):
-        return [kind]
-    return [one for one in kind if isinstance(one, str)] if isinstance(kind, list) else []
-
-
 def _huge(schema: Mapping[str, Any], kinds: list[str]) -> tuple[Any, bool]:
     """A value over the schema's limit, and whether there is one; None where size means nothing."""
     if kinds == ["string"]:
@@ -153,36 +135,20 @@ def _huge(schema: Mapping[str, Any], kinds: list[str]) -> tuple[Any, bool]:
     return (None, False)
 
 
-def _breaker(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
-    """What tells whether a set of arguments breaks the schema; never, where it cannot be used."""
-    try:
-        validator = jsonschema_rs.validator_for(dict(schema), offline=True)
-    except (ValueError, jsonschema_rs.ReferencingError):
-        return lambda _: False
-
-    def breaks(value: Mapping[str, Any]) -> bool:
-        try:
-            return not validator.is_valid(value)
-        except ValueError:
-            return False
-
-    return breaks
-
-
 def _lacks(schema: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
-    return bool(_required(schema) - value.keys())
+    return bool(required_names(schema) - value.keys())
 
 
 def _mistyped(schema: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     """Whether some argument is of a kind that no tolerant reader takes for the right one."""
-    for name, inner in _properties(schema).items():
-        kinds = _kinds(inner)
+    for name, inner in members(schema).items():
+        kinds = named_types(inner)
         if name not in value or len(kinds) != 1:
             continue
         given = value[name]
         if given == _OTHER.get(kinds[0]) and type(given) is type(_OTHER.get(kinds[0])):
             return True
-        if name in _required(schema) and given is None:
+        if name in required_names(schema) and given is None:
             return True
         if kinds[0] in {"string", "integer", "number"} and isinstance(given, dict):
             return True
@@ -195,24 +161,24 @@ def _mistyped(schema: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
 def _at_the_edges(
     schema: Mapping[str, Any], draw: random.Random, *, depth: int = 0
 ) -> dict[str, Any]:
-    required = _required(schema)
+    required = required_names(schema)
     return {
         name: _value(inner, draw, depth=depth)
-        for name, inner in _properties(schema).items()
+        for name, inner in members(schema).items()
         if name in required or draw.choice((True, False))
     }
 
 
 def _value(schema: Mapping[str, Any], draw: random.Random, *, depth: int) -> Any:
     """One value that the schema allows or nearly so, at one of its edges where it has any."""
-    options = _options(schema)
+    options = named_values(schema)
     if options and draw.random() < OPTION_SHARE:
         return draw.choice(options)
     for word in ("anyOf", "oneOf"):
         branches = [one for one in schema.get(word, ()) if isinstance(one, dict)]
         if branches and depth < NESTING_MAX:
             return _value(draw.choice(branches), draw, depth=depth + 1)
-    kind = draw.choice(_kinds(schema) or ["string"])
+    kind = draw.choice(named_types(schema) or ["string"])
     made: Any = None
     if kind in ("integer", "number"):
         made = draw.choice([*_edges(schema, "minimum", "maximum"), *_NUMBERS])
@@ -225,13 +191,6 @@ def _value(schema: Mapping[str, Any], draw: random.Random, *, depth: int) -> Any
     elif kind != "null":
         made = _text(schema, draw)
     return made
-
-
-def _options(schema: Mapping[str, Any]) -> list[Any]:
-    """The values that a schema names."""
-    named = [schema[word] for word in ("const", "default") if word in schema]
-    listed = schema.get("enum")
-    return [*named, *(listed if isinstance(listed, list) else ())]
 
 
 def _edges(schema: Mapping[str, Any], *names: str) -> list[Any]:

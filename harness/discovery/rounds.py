@@ -1,0 +1,113 @@
+"""The order of tries: what only reads, then what writes, then what lacked a value until then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.discovery.counting import Count
+from harness.discovery.findings import Findings, Learned, LeftOut
+from harness.discovery.offers import Offer, Tool
+from harness.discovery.permits import Permit, refusal
+from harness.discovery.trying import Trier
+from harness.discovery.visitor import Say
+
+LISTED_MAX = 3  # resources that are read, and prompts
+
+
+async def try_all(offer: Offer, trier: Trier, permit: Permit, say: Say) -> Findings:
+    """Try everything that may be tried.
+
+    Raises:
+        TargetError: the session is lost and cannot be opened anew.
+    """
+    rounds = _Rounds(offer, trier, say)
+    readers, writers = rounds.sort(permit)
+    await rounds.tools(readers)
+    await rounds.lacking(last=not writers)
+    if writers:
+        await rounds.writers(writers)
+        await rounds.lacking(last=True)
+    await rounds.lists()
+    return Findings(
+        offer=offer,
+        learned=tuple(rounds.learned),
+        left_out=tuple(rounds.left_out),
+        counter=rounds.count.counter if rounds.count is not None else None,
+    )
+
+
+class _Rounds:
+    """What has come of the tries so far."""
+
+    def __init__(self, offer: Offer, trier: Trier, say: Say) -> None:
+        self._offer, self._trier, self._say = offer, trier, say
+        self.learned: list[Learned] = []
+        self.left_out: list[LeftOut] = []
+        self.count: Count | None = None
+        self._lacking: list[tuple[Tool, LeftOut]] = []
+
+    def sort(self, permit: Permit) -> tuple[list[Tool], list[Tool]]:
+        """Give the tools that may be tried, those that only read apart from the others."""
+        allowed = []
+        for tool in self._offer.tools:
+            refused = refusal(tool, permit)
+            if refused is None:
+                allowed.append(tool)
+            else:
+                self._leave(refused)
+        readers = [tool for tool in allowed if tool.effects == "none"]
+        return readers, [tool for tool in allowed if tool.effects != "none"]
+
+    async def tools(self, tools: Iterable[Tool]) -> None:
+        """Try tools; those that lack a value are kept for later."""
+        for tool in tools:
+            self._take(tool, await self._trier.tool(tool))
+
+    async def writers(self, tools: Iterable[Tool]) -> None:
+        """Try tools that write, and look at what counts their effects."""
+        self.count = await Count.begin(self._trier, self.learned)
+        for tool in tools:
+            found = await self._trier.tool(tool)
+            if isinstance(found, Learned) and self.count is not None:
+                found = await self.count.after(found)
+            self._take(tool, found)
+
+    async def lacking(self, *, last: bool) -> None:
+        """Try again what lacked a value that others may have brought meanwhile."""
+        again, self._lacking = self._lacking, []
+        for tool, before in again:
+            found = await self._trier.tool(tool)
+            if last and isinstance(found, LeftOut):
+                self._leave(before)
+            else:
+                self._take(tool, found)
+
+    async def lists(self) -> None:
+        """Read a few resources and get a few prompts."""
+        few = "not tried: a few are enough"
+        for number, resource in enumerate(self._offer.resources):
+            if number < LISTED_MAX:
+                self._keep(await self._trier.resource(resource))
+            else:
+                self.left_out.append(LeftOut(kind="resource", name=resource.uri, why=few))
+        for number, prompt in enumerate(self._offer.prompts):
+            if number < LISTED_MAX:
+                self._keep(await self._trier.prompt(prompt))
+            else:
+                self.left_out.append(LeftOut(kind="prompt", name=prompt.name, why=few))
+
+    def _take(self, tool: Tool, found: Learned | LeftOut) -> None:
+        if isinstance(found, LeftOut) and found.lacking:
+            self._lacking.append((tool, found))
+        else:
+            self._keep(found)
+
+    def _keep(self, found: Learned | LeftOut) -> None:
+        if isinstance(found, Learned):
+            self.learned.append(found)
+        else:
+            self._leave(found)
+
+    def _leave(self, found: LeftOut) -> None:
+        self.left_out.append(found)
+        self._say(f"  {found.kind} {found.name}: left out, {found.why}")

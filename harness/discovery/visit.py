@@ -1,0 +1,145 @@
+"""Visits a server: stands it up as a run would, reads, tries, and gives a scenario for it."""
+
+from __future__ import annotations
+
+import os
+import secrets as random_secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from harness import assembly, guard
+from harness.clock import RunClock
+from harness.discovery import names
+from harness.discovery.findings import Findings
+from harness.discovery.permits import Permit
+from harness.discovery.reading import read
+from harness.discovery.rounds import try_all
+from harness.discovery.trying import Trier
+from harness.discovery.visitor import Say, Visitor
+from harness.errors import NotHealedError, SquallError
+from harness.interruption import interruptible
+from harness.rig.safety import kept_whole
+from harness.scenario.auth import Auth
+from harness.scenario.records import Agent, ListStep, Scenario, Target
+from harness.session.processes import Processes
+
+WITHIN_S: Final = 120.0  # for all tries
+_SECRET_CHARACTERS_MIN: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A visit as it was asked for."""
+
+    target: Target
+    auth: Auth | None = None
+    era: str = ""
+    revision: str = ""
+    allowed: tuple[str, ...] = ()
+    permit: Permit = field(default_factory=Permit)
+    given: Mapping[str, str] = field(default_factory=dict)  # values for arguments
+    within_s: float = WITHIN_S
+
+
+async def visit(order: Order, say: Say) -> Findings:
+    """Read what the target offers and try what may be tried; nothing is left behind.
+
+    Raises:
+        TargetError, RigError, UsageError: the target is not there, not allowed, or is lost.
+        InterruptedRunError: a signal came; everything that was started has ended.
+        NotHealedError: a part of the rig could not be shown to be gone.
+    """
+    scenario = _scenario(order)
+    guard.raise_file_limit(guard.files_needed(scenario, 0))
+    with _folder() as folder:
+        async with interruptible():
+            return await _visit(order, scenario, folder, say)
+
+
+async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Findings:
+    run_id = random_secrets.token_hex(4)
+    async with (
+        kept_whole(folder, run_id, folder / "logs"),
+        assembly.build(
+            scenario, run_id=run_id, toxiproxy_url=None, allowed=order.allowed, folder=folder
+        ) as rig,
+    ):
+        clock = RunClock()
+        async with (
+            _processes(rig, clock) as processes,
+            Visitor(scenario, rig, clock, processes, secrets=_environment()) as visitor,
+        ):
+            offer = await read(visitor)
+            say(
+                f"{offer.name} {offer.version}".strip()
+                + f", revision {offer.revision}: {len(offer.tools)} tools, "
+                f"{len(offer.resources)} resources, {len(offer.prompts)} prompts"
+            )
+            trier = Trier(
+                visitor=visitor,
+                given=order.given,
+                say=say,
+                within_s=order.within_s,
+                now_ns=clock.now_ns,
+            )
+            found = await try_all(offer, trier, order.permit, say)
+            return replace(found, opening_ms=visitor.opening_ms)
+
+
+def _scenario(order: Order) -> Scenario:
+    """What stands for the scenario while there is none: as much of it as a session needs."""
+    visitor = Agent(name="visitor", steps=(ListStep(method="tools/list"),))
+    shape = {
+        "question": "What does this server offer?",
+        "agents": (visitor,),
+        "load": {"sessions": 2},
+    }
+    return Scenario.model_validate(
+        {
+            **shape,
+            "target": order.target,
+            "auth": order.auth,
+            "era": order.era or "auto",
+            "revision": order.revision or None,
+        }
+    )
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for what the parts write; it stays where an error tells to look into it."""
+    folder = Path(tempfile.mkdtemp(prefix="squall-init-"))
+    (folder / "logs").mkdir()
+    keep = False
+    try:
+        yield folder
+    except SquallError as error:
+        keep = isinstance(error, NotHealedError) or str(folder) in str(error)
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _processes(rig: assembly.Rig, clock: RunClock) -> AsyncIterator[Processes | None]:
+    command = rig.doors.command
+    if command is None:
+        yield None
+        return
+    async with Processes(command, now_ns=clock.now_ns, writer=None) as processes:
+        yield processes
+
+
+def _environment() -> tuple[str, ...]:
+    """What our environment holds that nobody may see, as far as its names tell."""
+    return tuple(
+        value
+        for name, value in os.environ.items()
+        if names.is_secret(name) and len(value) >= _SECRET_CHARACTERS_MIN
+    )

@@ -1,0 +1,347 @@
+"""Writes a draft as a scenario file whose comments teach whoever opens one for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from harness.discovery.drafting import Draft, Step
+from harness.discovery.findings import LeftOut
+from harness.discovery.guessing import escaped
+from harness.discovery.notation import WIDTH, comment, flow, key, quoted, word
+from harness.discovery.offers import Offer
+from harness.scenario import units
+from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
+from harness.scenario.transports import is_piped
+
+SMALL_BYTES: Final = 10_000  # sizes below it are written in full
+LEFT_OUT_MAX: Final = 60  # things that are named
+_WHO: Final = {
+    "reader": "Quick questions: most agents, most of the time.",
+    "slow": "What takes its time has agents of its own, or it would hold up the others' next step.",
+    "writer": "What changes something at the server. Every call of it is meant to happen once.",
+}
+
+
+def write(draft: Draft, *, file: str, again: str, hidden: bool = False) -> str:
+    """Give the file's text; `again` is the command that made it, without what is secret.
+
+    `hidden` says that the target is another one than was named, for there was a secret in it.
+    """
+    sections = (
+        _head(draft, file=file, again=again),
+        _experiment(draft, hidden=hidden),
+        _agents(draft),
+        _load(draft),
+        _faults(draft),
+        _limits(draft),
+        _left_out(draft.left_out, draft.findings.offer),
+    )
+    return "\n".join("\n".join(lines) + "\n" for lines in sections if lines)
+
+
+def _head(draft: Draft, *, file: str, again: str) -> list[str]:
+    offer = draft.findings.offer
+    tried = sum(one.kind == "tool" for one in draft.findings.learned)
+    version = f" {offer.version}" if offer.version else ""
+    lines = [
+        *comment(
+            f"Written by `squall init` for {offer.name}{version} (revision {offer.revision} of the "
+            f"protocol). It offers {_counted(len(offer.tools), 'tool')}, "
+            f"{_counted(len(offer.resources), 'resource')} and "
+            f"{_counted(len(offer.prompts), 'prompt')}; "
+            f"{_counted(tried, 'tool')} answered when tried, twice each. What is not used stands "
+            "at the end, and why."
+        ),
+        "#",
+        f"#   squall check {file}      what will happen, and when; nothing is started",
+        f"#   squall run {file}        the run; its last line is the verdict, its exit code too",
+    ]
+    if again:
+        lines += ["#", "# This file was written, and is written anew, by:", f"#   {again}"]
+    lines += [
+        "#",
+        *comment(
+            "Half of the sessions are treated: the faults below hit them alone. The other half is "
+            "the control arm, served by the same server at the same time; whatever both suffer "
+            "is the server's usual day, and whatever the treated ones suffer more is the fault's."
+        ),
+    ]
+    return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
+    name = "".join(sign for sign in draft.findings.offer.name if sign.isprintable())[:60]
+    breaks = "its processes stop and die" if is_piped(draft.target) else "the network fails them"
+    question = f"Do the agents of {name} keep their work when {breaks}?"
+    lines = [
+        f"question: {quoted(question)}",
+        "seed: 1                # the same seed plans the same calls at the same moments",
+    ]
+    if hidden:
+        lines += comment(
+            "There was a credential in the target, which is not written down: name it with "
+            "--target or --stdio when you run this, or let the server find it in its environment."
+        )
+    lines += _target(draft.target)
+    if draft.revision:
+        lines.append(f"revision: {quoted(draft.revision)}")
+    elif draft.era:
+        lines.append(f"era: {draft.era}")
+    if draft.auth is not None:
+        auth = draft.auth
+        shown = {"issuer": word(auth.issuer), "grant": word(auth.grant)}
+        if auth.grant == "bearer":
+            lines += comment(f"The token is read from {auth.token_variable}, and stands nowhere.")
+            shown["token_variable"] = word(auth.token_variable)
+        else:
+            lines += comment(
+                f"The client is named by {auth.client_id_variable} and "
+                f"{auth.client_secret_variable} in the environment; no secret stands here."
+            )
+        lines.append("auth: {" + ", ".join(f"{k}: {v}" for k, v in shown.items()) + "}")
+    parts = [f"deadline: {units.duration(draft.deadline_s)}"]
+    if draft.retries:
+        lines += comment(
+            "A call whose connection breaks is tried again. That is right here alone because all "
+            "of them only read, or take a key by which the server knows a repeat."
+        )
+        parts.append("retry: {attempts: 3, on: [transport_error], backoff: 200ms}")
+    lines.append("client: {" + ", ".join(parts) + "}")
+    return lines
+
+
+def _target(target: Target) -> list[str]:
+    match target:
+        case UrlTarget():
+            fields = {"url": quoted(target.url)}
+        case LaunchTarget():
+            fields = {"launch": flow(target.launch), "url": quoted(target.url)}
+        case StdioTarget():
+            fields = {"stdio": flow(target.stdio)}
+        case _:
+            raise AssertionError("the bundled server is reached by its address")
+    if isinstance(target, UrlTarget | LaunchTarget):
+        if target.transport != "auto":
+            fields["transport"] = target.transport
+        if target.unix_socket:
+            fields["socket"] = quoted(target.unix_socket)
+        files = {name: path for name, path in target.tls if path}
+        if files:
+            fields["tls"] = flow(files)
+    if isinstance(target, LaunchTarget | StdioTarget) and target.environment:
+        fields["environment"] = flow(target.environment)
+    inline = "target: {" + ", ".join(f"{name}: {text}" for name, text in fields.items()) + "}"
+    if len(inline) <= WIDTH:
+        return [inline]
+    return ["target:", *(f"  {name}: {text}" for name, text in fields.items())]
+
+
+# --- who works -----------------------------------------------------------------------------------
+
+
+def _agents(draft: Draft) -> list[str]:
+    lines = ["agents:"]
+    teach = _Lessons()
+    for agent in draft.agents:
+        lines += comment(_WHO[agent.name], 2)
+        lines += [
+            f"  - name: {agent.name}",
+            f"    share: {agent.share_percent}%",
+            f"    pace: {units.pace(agent.pace_s)}"
+            + teach.once("            # steps of one session, one after the other, for ever"),
+            "    steps:",
+        ]
+        if agent.lists:
+            lines.append(f"      - {agent.lists}")
+        for step in agent.steps:
+            lines += _step(step, teach)
+    return lines
+
+
+class _Lessons:
+    """Says each thing once, where it first comes up."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def once(self, lesson: str) -> str:
+        """Give the lesson the first time, and nothing later."""
+        if lesson in self._said:
+            return ""
+        self._said.add(lesson)
+        return lesson
+
+
+_NONCE_LESSON: Final = "      # ${nonce} is another text in every call,"
+_LESSONS: Final = {  # by what a step expects, the most telling first
+    "carries": "      # and a true answer carries it back",
+    "equals": "      # it must be what was asked for",
+    "rows": "      # an empty answer is a wrong one, whatever its status",
+}
+_KEEP_LESSON: Final = "      # taken out of the answer, for a later step"
+_EFFECT_LESSON: Final = "      # counted at the server itself: see audit, below"
+
+
+def _step(step: Step, teach: _Lessons) -> Iterator[str]:
+    learned = step.learned
+    yield from comment(_measured(step), 6)
+    match learned.kind:
+        case "tool":
+            yield f"      - call: {word(learned.name)}"
+        case "prompt":
+            yield f"      - prompt: {word(learned.name)}"
+        case "resource":
+            yield f"      - read: {quoted(escaped(learned.name))}"
+    if learned.arguments:
+        yield from _arguments(step, teach)
+    expected = _expected(step)
+    if expected:
+        line = "        expect: {" + ", ".join(f"{k}: {v}" for k, v in expected.items()) + "}"
+        telling = next(name for name in _LESSONS if name in expected)
+        yield _beside(line, teach.once(_LESSONS[telling]))
+    if step.keep:
+        kept = ", ".join(f"{name}: {quoted(path)}" for name, path in step.keep.items())
+        yield _beside(f"        keep: {{{kept}}}", teach.once(_KEEP_LESSON))
+    if step.effect_once:
+        yield _beside("        effect: once", teach.once(_EFFECT_LESSON))
+
+
+def _beside(line: str, lesson: str) -> str:
+    return line + lesson if len(line) + len(lesson) <= WIDTH + 10 else line
+
+
+def _measured(step: Step) -> str:
+    learned = step.learned
+    said = [f"{_milliseconds(learned.latency_ms)} ms", units_of(learned.reply_bytes)]
+    if learned.rows > 1:
+        said.append(f"{learned.rows} rows")
+    elif learned.rows == 0:
+        said.append("no rows, so that none are demanded")
+    words = f"When tried: {', '.join(said)}."
+    if learned.effects == "unsaid":
+        words += " It does not say whether it only reads."
+    if learned.open_world:
+        words += " It says that it reaches beyond the server (openWorldHint): think of whom."
+    return words
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004  as people say it
+
+
+def units_of(size_bytes: int) -> str:
+    """Write a size for people, rounded."""
+    return f"{size_bytes} bytes" if size_bytes < SMALL_BYTES else f"{size_bytes / 1024:.0f} KiB"
+
+
+def _arguments(step: Step, teach: _Lessons) -> Iterator[str]:
+    line = f"        with: {flow(step.learned.arguments)}"
+    lesson = teach.once(_NONCE_LESSON) if step.learned.carries else ""
+    if len(line) <= WIDTH:
+        yield _beside(line, lesson)
+        return
+    yield "        with:" + lesson
+    for name, value in step.learned.arguments.items():
+        yield f"          {key(name)}: {flow(value)}"
+
+
+def _expected(step: Step) -> dict[str, str]:
+    learned = step.learned
+    expected: dict[str, str] = {}
+    if learned.kind == "tool" and learned.rows >= 1:
+        expected["rows"] = '">= 1"'
+    if learned.carries:
+        expected["carries"] = "nonce"
+    place, name = learned.echoes
+    if place:
+        expected["equals"] = f"{{{quoted(place)}: {quoted('${' + name + '}')}}}"
+    return expected
+
+
+# --- load, faults, limits ------------------------------------------------------------------------
+
+
+def _load(draft: Draft) -> list[str]:
+    piped = is_piped(draft.target)
+    why = "Gentle: about a fifth of what one call after the other would keep it busy with."
+    if piped:
+        why = "Each session has a server process of its own, so there are few."
+    if draft.remote:
+        why = "The server is not on this machine and may have other users, so there are few."
+    times = (
+        f"warmup: {units.duration(draft.warmup_s)}, "
+        f"baseline: {units.duration(draft.baseline_s)}, "
+        f"recovery: {units.duration(draft.recovery_s)}"
+    )
+    return [
+        *comment(f"{why} `squall capacity` finds how much more it takes."),
+        f"load: {{sessions: {draft.sessions}, ramp: {units.duration(draft.ramp_s)}, treated: 50%}}",
+        f"phases: {{{times}}}    # all is compared with the baseline",
+    ]
+
+
+def _faults(draft: Draft) -> list[str]:
+    lines = [
+        *comment(
+            "One after the other, each followed by a recovery. `squall faults` lists the others, "
+            "`squall faults NAME` says what one looks for."
+        ),
+        "faults:",
+    ]
+    for fault in draft.faults:
+        given = ", ".join(f"{name}: {text}" for name, text in fault.parameters.items())
+        lines += comment(fault.why, 2)
+        lines.append(f"  - {fault.kind}: {{{given}}}" if given else f"  - {fault.kind}:")
+        lines.append(f"    for: {units.duration(fault.for_s)}")
+    return lines
+
+
+def _limits(draft: Draft) -> list[str]:
+    lines = [
+        *comment(
+            "What the exit code is decided by; what was measured above leaves much room. Tighten "
+            "them as you learn what is usual. Calls that no server could have answered under a "
+            "fault are not counted."
+        ),
+        "limits:",
+    ]
+    lines += [f"  {name}: {quoted(text)}" for name, text in draft.limits.items()]
+    if draft.counter is not None:
+        counter = draft.counter
+        given = f", with: {flow(counter.arguments)}" if counter.arguments else ""
+        lines += [
+            "",
+            *comment(
+                "This tool's number grew by one with each try of what has effect: once, so it can "
+                "be held against the calls: none lost, none done twice."
+            ),
+            f"audit: {{call: {word(counter.tool)}{given}, counts: {quoted(counter.path)}}}",
+        ]
+    lines += [
+        "",
+        *comment("When the untreated half fails, the faults end first, then the load."),
+        'abort: {control_errors: "> 50% for 5s"}',
+    ]
+    return lines
+
+
+def _left_out(left_out: Iterable[LeftOut], offer: Offer) -> list[str]:
+    named = [f"{one.kind} {one.name[:80]}: {one.why}" for one in left_out]
+    named += [
+        f"resource template {uri[:80]}: fill it in, and add it as read: URI"
+        for uri in offer.templates
+    ]
+    named += [f"list not read: {why}" for why in offer.unread]
+    if not named:
+        return []
+    lines = ["# Left out:"]
+    for text in named[:LEFT_OUT_MAX]:
+        lines += comment(f"- {text}")
+    if len(named) > LEFT_OUT_MAX:
+        lines.append(f"# - and {len(named) - LEFT_OUT_MAX} more")
+    return lines
