@@ -18,22 +18,17 @@ class Count:
     """Numbers of the server's, looked at before and after each tool that writes."""
 
     def __init__(self, trier: Trier, tools: list[Learned], numbers: Numbers) -> None:
-        """Remember what the numbers are now."""
-        self._trier, self._tools, self._numbers = trier, tools, numbers
+        """Look at these numbers, and no others."""
+        self._trier, self._tools, self._steady = trier, tools, frozenset(numbers)
         self.counter: Counter | None = None
 
     @classmethod
     async def begin(cls, trier: Trier, learned: list[Learned]) -> Self | None:
         """Look at the numbers of what was learned; None where no tool gives any."""
-        tools = [
-            one
-            for one in learned
-            if one.kind == "tool"
-            and one.effects == "none"
-            and not one.links
-            and NONCE not in str(one.arguments)
-        ]
-        numbers = await _look(trier, tools)
+        tools = [one for one in learned if _may_count(one)]
+        first, numbers = await _look(trier, tools), await _look(trier, tools)
+        # What moves by being looked at counts nothing.
+        numbers = {place: one for place, one in numbers.items() if first.get(place) == one}
         telling = [one for one in tools if any(tool == one.name for tool, _ in numbers)]
         if not telling:
             return None
@@ -41,14 +36,12 @@ class Count:
 
     async def after(self, learned: Learned) -> Learned:
         """Call the tool that was tried once more, and see whether a number grows by just one."""
-        before = await _look(self._trier, self._tools)
+        before = await self._read()
         if NONCE not in str(learned.arguments) or not await self._trier.again(learned):
-            self._numbers = await _look(self._trier, self._tools)
             return learned
-        now = await _look(self._trier, self._tools)
+        now = await self._read()
         grown = [place for place, number in now.items() if number == before.get(place, number) + 1]
         moved = [place for place, number in now.items() if number != before.get(place, number)]
-        self._numbers = now
         known = (self.counter.tool, self.counter.path) if self.counter is not None else None
         if known is None and grown:
             known = grown[0]
@@ -58,6 +51,15 @@ class Count:
             self.counter = None  # it counts something else as well
             return learned
         return replace(learned, counted=known in grown)
+
+    async def _read(self) -> Numbers:
+        now = await _look(self._trier, self._tools)
+        return {place: number for place, number in now.items() if place in self._steady}
+
+
+def _may_count(one: Learned) -> bool:
+    fixed = not one.links and NONCE not in str(one.arguments)
+    return one.kind == "tool" and fixed and one.effects in {"none", "unsaid"}
 
 
 async def _look(trier: Trier, tools: list[Learned]) -> Numbers:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from harness.discovery.findings import Counter, Findings, Learned, LeftOut
 from harness.scenario.auth import Auth
-from harness.scenario.records import Target
+from harness.scenario.records import StdioTarget, Target
 from harness.scenario.transports import is_piped
 from harness.scenario.units import duration
 
@@ -20,11 +20,14 @@ SLOW_MS: Final = 300.0  # from here on a tool gets an agent of its own
 STEPS_MAX: Final = 8  # of one agent: each is to be seen often enough to be judged
 LISTED_MAX: Final = 2  # resources, and prompts
 BUSY_SHARE: Final = 0.25  # of the time in which one call after the other would be answered
-RATE_MIN: Final = 8.0  # calls a second: fewer show nothing within a minute
+BUSY_SHARE_MAX: Final = 0.5
+RATE_MIN: Final = 15.0  # calls a second: fewer show little within half a minute
 RATE_MAX: Final = 40.0
 REMOTE_RATE_MAX: Final = 8.0
-CALLS_MIN: Final = 110  # of one arm in one phase: a recovery is seen in slices of twenty
-PACES_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+OPEN_WORLD_PACE_S: Final = 10.0  # of a session whose tools reach beyond the server
+READY_S: Final = 20.0  # what a scenario grants a process to start, unless it says more
+CALLS_MIN: Final = 90  # of one arm in one phase: a recovery is seen in slices of twenty
+PACES_S: Final = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 30.0, 60.0)
 _NICE: Final = (1.0, 2.0, 5.0)
 P99_CALLS_MIN: Final = 400
 DEADLINE_S: Final = 10.0
@@ -103,13 +106,17 @@ def draft(
     slowest_ms = max((step.learned.longest_ms for step in steps), default=1.0)
     rate = _rate(agents, sessions)
     needed_s = CALLS_MIN / max(rate / 2, 0.1)
-    repeatable = all(one.learned.effects == "none" or one.learned.repeat_key for one in steps)
+    repeatable = all(
+        one.learned.repeat_key or not _writes(one.learned, findings.counter) for one in steps
+    )
     keyed = any(one.effect_once and one.learned.repeat_key for one in steps)
     faults = _faults(agents, piped=piped, auth=auth, loses=keyed and repeatable)
-    recovery_s = float(min(max(math.ceil(needed_s), 5), 60))
+    recovery_s = float(min(max(math.ceil(needed_s), 5), 45))
     if piped:  # a killed process is started anew
         recovery_s = max(recovery_s, math.ceil(6 * opening_s))
     struck_s = sum(fault.for_s + recovery_s for fault in faults)
+    if isinstance(target, StdioTarget) and 4 * opening_s > READY_S:
+        target = target.model_copy(update={"ready_s": nice(4 * opening_s)})
     return Draft(
         findings=findings,
         target=target,
@@ -119,7 +126,7 @@ def draft(
         sessions=sessions,
         ramp_s=max(3.0, math.ceil(sessions * opening_s / 2)) if piped else 2.0,
         warmup_s=2.0 + math.ceil(2 * opening_s),
-        baseline_s=float(min(max(math.ceil(needed_s), 10), 60)),
+        baseline_s=float(min(max(math.ceil(needed_s), 10), 45)),
         recovery_s=recovery_s,
         deadline_s=max(DEADLINE_S, nice(5 * slowest_ms / 1e3)),
         retries=repeatable and (piped or keyed),
@@ -148,7 +155,7 @@ def _agents(
 ) -> tuple[tuple[Agent, ...], tuple[LeftOut, ...]]:
     groups: dict[AgentName, list[Learned]] = {"reader": [], "slow": [], "writer": []}
     for chain in _chains(findings.learned):
-        groups[_who(chain)] += chain
+        groups[_who(chain, findings.counter)] += chain
     crowded: list[LeftOut] = []
     for name, members in groups.items():
         kept, spare = _first_chains(members, STEPS_MAX)
@@ -209,10 +216,16 @@ def _chains(learned: Iterable[Learned]) -> list[list[Learned]]:
     return chains
 
 
-def _who(chain: list[Learned]) -> AgentName:
-    if any(one.effects != "none" for one in chain):
+def _writes(one: Learned, counter: Counter | None) -> bool:
+    """Whether calls may change something; what does nothing but count was seen not to."""
+    return one.effects != "none" and (counter is None or one.name != counter.tool)
+
+
+def _who(chain: list[Learned], counter: Counter | None) -> AgentName:
+    if any(_writes(one, counter) for one in chain):
         return "writer"
-    return "slow" if any(one.latency_ms >= SLOW_MS for one in chain) else "reader"
+    slow = any(one.latency_ms >= SLOW_MS or one.open_world for one in chain)
+    return "slow" if slow else "reader"
 
 
 def _first_chains(members: list[Learned], most: int) -> tuple[list[Learned], list[Learned]]:
@@ -257,7 +270,10 @@ def _pace(
     slowest_s = max((one.latency_ms for one in members), default=1.0) / 1e3
     mean_s = max(sum(one.latency_ms for one in members) / 1e3 / max(1, len(members)), 1e-4)
     servers = sessions if piped else 1.0  # over pipes each session has a server of its own
-    rate = min(max(BUSY_SHARE / mean_s * servers, RATE_MIN), RATE_MAX) * share / 100
+    least = min(RATE_MIN, BUSY_SHARE_MAX / mean_s * servers)
+    rate = min(max(BUSY_SHARE / mean_s * servers, least), RATE_MAX) * share / 100
+    if any(one.open_world for one in members):  # what lies beyond the server may be others'
+        slowest_s = max(slowest_s, OPEN_WORLD_PACE_S / 4)
     if remote:
         rate = min(rate, REMOTE_RATE_MAX * share / 100)
     wanted_s = max(sessions / rate, 4 * slowest_s)

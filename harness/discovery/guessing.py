@@ -52,6 +52,7 @@ class _Making:
 
     root: Mapping[str, Any]
     style: Style
+    writes: bool  # what it names need not be there yet
     marked: bool = False
     references: list[str] = field(default_factory=list)
 
@@ -68,7 +69,7 @@ def guess(
     Raises:
         NoGuessError: one of them cannot be invented, or what was invented breaks the schema.
     """
-    making = _Making(root=schema, style=style)
+    making = _Making(root=schema, style=style, writes=writes)
     known, needed = members(schema), required_names(schema)
     arguments: dict[str, Any] = {}
     repeat_key = ""
@@ -275,6 +276,8 @@ def _object(making: _Making, name: str, schema: Mapping[str, Any], depth: int) -
 
 def _may_mark(making: _Making, name: str, schema: Mapping[str, Any]) -> bool:
     if making.style != "marked" or _kind(schema) != "string":
+        return False
+    if names.is_reference(name) and not making.writes:
         return False
     longest = schema.get("maxLength")
     fits = not isinstance(longest, int) or longest >= _NONCE_CHARACTERS

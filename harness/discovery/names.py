@@ -47,6 +47,7 @@ _TEXTS: Final[dict[str, str]] = {
     "search": "a", "keyword": "a", "keywords": "a", "term": "a", "terms": "a", "words": "a",
     "unit": "", "format": "", "mode": "", "version": "1",
     "url": "https://example.com/", "uri": "https://example.com/",
+    "path": ".", "directory": ".", "dir": ".", "folder": ".", "cwd": ".", "root": ".",
 }  # fmt: skip
 _FORMATS: Final[dict[str, str]] = {
     "date-time": "2026-01-15T12:00:00Z",
@@ -127,4 +128,4 @@ def takes_any_text(name: str, schema: dict[str, Any]) -> bool:
         return False
     parts = words(name)
     fixed = _TEXTS.get(parts[-1]) if parts else None
-    return not is_secret(name) and (fixed is None or fixed == "a")
+    return not is_secret(name) and (fixed is None or fixed in {"a", "."})

@@ -10,6 +10,7 @@ from harness.discovery.offers import Offer, Tool
 from harness.discovery.permits import Permit, refusal
 from harness.discovery.trying import Trier
 from harness.discovery.visitor import Say
+from harness.session.inputschema import required_names
 
 LISTED_MAX = 3  # resources that are read, and prompts
 
@@ -63,10 +64,14 @@ class _Rounds:
         for tool in tools:
             self._take(tool, await self._trier.tool(tool))
 
-    async def writers(self, tools: Iterable[Tool]) -> None:
-        """Try tools that write, and look at what counts their effects."""
+    async def writers(self, tools: list[Tool]) -> None:
+        """Try tools that may write; first those that need nothing, for one of them may count."""
+        plain = [tool for tool in tools if not required_names(tool.schema)]
+        await self.tools(plain)
         self.count = await Count.begin(self._trier, self.learned)
         for tool in tools:
+            if tool in plain:
+                continue
             found = await self._trier.tool(tool)
             if isinstance(found, Learned) and self.count is not None:
                 found = await self.count.after(found)

@@ -79,7 +79,8 @@ class Trier:
             ways = tuple(self._ways(tool))
         except NoGuessError as error:
             lacking = str(error).partition(":")[0]
-            why = f"its arguments cannot be made up ({error}); --argument {lacking}=VALUE gives one"
+            hint = f"--argument {tool.name}.{lacking}=VALUE gives one"
+            why = f"its arguments cannot be made up ({error}); {hint}"
             return LeftOut(kind="tool", name=tool.name, why=why, lacking=lacking)
         plain = Learned(
             kind="tool",
@@ -88,9 +89,10 @@ class Trier:
             open_world=tool.hints.get("openWorldHint") is True,
         )
         found = await self._twice(plain, ways)
-        if isinstance(found, LeftOut):
-            missing = next((one for way in ways for one in _references(way, tool)), "")
-            return replace(found, lacking=missing)
+        missing = next((one for way in ways for one in _references(way)), "")
+        if isinstance(found, LeftOut) and missing:
+            hint = f"--argument {tool.name}.{missing}=VALUE names one that is there"
+            return replace(found, lacking=missing, why=f"{found.why}; {hint}")
         return found
 
     async def resource(self, resource: Resource) -> Learned | LeftOut:
@@ -297,9 +299,8 @@ def _plain_way(one: Guess) -> _Candidate:
     return replace(_NOTHING, arguments=one.arguments, marked=one.marked, repeat_key=one.repeat_key)
 
 
-def _references(way: _Candidate, tool: Tool) -> Iterator[str]:
+def _references(way: _Candidate) -> Iterator[str]:
     """The arguments for which something that exists would have been needed."""
-    del tool
     linked = {link.argument for link in way.links}
     yield from (name for name in way.arguments if names.is_reference(name) and name not in linked)
 

@@ -20,12 +20,12 @@ from harness.discovery.permits import Permit
 from harness.discovery.reading import read
 from harness.discovery.rounds import try_all
 from harness.discovery.trying import Trier
-from harness.discovery.visitor import Say, Visitor
+from harness.discovery.visitor import OPEN_S, Say, Visitor
 from harness.errors import NotHealedError, SquallError
 from harness.interruption import interruptible
 from harness.rig.safety import kept_whole
 from harness.scenario.auth import Auth
-from harness.scenario.records import Agent, ListStep, Scenario, Target
+from harness.scenario.records import Agent, ListStep, Scenario, StdioTarget, Target
 from harness.session.processes import Processes
 
 WITHIN_S: Final = 120.0  # for all tries
@@ -99,10 +99,13 @@ def _scenario(order: Order) -> Scenario:
         "agents": (visitor,),
         "load": {"sessions": 2},
     }
+    target = order.target
+    if isinstance(target, StdioTarget):
+        target = target.model_copy(update={"ready_s": max(target.ready_s, OPEN_S)})
     return Scenario.model_validate(
         {
             **shape,
-            "target": order.target,
+            "target": target,
             "auth": order.auth,
             "era": order.era or "auto",
             "revision": order.revision or None,

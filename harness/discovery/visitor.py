@@ -23,7 +23,7 @@ from harness.wire.reply import Reply
 from harness.wire.schemas import SchemaBook
 from harness.wire.speaker import Speaker
 
-OPEN_S: Final = 20.0
+OPEN_S: Final = 60.0  # a server's process may have to start first
 CLOSE_S: Final = 2.0
 REOPENED_MAX: Final = 5  # times that a lost session is opened anew
 _LOST: Final = frozenset({Outcome.TRANSPORT_ERROR, Outcome.HANG, Outcome.HTTP_ERROR})

@@ -116,29 +116,33 @@ def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
 
 
 def _target(target: Target) -> list[str]:
-    match target:
-        case UrlTarget():
-            fields = {"url": quoted(target.url)}
-        case LaunchTarget():
-            fields = {"launch": flow(target.launch), "url": quoted(target.url)}
-        case StdioTarget():
-            fields = {"stdio": flow(target.stdio)}
-        case _:
-            raise AssertionError("the bundled server is reached by its address")
-    if isinstance(target, UrlTarget | LaunchTarget):
-        if target.transport != "auto":
-            fields["transport"] = target.transport
-        if target.unix_socket:
-            fields["socket"] = quoted(target.unix_socket)
-        files = {name: path for name, path in target.tls if path}
-        if files:
-            fields["tls"] = flow(files)
-    if isinstance(target, LaunchTarget | StdioTarget) and target.environment:
-        fields["environment"] = flow(target.environment)
+    fields = {name: text for name, text in _fields(target).items() if text}
     inline = "target: {" + ", ".join(f"{name}: {text}" for name, text in fields.items()) + "}"
     if len(inline) <= WIDTH:
         return [inline]
     return ["target:", *(f"  {name}: {text}" for name, text in fields.items())]
+
+
+def _fields(target: Target) -> dict[str, str]:
+    """Give what a target says of itself; what is as usual is empty."""
+    if isinstance(target, StdioTarget):
+        ready = "ready_s" in target.model_fields_set
+        return {
+            "stdio": flow(target.stdio),
+            "ready": units.duration(target.ready_s) if ready else "",
+        }
+    assert isinstance(target, UrlTarget | LaunchTarget)
+    files = {name: path for name, path in target.tls if path}
+    return {
+        "launch": flow(target.launch) if isinstance(target, LaunchTarget) else "",
+        "url": quoted(target.url),
+        "transport": "" if target.transport == "auto" else target.transport,
+        "socket": quoted(target.unix_socket) if target.unix_socket else "",
+        "tls": flow(files) if files else "",
+        "environment": flow(target.environment)
+        if isinstance(target, LaunchTarget) and target.environment
+        else "",
+    }
 
 
 # --- who works -----------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ _LESSONS: Final = {  # by what a step expects, the most telling first
     "rows": "      # an empty answer is a wrong one, whatever its status",
 }
 _KEEP_LESSON: Final = "      # taken out of the answer, for a later step"
-_EFFECT_LESSON: Final = "      # counted at the server itself: see audit, below"
+_EFFECT_LESSON: Final = "      # done exactly once: the server itself counts, see audit"
 
 
 def _step(step: Step, teach: _Lessons) -> Iterator[str]:
@@ -268,7 +272,7 @@ def _expected(step: Step) -> dict[str, str]:
 
 def _load(draft: Draft) -> list[str]:
     piped = is_piped(draft.target)
-    why = "Gentle: about a fifth of what one call after the other would keep it busy with."
+    why = "Gentle: about a quarter of what one call after the other would keep it busy with."
     if piped:
         why = "Each session has a server process of its own, so there are few."
     if draft.remote:
