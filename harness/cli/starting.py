@@ -15,7 +15,7 @@ import click
 
 from harness.cli import arguments
 from harness.cli.conducting import PIPED
-from harness.discovery import secrecy
+from harness.discovery import names, secrecy
 from harness.discovery.composing import compose
 from harness.discovery.findings import Findings
 from harness.discovery.permits import Permit
@@ -26,6 +26,7 @@ from harness.scenario.auth import Auth
 from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
 
 URL_OF_LAUNCHED: Final = "http://127.0.0.1:${port}/mcp"
+READY_S: Final = 60.0  # what a launched server is granted to start, here and in the file
 GRANTS: Final = ("bearer", "client_credentials", "authorization_code", "jwt_bearer")
 
 
@@ -166,7 +167,7 @@ def _target(flags: Mapping[str, Any]) -> Target:
     target = overrides.target()
     assert target is not None
     if isinstance(target, LaunchTarget):
-        target = target.model_copy(update={"environment": environment})
+        target = target.model_copy(update={"environment": environment, "ready_s": READY_S})
     return overrides.reached(target)
 
 
@@ -177,6 +178,11 @@ def _given(texts: Sequence[str]) -> dict[str, str]:
         if not equals or not name:
             raise UsageError(
                 f"--argument {text!r}: expected NAME=VALUE or TOOL.NAME=VALUE, as in limit=5"
+            )
+        if names.is_secret(name.rpartition(".")[2]):
+            raise UsageError(
+                f"--argument {name} looks like a secret, and its value would stand in the file; "
+                "--skip the tool, and add a step of your own when you run it"
             )
         given[name] = value
     return given
@@ -208,6 +214,8 @@ def _again(flags: Mapping[str, Any]) -> str:
     words += ["--allow-effects"] if flags["allow_effects"] else []
     for tool in flags["skip"]:
         words += ["--skip", tool]
+    for text in flags["given"]:
+        words += ["--argument", text]
     return shlex.join([*words, "--force"])
 
 

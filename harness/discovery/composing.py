@@ -8,7 +8,8 @@ from harness.scenario.auth import Auth
 from harness.scenario.load import load_text
 from harness.scenario.records import Target
 
-VALUE_CHARACTERS_MAX = 2000  # of one step's arguments, written out
+VALUE_CHARACTERS_MAX = 1200  # of one step's arguments, written out
+NAME_CHARACTERS_MAX = 300
 
 
 def compose(
@@ -47,6 +48,8 @@ def compose(
 
 
 def _can_be_written(one: Learned) -> bool:
+    if len(one.name) > NAME_CHARACTERS_MAX:
+        return False
     if one.kind != "resource" and "${" in one.name:
         return False
     if any("${" in key for key in _keys(one.arguments)):

@@ -124,7 +124,7 @@ def draft(
         era=era,
         revision=revision,
         sessions=sessions,
-        ramp_s=max(3.0, math.ceil(sessions * opening_s / 2)) if piped else 2.0,
+        ramp_s=float(min(max(3, math.ceil(sessions * opening_s / 2)), 30)) if piped else 2.0,
         warmup_s=2.0 + math.ceil(2 * opening_s),
         baseline_s=float(min(max(math.ceil(needed_s), 10), 45)),
         recovery_s=recovery_s,

@@ -124,8 +124,12 @@ def breaks(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
 
 
 def _check(schema: Mapping[str, Any], arguments: dict[str, Any]) -> None:
-    needs = expressions.names(arguments) - {"nonce"}
-    if not needs and breaks(schema, fill(arguments, {"nonce": SAMPLE})):
+    try:
+        broken = breaks(schema, fill(arguments, {"nonce": SAMPLE}))
+    except (UnicodeError, expressions.ExpressionError, KeyError) as error:
+        why = "holds what cannot be sent as text" if isinstance(error, UnicodeError) else str(error)
+        raise NoGuessError(f"{_listed(arguments)}: its value {why}") from None
+    if broken:
         raise NoGuessError(f"what was made up for {_listed(arguments)} does not meet its schema")
 
 
@@ -139,7 +143,7 @@ def _value(making: _Making, name: str, schema: Mapping[str, Any], depth: int) ->
     if depth > _DEPTH_MAX:
         raise NoGuessError(f"{name}: its schema is nested too deeply")
     if names.is_secret(name) and "string" in (named_types(schema) or ["string"]):
-        raise NoGuessError(f"{name}: it looks like a secret")
+        raise NoGuessError(f"{name}: it looks like a secret, which no file may hold")
     for word in ("const", "default"):
         if word in schema and not _may_mark(making, name, schema):
             return _plain(schema[word])

@@ -17,6 +17,7 @@ _REFERENCES: Final = frozenset(
 _SECRETS: Final = frozenset(
     ("password", "passphrase", "secret", "token", "credential", "credentials", "apikey", "pin")
 )
+_PAGES: Final = frozenset(("page", "next", "continuation", "sync", "progress"))
 # A key by which a server knows a call that is made twice.
 _REPEATS: Final = frozenset(
     (
@@ -47,6 +48,7 @@ _TEXTS: Final[dict[str, str]] = {
     "search": "a", "keyword": "a", "keywords": "a", "term": "a", "terms": "a", "words": "a",
     "unit": "", "format": "", "mode": "", "version": "1",
     "url": "https://example.com/", "uri": "https://example.com/",
+    "revision": "HEAD", "ref": "HEAD", "commit": "HEAD",
     "path": ".", "directory": ".", "dir": ".", "folder": ".", "cwd": ".", "root": ".",
 }  # fmt: skip
 _FORMATS: Final[dict[str, str]] = {
@@ -73,6 +75,7 @@ _QUOTED: Final = re.compile(
     r"(?:e\.g\.|for example|example:|such as|like)[,:]?\s*[\"'`“]([^\"'`”]{1,60})[\"'`”]",
     re.IGNORECASE,
 )
+_CHOICE: Final = re.compile(r"(?<!\w)[\"'`]([\w.-]{1,30})[\"'`]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -101,7 +104,7 @@ def is_secret(name: str) -> bool:
     parts = words(name)
     joined = "".join(parts)
     if any(part in _SECRETS for part in parts) and not is_repeat_key(name):
-        return "max" not in parts  # maxTokens counts them
+        return not _PAGES.intersection(parts)  # a page's token is a place in a list
     return joined.endswith(("apikey", "accesskey", "privatekey", "secretkey"))
 
 
@@ -115,11 +118,16 @@ def text_for(name: str, schema: dict[str, Any]) -> str | None:
     named = _FORMATS.get(str(schema.get("format")))
     if named is not None:
         return named
-    told = _QUOTED.search(str(schema.get("description", ""))[:500])
+    description = str(schema.get("description", ""))[:500]
+    told = _QUOTED.search(description)
     if told is not None and not _CONTROL.search(told[1]):
         return told[1]
     parts = words(name)
-    return _TEXTS.get(parts[-1]) or None if parts else None
+    known = _TEXTS.get(parts[-1]) if parts else None
+    if known:
+        return known
+    chosen = _CHOICE.search(description)  # "'local' or 'remote'"
+    return chosen[1] if chosen is not None else None
 
 
 def takes_any_text(name: str, schema: dict[str, Any]) -> bool:

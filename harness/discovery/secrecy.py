@@ -49,14 +49,17 @@ def words(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def _url(url: str) -> str:
-    parts = urlsplit(redact(url))
-    if not parts.query:
-        return urlunsplit(parts) if parts.scheme else redact(url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    if not any(names.is_secret(name) or names.flat(name) == "key" for name, _ in pairs):
+    try:
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
         return redact(url)
-    kept = [
-        (name, _PUBLIC if names.is_secret(name) or names.flat(name) == "key" else value)
-        for name, value in pairs
-    ]
-    return urlunsplit(parts._replace(query=urlencode(kept)))
+    if any(_hides(name) for name, _ in pairs):
+        kept = [(name, _PUBLIC if _hides(name) else value) for name, value in pairs]
+        url = urlunsplit(parts._replace(query=urlencode(kept)))
+    return redact(url)
+
+
+def _hides(name: str) -> bool:
+    """Whether a part of a query holds a secret; there, a key is one."""
+    return names.is_secret(name) or names.flat(name) == "key"

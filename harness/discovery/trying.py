@@ -79,8 +79,9 @@ class Trier:
             ways = tuple(self._ways(tool))
         except NoGuessError as error:
             lacking = str(error).partition(":")[0]
-            hint = f"--argument {tool.name}.{lacking}=VALUE gives one"
-            why = f"its arguments cannot be made up ({error}); {hint}"
+            why = f"its arguments cannot be made up: {error}"
+            if not names.is_secret(lacking):
+                why += f"; --argument {tool.name}.{lacking}=VALUE gives one"
             return LeftOut(kind="tool", name=tool.name, why=why, lacking=lacking)
         plain = Learned(
             kind="tool",
@@ -89,7 +90,9 @@ class Trier:
             open_world=tool.hints.get("openWorldHint") is True,
         )
         found = await self._twice(plain, ways)
-        missing = next((one for way in ways for one in _references(way)), "")
+        given = {name.rpartition(".")[2] for name in self.given}
+        lacking_ones = (one for way in ways for one in _references(way) if one not in given)
+        missing = next(lacking_ones, "")
         if isinstance(found, LeftOut) and missing:
             hint = f"--argument {tool.name}.{missing}=VALUE names one that is there"
             return replace(found, lacking=missing, why=f"{found.why}; {hint}")

@@ -25,7 +25,7 @@ from harness.errors import NotHealedError, SquallError
 from harness.interruption import interruptible
 from harness.rig.safety import kept_whole
 from harness.scenario.auth import Auth
-from harness.scenario.records import Agent, ListStep, Scenario, StdioTarget, Target
+from harness.scenario.records import Agent, LaunchTarget, ListStep, Scenario, StdioTarget, Target
 from harness.session.processes import Processes
 
 WITHIN_S: Final = 120.0  # for all tries
@@ -100,7 +100,7 @@ def _scenario(order: Order) -> Scenario:
         "load": {"sessions": 2},
     }
     target = order.target
-    if isinstance(target, StdioTarget):
+    if isinstance(target, StdioTarget | LaunchTarget):
         target = target.model_copy(update={"ready_s": max(target.ready_s, OPEN_S)})
     return Scenario.model_validate(
         {

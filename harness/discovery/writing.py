@@ -15,6 +15,7 @@ from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarge
 from harness.scenario.transports import is_piped
 
 SMALL_BYTES: Final = 10_000  # sizes below it are written in full
+WHY_MAX: Final = 300  # characters
 LEFT_OUT_MAX: Final = 60  # things that are named
 _WHO: Final = {
     "reader": "Quick questions: most agents, most of the time.",
@@ -139,6 +140,7 @@ def _fields(target: Target) -> dict[str, str]:
         "transport": "" if target.transport == "auto" else target.transport,
         "socket": quoted(target.unix_socket) if target.unix_socket else "",
         "tls": flow(files) if files else "",
+        "ready": units.duration(target.ready_s) if isinstance(target, LaunchTarget) else "",
         "environment": flow(target.environment)
         if isinstance(target, LaunchTarget) and target.environment
         else "",
@@ -181,9 +183,9 @@ class _Lessons:
         return lesson
 
 
-_NONCE_LESSON: Final = "      # ${nonce} is another text in every call,"
+_NONCE_LESSON: Final = "      # ${nonce} is another text in every call ..."
 _LESSONS: Final = {  # by what a step expects, the most telling first
-    "carries": "      # and a true answer carries it back",
+    "carries": "      # ... and a true answer carries it back",
     "equals": "      # it must be what was asked for",
     "rows": "      # an empty answer is a wrong one, whatever its status",
 }
@@ -207,16 +209,19 @@ def _step(step: Step, teach: _Lessons) -> Iterator[str]:
     if expected:
         line = "        expect: {" + ", ".join(f"{k}: {v}" for k, v in expected.items()) + "}"
         telling = next(name for name in _LESSONS if name in expected)
-        yield _beside(line, teach.once(_LESSONS[telling]))
+        yield from _beside(line, teach.once(_LESSONS[telling]))
     if step.keep:
         kept = ", ".join(f"{name}: {quoted(path)}" for name, path in step.keep.items())
-        yield _beside(f"        keep: {{{kept}}}", teach.once(_KEEP_LESSON))
+        yield from _beside(f"        keep: {{{kept}}}", teach.once(_KEEP_LESSON))
     if step.effect_once:
-        yield _beside("        effect: once", teach.once(_EFFECT_LESSON))
+        yield from _beside("        effect: once", teach.once(_EFFECT_LESSON))
 
 
-def _beside(line: str, lesson: str) -> str:
-    return line + lesson if len(line) + len(lesson) <= WIDTH + 10 else line
+def _beside(line: str, lesson: str) -> tuple[str, ...]:
+    """Put a lesson behind its line, or above it where there is no room."""
+    if not lesson or len(line) + len(lesson) <= WIDTH:
+        return (line + lesson,)
+    return (f"        {lesson.strip()}", line)
 
 
 def _measured(step: Step) -> str:
@@ -247,7 +252,7 @@ def _arguments(step: Step, teach: _Lessons) -> Iterator[str]:
     line = f"        with: {flow(step.learned.arguments)}"
     lesson = teach.once(_NONCE_LESSON) if step.learned.carries else ""
     if len(line) <= WIDTH:
-        yield _beside(line, lesson)
+        yield from _beside(line, lesson)
         return
     yield "        with:" + lesson
     for name, value in step.learned.arguments.items():
@@ -335,7 +340,7 @@ def _limits(draft: Draft) -> list[str]:
 
 
 def _left_out(left_out: Iterable[LeftOut], offer: Offer) -> list[str]:
-    named = [f"{one.kind} {one.name[:80]}: {one.why}" for one in left_out]
+    named = [f"{one.kind} {one.name[:80]}: {one.why[:WHY_MAX]}" for one in left_out]
     named += [
         f"resource template {uri[:80]}: fill it in, and add it as read: URI"
         for uri in offer.templates

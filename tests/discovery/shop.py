@@ -1,0 +1,132 @@
+"""A shop on the official SDK with tools of every kind; each call is a line in the file it is given.
+
+`python -m tests.discovery.shop --calls FILE`, over its standard input and output.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+from typing_extensions import TypedDict
+
+READS: Final = ToolAnnotations(read_only_hint=True)
+ADDS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=False)
+DESTROYS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True)
+SECRET: Final = "sk-live-0123456789abcdef"
+
+
+class Item(TypedDict):
+    """Something on sale."""
+
+    itemId: str
+    title: str
+
+
+class Found(TypedDict):
+    """What a search finds."""
+
+    items: list[Item]
+    words: str
+
+
+class Counted(TypedDict):
+    """How many orders there are."""
+
+    orders: int
+
+
+def build(note: Callable[[str], None]) -> MCPServer[Any]:
+    """The server; `note` hears of every call."""
+    shop: MCPServer[Any] = MCPServer("shop", version="4", log_level="ERROR")
+    orders: dict[str, str] = {}
+
+    @shop.tool(annotations=READS)
+    async def describe(item_id: str) -> Item:
+        """Describe an item."""
+        note("describe")
+        if item_id not in {"i-1", "i-2"}:
+            raise ToolError(f"there is no item {item_id}; the key {SECRET} is wrong")
+        return Item(itemId=item_id, title="a lamp")
+
+    @shop.tool(annotations=READS)
+    async def find_items(words: str, limit: int = 10) -> Found:
+        """Find items by words."""
+        note("find_items")
+        items = [Item(itemId=f"i-{one}", title="a lamp") for one in (1, 2)]
+        return Found(items=items[:limit], words=words)
+
+    @shop.tool(annotations=READS)
+    async def review(item: str, password: str) -> str:
+        """Read what nobody else may read."""
+        note("review")
+        return f"{item} {password}"
+
+    @shop.tool(annotations=READS)
+    async def count_orders() -> Counted:
+        """Count the orders."""
+        note("count_orders")
+        return Counted(orders=len(orders))
+
+    @shop.tool(annotations=ADDS)
+    async def order(note_to_shop: str, idempotency_key: str = "") -> str:
+        """Order something, once for each key."""
+        note("order")
+        orders.setdefault(idempotency_key or str(len(orders)), note_to_shop)
+        return f"ordered: {note_to_shop}"
+
+    _more(shop, note)
+    return shop
+
+
+def _more(shop: MCPServer[Any], note: Callable[[str], None]) -> None:
+    """What is not about the wares."""
+
+    @shop.tool(annotations=DESTROYS)
+    async def close_down() -> str:
+        """End it all."""
+        note("close_down")
+        return "gone"
+
+    @shop.tool()
+    async def unsaid(text: str) -> str:
+        """Do something that nobody has annotated."""
+        note("unsaid")
+        return text
+
+    @shop.resource("shop://hours")
+    def hours() -> str:
+        """Say when it is open."""
+        return "always"
+
+    @shop.prompt()
+    def advise(topic: str) -> str:
+        """Ask for advice."""
+        return f"What do you think of {topic}?"
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0, help="over HTTP, instead of pipes")
+    options = parser.parse_args()
+
+    def note(call: str) -> None:
+        with options.calls.open("a", encoding="utf-8") as calls:
+            calls.write(f"{call}\n")
+
+    shop = build(note)
+    if options.port:
+        shop.run("streamable-http", host="127.0.0.1", port=options.port)
+    else:
+        shop.run("stdio")
+
+
+if __name__ == "__main__":
+    main()
