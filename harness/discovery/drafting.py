@@ -271,7 +271,9 @@ def _pace(
     mean_s = max(sum(one.latency_ms for one in members) / 1e3 / max(1, len(members)), 1e-4)
     servers = sessions if piped else 1.0  # over pipes each session has a server of its own
     least = min(RATE_MIN, BUSY_SHARE_MAX / mean_s * servers)
-    rate = min(max(BUSY_SHARE / mean_s * servers, least), RATE_MAX) * share / 100
+    rate = min(max(BUSY_SHARE / mean_s * servers, least), RATE_MAX)
+    if mean_s * 1e3 < SLOW_MS:  # what takes long mostly waits, and there is little of it
+        rate *= share / 100
     if any(one.open_world for one in members):  # what lies beyond the server may be others'
         slowest_s = max(slowest_s, OPEN_WORLD_PACE_S / 4)
     if remote:
