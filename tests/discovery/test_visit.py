@@ -1,0 +1,200 @@
+"""`squall init` on real servers: what it calls, what it learns, and that its scenario runs."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from harness import cli
+from harness.scenario.load import load_text
+from harness.scenario.records import CallStep, Scenario
+from tests import command
+from tests.command import Done
+from tests.discovery.shop import SECRET
+from tests.flaws.foreign.parts import FASTMCP, lacking, lay_out
+from tests.test_foreign import Everything, everything
+
+__all__ = ["everything"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(240)]
+
+SHOP: Final = f"{sys.executable} -m tests.discovery.shop --calls calls.txt"
+FOUND_AT: Final = {"PYTHONPATH": str(command.ROOT)}
+
+
+def init(folder: Path, *words: str, env: dict[str, str] | None = None) -> Done:
+    """Run the command in a folder."""
+    return command.squall("init", *words, cwd=folder, env={**FOUND_AT, **(env or {})})
+
+
+def written(folder: Path, name: str = "squall.yaml") -> Scenario:
+    """The scenario that it wrote, which `squall check` finds nothing wrong with."""
+    file = folder / name
+    return load_text(file.read_text(encoding="utf-8"), str(file)).scenario
+
+
+def calls_of(scenario: Scenario) -> dict[str, CallStep]:
+    """Its calls, by tool."""
+    steps = [step for agent in scenario.agents for step in agent.steps]
+    return {step.call: step for step in steps if isinstance(step, CallStep)}
+
+
+def test_only_tools_that_say_they_read_are_called_and_each_twice(tmp_path: Path) -> None:
+    """The file holds what was learned, and why the rest is not in it; no secret gets there."""
+    done = init(tmp_path, "--stdio", SHOP, env={"SHOP_SECRET": SECRET})
+    assert done.code == 0, done.all
+    made = Counter((tmp_path / "calls.txt").read_text(encoding="utf-8").split())
+    # An item was looked for before there was one, and again when another tool had brought one.
+    assert made.pop("describe") >= 2
+    assert made == {"find_items": 2, "count_orders": 2}
+    calls = calls_of(written(tmp_path))
+    assert set(calls) == {"describe", "find_items", "count_orders"}
+    assert calls["find_items"].expect.carries == "nonce"
+    ((name, place),) = calls["find_items"].keep.items()
+    assert place == "items[0].itemId"
+    assert calls["describe"].arguments == {"item_id": f"${{{name}}}"}
+    assert calls["describe"].expect.equals == {"itemId": f"${{{name}}}"}
+    text = (tmp_path / "squall.yaml").read_text(encoding="utf-8")
+    for reason in (
+        "tool close_down: destructive",
+        "tool order: it writes",
+        "tool unsaid: not annotated",
+        "tool review: its arguments cannot be made up: password",
+    ):
+        assert reason in text
+    assert SECRET not in text + done.all
+    checked = command.squall("check", "squall.yaml", cwd=tmp_path)
+    assert checked.code == 0, checked.all
+
+
+def test_effects_that_were_allowed_are_counted_and_what_is_skipped_is_not_called(
+    tmp_path: Path,
+) -> None:
+    """Each order was seen to be one more, so that each may be demanded once."""
+    words = ("--allow-effects", "--skip", "close*", "--out", "shop.yaml")
+    done = init(tmp_path, "--launch", f"{SHOP} --port ${{port}}", *words)
+    assert done.code == 0, done.all
+    made = Counter((tmp_path / "calls.txt").read_text(encoding="utf-8").split())
+    assert made["order"] == 3
+    assert made["unsaid"] == 3
+    assert "close_down" not in made
+    scenario = written(tmp_path, "shop.yaml")
+    calls = calls_of(scenario)
+    assert calls["order"].effect == "once"
+    assert calls["order"].arguments["idempotency_key"] == "${nonce}"
+    assert calls["unsaid"].effect is None
+    assert scenario.audit is not None
+    assert (scenario.audit.call, scenario.audit.counts) == ("count_orders", "orders")
+    assert "tool close_down: skipped" in (tmp_path / "shop.yaml").read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    """Said before the server is asked anything; --force does it, - prints it."""
+    mine = tmp_path / "squall.yaml"
+    mine.write_text("mine", encoding="utf-8")
+    refused = init(tmp_path, "--stdio", SHOP)
+    assert (refused.code, refused.out) == (2, "")
+    assert "squall.yaml exists" in refused.err
+    assert "--force" in refused.err
+    assert not (tmp_path / "calls.txt").exists()
+    assert mine.read_text(encoding="utf-8") == "mine"
+    printed = init(tmp_path, "--stdio", SHOP, "--out", "-")
+    assert printed.code == 0, printed.err
+    assert calls_of(load_text(printed.out, "squall.yaml").scenario)
+    assert mine.read_text(encoding="utf-8") == "mine"
+    assert "find_items" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("words", "mend"),
+    [
+        ((), "--target http://127.0.0.1:8001/mcp"),
+        (("--target", "http://127.0.0.1:1/mcp", "--stdio", "x"), "give --target or --reference"),
+        (("--target", "http://mcp.example.com/mcp"), "--allow-target mcp.example.com"),
+        (("--stdio", "no-such-program-here"), "give its path, or install it"),
+        (("--stdio", "x", "--auth", "bearer"), "pipes carry no tokens"),
+        (("--stdio", "x", "--argument", "limit"), "NAME=VALUE"),
+        (("--stdio", "x", "--argument", "review.password=x"), "looks like a secret"),
+        (("--stdio", "x", "--out", "nowhere/a.yaml"), "there is no folder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_mend(
+    words: tuple[str, ...],
+    mend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 2, one sentence, and no file."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["init", *words]) == 2
+    said = capsys.readouterr().err
+    assert mend in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "squall.yaml").exists()
+
+
+def test_nobody_there_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    """Whoever mistypes a port learns it within moments."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        done = init(tmp_path, "--target", f"http://127.0.0.1:{port}/mcp")
+    assert done.code == 2
+    assert "nothing listens there" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def shorter(text: str) -> str:
+    """The same scenario with shorter phases and more haste, for the time that a test has."""
+    for long, short in (
+        ("ramp: ", "ramp: 500ms"),
+        ("warmup: ", "warmup: 500ms"),
+        ("baseline: ", "baseline: 3s"),
+        ("recovery: ", "recovery: 2s"),
+        ("    for: ", "    for: 1s"),
+        ("    pace: ", "    pace: 4/s"),
+    ):
+        text = re.sub(rf"{long}[\w/]+", short, text)
+    return re.sub(r"^  (latency_\w+|recovery): .*\n", "", text, flags=re.MULTILINE)
+
+
+def test_a_server_that_nobody_here_wrote_gets_a_scenario_that_runs(
+    tmp_path: Path, everything: Everything
+) -> None:
+    """server-everything, over HTTP: read, tried, written, and run to a verdict."""
+    done = init(tmp_path, "--target", everything.url)
+    assert done.code == 0, done.all
+    calls = calls_of(written(tmp_path))
+    assert calls["echo"].expect.carries == "nonce"
+    assert calls["get-sum"].arguments == {"a": 1, "b": 1}
+    text = (tmp_path / "squall.yaml").read_text(encoding="utf-8")
+    (tmp_path / "short.yaml").write_text(shorter(text), encoding="utf-8")
+    ran = command.squall("run", "short.yaml", "--quiet", cwd=tmp_path)
+    verdict = command.verdict_of(command.folder_of(tmp_path / "runs"))
+    command.assert_passed(ran.code, verdict)
+    assert verdict["calls"]["wrong"] == 0
+    assert len(verdict["faults"]) == 3
+
+
+@pytest.mark.skipif(bool(lacking("fastmcp")), reason=lacking("fastmcp"))
+def test_a_framework_that_is_not_ours_gets_a_scenario_too(tmp_path: Path) -> None:
+    """Fastmcp annotates nothing: nothing is called unasked, and all of it where that is allowed."""
+    lay_out(tmp_path)
+    launch = f"{FASTMCP} desk.py"
+    careful = init(tmp_path, "--launch", launch)
+    assert careful.code == 0, careful.all
+    scenario = written(tmp_path)
+    assert [getattr(step, "method", "") for step in scenario.agents[0].steps] == ["tools/list"]
+    assert "tool open_case: not annotated" in (tmp_path / "squall.yaml").read_text(encoding="utf-8")
+    bold = init(tmp_path, "--launch", launch, "--allow-effects", "--out", "bold.yaml")
+    assert bold.code == 0, bold.all
+    calls = calls_of(written(tmp_path, "bold.yaml"))
+    assert calls["open_case"].expect.carries == "nonce"
+    assert calls["opening_hours"].expect.rows == ">= 1"
