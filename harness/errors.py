@@ -17,9 +17,10 @@ A message says what was expected, what came, where, and the mend.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class Exit(IntEnum):
@@ -33,6 +34,26 @@ class Exit(IntEnum):
     NOT_HEALED = 5  # a fault is not proven undone
     BUG = 70  # a defect of squall itself
     INTERRUPTED = 130  # Ctrl-C, and everything is undone
+
+
+# Of several runs the first of these that one of them ended in: what is left broken, what makes
+# the rest incomplete, what was shown, what was not; a run that was not to be hides no other.
+WORST_FIRST: Final = (
+    Exit.NOT_HEALED,
+    Exit.BUG,
+    Exit.INTERRUPTED,
+    Exit.ABORTED,
+    Exit.FAIL,
+    Exit.UNKNOWN,
+    Exit.NOT_RUN,
+    Exit.PASS,
+)
+
+
+def worst_exit(codes: Iterable[Exit]) -> Exit:
+    """Give the code that several runs end in together; without any, nothing was run."""
+    given = set(codes)
+    return next((code for code in WORST_FIRST if code in given), Exit.NOT_RUN)
 
 
 class SquallError(Exception):

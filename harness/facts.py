@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 import harness
+from harness.redaction import redact_command
 
 PACKAGES = ("locust", "mcp", "anyio", "uvloop", "httpx", "hdrhistogram", "toxiproxy-python")
 GIT_S = 3.0
@@ -28,7 +29,7 @@ def gather(*, command: Sequence[str], seed: int, era: str, name: str) -> dict[st
         "seed": seed,
         "era": era,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(command),
+        "command": redact_command(shlex.join(command)),
         "python": platform.python_version(),
         "packages": {package: _version(package) for package in PACKAGES},
         "machine": {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from harness.errors import Exit
 from harness.verdict import FaultVerdict, Finding, Limit, Score, Soundness
 
-_WORDS = {
+WORDS: Final = {
     Exit.PASS: "PASS",
     Exit.FAIL: "FAIL",
+    Exit.NOT_RUN: "NOT RUN",
     Exit.UNKNOWN: "UNKNOWN",
     Exit.ABORTED: "ABORTED",
     Exit.NOT_HEALED: "NOT HEALED",
+    Exit.BUG: "DEFECT",
     Exit.INTERRUPTED: "INTERRUPTED",
 }
 
@@ -36,7 +39,7 @@ def headline(
 
     `bare_arms` is what an A/A run shows, when this is one.
     """
-    parts = [_WORDS[code]]
+    parts = [WORDS[code]]
     if score is not None:
         parts.append(f"score {score.points:.0f} ({score.low:.0f}-{score.high:.0f})")
     match code:

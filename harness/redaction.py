@@ -35,6 +35,25 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _SHAPES.sub(lambda found: (found["scheme"] or found["account"] or "") + HIDDEN, text)
 
 
+# A flag or a variable whose name says that its value is one: `--api-key X`, `API_TOKEN=X`.
+_NAMED: Final = re.compile(
+    r"(?P<name>[\w-]*(?:token|secret|password|passwd|api[-_]?key)[\w-]*)(?P<gap>=|(?<=\S)\s+)"
+    r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s'\"]+)",
+    re.IGNORECASE,
+)
+
+
+def redact_command(command: str) -> str:
+    """Give a command line without credentials, those that only their names give away included."""
+
+    def hide(found: re.Match[str]) -> str:
+        if found["gap"] != "=" and not found["name"].startswith("-"):
+            return found[0]
+        return f"{found['name']}{found['gap']}{HIDDEN}"
+
+    return redact(_NAMED.sub(hide, command))
+
+
 def redact_logs(folder: Path, secrets: Iterable[str] = ()) -> None:
     """Take credentials, and `secrets`, out of a folder's logs; one that is gone is no error."""
     known = tuple(secrets)

@@ -1,28 +1,46 @@
-"""`junit.xml`: what a pipeline shows; unknown is an error, for a skipped case reads as green."""
+"""`junit.xml`: what a pipeline shows, as green as the exit code is; what is unknown is an error."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.aa import sentence
+from harness.errors import Exit
+from harness.redaction import redact
 from harness.verdict import FaultVerdict, Finding, Ruling
 from reports.evidence import ReportedFinding
 from reports.report import Report
 from reports.words import clean, measured, recovery
 
+# What these codes are about is a case of its own: a fault, a limit, a question of soundness.
+_SAID_ELSEWHERE: Final = frozenset({Exit.PASS, Exit.FAIL, Exit.UNKNOWN})
+
 
 def junit(report: Report) -> str:
     """Give the report as JUnit XML: a case a fault window, limit and question of soundness."""
-    suite = TestSuite(clean(report.name))
-    for name, value in _properties(report):
-        suite.add_property(name, clean(value))
+    return write([suite(report, report.name)])
+
+
+def suite(report: Report, name: str) -> TestSuite:
+    """Give the report as a suite of the given name."""
+    report = replace(report, name=name)
+    made = TestSuite(clean(name))
+    for key, value in _properties(report):
+        made.add_property(key, clean(redact(value)))
     for case in _cases(report):
-        suite.add_testcase(case)
+        made.add_testcase(case)
+    return made
+
+
+def write(suites: Iterable[TestSuite]) -> str:
+    """Give suites as one document; the same suites give the same bytes."""
     document: Any = JUnitXml("squall")  # this part of the library has no annotations
-    document.add_testsuite(suite)
+    for each in suites:
+        document.add_testsuite(each)
     document.update_statistics()
     written: bytes = document.tostring()
     return f'<?xml version="1.0" encoding="utf-8"?>\n{written.decode("utf-8")}\n'
@@ -30,6 +48,7 @@ def junit(report: Report) -> str:
 
 def _cases(report: Report) -> Iterator[TestCase]:
     judgement = report.judgement
+    yield _ended(report)
     for band in report.bands:
         yield _fault(report, band.verdict)
     for found in report.findings:
@@ -68,6 +87,15 @@ def _properties(report: Report) -> Iterable[tuple[str, str]]:
         yield "command", report.command
 
 
+def _ended(report: Report) -> TestCase:
+    """Make the case of the run itself, so that no suite is green whose exit code is not."""
+    case = _case(report.name, "run", "ended, and healed")
+    code = report.judgement.exit_code
+    if code not in _SAID_ELSEWHERE:
+        _settle(case, "unknown", report.judgement.headline)
+    return case
+
+
 def _case(scenario: str, group: str, name: str) -> TestCase:
     return TestCase(clean(name), classname=clean(f"{scenario}.{group}"), time=0.0)
 
@@ -102,8 +130,16 @@ def _fault(report: Report, verdict: FaultVerdict) -> TestCase:
 
 
 def _finding(scenario: str, found: ReportedFinding) -> TestCase:
+    """Make the case of what was found under no fault.
+
+    The run's ruling does not hang on a question of this kind that nobody could answer; the file
+    must be as green as the exit code is, so such a one is skipped.
+    """
     finding = found.finding
     case = _case(scenario, "run", f"{finding.verdict} {finding.tool}".strip())
+    if finding.ruling == "unknown":
+        case.result = [Skipped(clean(_sentence(finding)))]
+        return case
     _settle(case, finding.ruling, _sentence(finding), "\n".join(_lines(found)))
     return case
 

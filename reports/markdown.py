@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from harness.redaction import redact
 from harness.verdict import Ruling
 from reports.courtesy import in_one
 from reports.report import Report
 from reports.words import clean, measured, milliseconds, recovery
 
-_SIGNS: Final[dict[Ruling, str]] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+SIGNS: Final[dict[Ruling, str]] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _RANK: Final[dict[Ruling, int]] = {"fail": 0, "unknown": 1, "pass": 2}
 _FINDINGS_SHOWN: Final = 10
 _SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()!|~$<>&]")
@@ -26,13 +27,13 @@ def markdown(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Make text from outside plain: no markup, no link, no mention, no table cell of its own."""
-    plain = _SPECIAL.sub(lambda hit: "\\" + hit[0], clean(text))
+    plain = _SPECIAL.sub(lambda hit: "\\" + hit[0], clean(redact(text)))
     return _LINKING.sub(lambda hit: f"{hit[0]}<!-- -->", plain)
 
 
 def _lines(report: Report) -> Iterator[str]:
     judgement = report.judgement
-    yield f"### {_SIGNS[judgement.ruling]} {escape(judgement.headline)}"
+    yield f"### {SIGNS[judgement.ruling]} {escape(judgement.headline)}"
     yield ""
     yield (
         f"{escape(judgement.question)} (`{_code(report.name)}`, seed {judgement.seed}, "
@@ -43,7 +44,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _table(
             ("", "limit", "wanted", "measured"),
             [
-                (_SIGNS[x.ruling], escape(x.name), escape(x.wanted), measured(x.observed, x.unit))
+                (SIGNS[x.ruling], escape(x.name), escape(x.wanted), measured(x.observed, x.unit))
                 for x in sorted(judgement.limits, key=lambda limit: _RANK[limit.ruling])
             ],
         )
@@ -53,7 +54,7 @@ def _lines(report: Report) -> Iterator[str]:
             ("", "fault", "hit", "recovered in", "score"),
             [
                 (
-                    _SIGNS[x.ruling],
+                    SIGNS[x.ruling],
                     escape(x.id),
                     escape(x.exposure if x.bit else f"did not bite: {x.exposure}"),
                     recovery(x),
@@ -77,12 +78,12 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         for question in doubts:
             told = escape(f"evidence, {question.name}: {question.why}")
-            yield f"- {_SIGNS[question.ruling]} {told}"
+            yield f"- {SIGNS[question.ruling]} {told}"
     if report.command:
         yield ""
         yield "Repeat it:"
         yield ""
-        yield f"    {clean(report.command)}"
+        yield f"    {clean(redact(report.command))}"
 
 
 def _findings(report: Report) -> Iterator[str]:

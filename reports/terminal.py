@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from rich.cells import cell_len
@@ -42,8 +42,18 @@ def wants_color(stream: TextIO, environment: Mapping[str, str]) -> bool:
     return bool(environment.get("FORCE_COLOR")) or stream.isatty()
 
 
-def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -> str:
-    """Give the result as text that is at most `width` columns wide; `folder` holds the run."""
+def summary(
+    report: Report,
+    *,
+    width: int = 80,
+    color: bool,
+    folder: str = "",
+    artefacts: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Give the result as text that is at most `width` columns wide; `folder` holds the run.
+
+    `artefacts` are files beside the folder's own: what each is, and where.
+    """
     judgement = report.judgement
     # In the order of the screen; the verdict is one line, whatever is asked for by `tail -1`.
     sections = {
@@ -61,7 +71,7 @@ def summary(report: Report, *, width: int = 80, color: bool, folder: str = "") -
         "faults": [],
         "score": list(_score(report, width)),
         "doubts": list(_doubts(report, width)),
-        "next": list(_next(report, folder, width)),
+        "next": [*_next(report, folder, width), *_written(artefacts, width)],
         "verdict": [_line((judgement.headline, STYLES[judgement.ruling]))],
     }
     bound = _SCREEN if judgement.ruling == "pass" else _SCREEN_FAILED
@@ -368,10 +378,16 @@ def _doubts(report: Report, width: int) -> Iterator[Text]:
 
 def _next(report: Report, folder: str, width: int) -> Iterator[Text]:
     if folder:
-        page = clean(f"{folder}/report.html")
-        fits = _LABEL + cell_len(page) <= width
-        yield _line(f"{'page':<{_LABEL}}", (page, "cyan")) if fits else _whole(page, "cyan")
+        yield from _written([("page", f"{folder}/report.html")], width)
     if report.command:
         yield from _command("again", report.command, width)
     if folder:
         yield from _command("judge again", shlex.join(("squall", "judge", folder)), width)
+
+
+def _written(artefacts: Sequence[tuple[str, str]], width: int) -> Iterator[Text]:
+    """Say where files are; a path that does not fit stands on a line of its own."""
+    for label, place in artefacts:
+        path = clean(place)
+        fits = _LABEL + cell_len(path) <= width
+        yield _line(f"{label:<{_LABEL}}", (path, "cyan")) if fits else _whole(path, "cyan")

@@ -10,7 +10,6 @@ import gc
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -18,8 +17,7 @@ import click
 
 import harness
 from harness import system
-from harness.errors import Exit, SquallError, full_disk, leaves
-from harness.redaction import redact
+from harness.cli.failing import tell
 
 # command -> the module that holds it, in the order in which help lists them
 COMMANDS: Final[dict[str, str]] = {
@@ -111,46 +109,5 @@ def run(arguments: list[str]) -> int:
     try:
         code: Any = cli.main(arguments, prog_name="squall", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001  the last boundary: everything gets a code here
-        return int(_exit_of(error))
+        return int(tell(error).code)
     return int(code or 0)
-
-
-def _exit_of(error: BaseException) -> Exit | int:  # noqa: PLR0911  a table of returns
-    """Say what went wrong, and give the exit code for it."""
-    full = full_disk(error)
-    if full is not None:
-        where = f"{full.filename}: " if full.filename else ""
-        click.echo(f"squall: {where}{full.strerror}; make room, and repeat this", err=True)
-        return Exit.UNKNOWN
-    match error:
-        case click.exceptions.NoArgsIsHelpError():
-            click.echo(error.ctx.get_help() if error.ctx else "")
-            return Exit.NOT_RUN
-        case click.ClickException():
-            error.show()
-            return Exit.NOT_RUN
-        case click.exceptions.Abort() | KeyboardInterrupt():
-            return Exit.INTERRUPTED
-        case SquallError():
-            click.echo(f"squall: {redact(str(error))}", err=True)
-            return error.exit_code
-        case BrokenPipeError():  # whoever read our output has gone
-            return Exit.NOT_RUN
-        case BaseExceptionGroup():
-            return _report_group(error)
-    traceback.print_exception(error)
-    click.echo("squall: this is a defect of squall itself; please report it", err=True)
-    return Exit.BUG
-
-
-def _report_group(group: BaseExceptionGroup[BaseException]) -> int:
-    """Find the reason for a failed run among what was cancelled with it."""
-    ours, rest = group.split(SquallError)
-    if ours is not None and rest is None:
-        failures = [one for one in leaves(ours) if isinstance(one, SquallError)]
-        for error in failures:
-            click.echo(f"squall: {redact(str(error))}", err=True)
-        return max(int(error.exit_code) for error in failures)
-    traceback.print_exception(group)
-    click.echo("squall: this is a defect of squall itself; please report it", err=True)
-    return int(Exit.BUG)

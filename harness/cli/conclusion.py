@@ -16,7 +16,7 @@ from harness.judge import judge
 from harness.overrides import restore
 from harness.phases import Evidence
 from harness.run import CAPACITY, FACTS, SCENARIO
-from harness.scenario.load import Loaded
+from harness.scenario.load import Lines, Loaded
 from harness.verdict import Judgement
 from reports.folder import write_all
 from reports.report import Report
@@ -29,6 +29,7 @@ class Conclusion:
     folder: Path
     judgement: Judgement
     report: Report
+    lines: Lines  # where everything in the scenario stands
     yardstick: Path | None  # where A/A figures of this scenario are kept
 
 
@@ -39,7 +40,7 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
         JournalError: when the folder holds no run, or one of another version.
         ScenarioError: when its copy of the scenario was damaged.
     """
-    evidence, facts = read(folder)
+    loaded, evidence, facts = _read(folder)
     judgement = judged(evidence, facts)
     if not_healed:
         judgement = replace(
@@ -55,6 +56,7 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
         folder=folder,
         judgement=judgement,
         report=report,
+        lines=loaded.lines,
         yardstick=folder.parent / str(kept) if kept else None,
     )
 
@@ -104,9 +106,14 @@ def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
     Raises:
         JournalError: when the folder holds no run.
     """
+    _, evidence, facts = _read(folder)
+    return evidence, facts
+
+
+def _read(folder: Path) -> tuple[Loaded, Evidence, dict[str, Any]]:
     loaded, facts = _scenario(folder)
     scenario = loaded.scenario
-    return witnesses.lay(scenario, plan.make(scenario), journal.read(folder)), facts
+    return loaded, witnesses.lay(scenario, plan.make(scenario), journal.read(folder)), facts
 
 
 def _scenario(folder: Path) -> tuple[Loaded, dict[str, Any]]:

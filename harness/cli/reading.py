@@ -3,67 +3,105 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
-from harness.cli.conclusion import climbed, conclude, judged, read
+from harness.cli.conclusion import Climbed, climbed, conclude, judged, read
+from harness.cli.failing import tell
+from harness.cli.gating import (
+    Files,
+    entry_of,
+    entry_of_climb,
+    entry_without,
+    gated,
+    publish,
+    show,
+)
+from harness.errors import Exit, SquallError, UsageError, worst_exit
 from reports.capacity.document import capacity
 from reports.capacity.folder import write_all as write_climb
 from reports.capacity.terminal import summary as climb_summary
 from reports.document import verdict
 from reports.folder import PAGE
-from reports.terminal import summary, wants_color
+from reports.gate.entries import Entry, gather
+from reports.terminal import wants_color
 
 RUN = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(epilog="Example: squall judge runs/first_storm-20260101T120000Z-1a2b3c4d")
-@click.argument("folder", type=RUN, metavar="RUN")
+@click.argument("folders", type=RUN, metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
     help="Print verdict.json (of a search for capacity: capacity.json), and nothing else.",
 )
-def judge(folder: Path, *, as_json: bool) -> int:
-    """Judge a run again from its journal; the same journal gives the same bytes."""
+def judge(folders: tuple[Path, ...], *, as_json: bool) -> int:
+    """Judge runs again from their journals; the same journal gives the same bytes.
+
+    The exit code is the run's, of several the worst, as `squall run` says.
+    """
+    if as_json and len(folders) > 1:
+        raise UsageError("--json takes one run; every run folder has its own verdict.json")
+    codes = []
+    for folder in folders:
+        try:
+            codes.append(_judged(folder, as_json=as_json))
+        except SquallError as error:
+            if len(folders) == 1:
+                raise
+            codes.append(tell(error).code)
+    return int(worst_exit(codes))
+
+
+def _judged(folder: Path, *, as_json: bool) -> Exit:
     climb = climbed(folder)
     if climb is not None:
         text = capacity(climb.result) if as_json else f"{climb.result.headline}\n"
         click.echo(text, nl=False)
-        return climb.result.exit_code
-    evidence, facts = read(folder)
-    judgement = judged(evidence, facts)
-    if as_json:
-        click.echo(verdict(judgement), nl=False)
-    else:
-        click.echo(judgement.headline)
-    return judgement.exit_code
+        return Exit(climb.result.exit_code)
+    judgement = judged(*read(folder))
+    click.echo(verdict(judgement) if as_json else f"{judgement.headline}\n", nl=False)
+    return Exit(judgement.exit_code)
 
 
-@click.command(epilog="Example: squall report runs/first_storm-20260101T120000Z-1a2b3c4d")
-@click.argument("folder", type=RUN, metavar="RUN")
-def report(folder: Path) -> int:
-    """Write a run's reports again, and show its result."""
-    climb = climbed(folder)
-    if climb is not None:
-        write_climb(folder, climb.result, climb.facts)
-        color = wants_color(sys.stdout, os.environ)
-        click.echo(climb_summary(climb.result, color=color, folder=str(folder)), nl=False)
-        click.echo(f"wrote {folder / PAGE}", err=True)
-        return climb.result.exit_code
-    conclusion = conclude(folder)
-    click.echo(
-        summary(
-            conclusion.report,
-            width=min(100, shutil.get_terminal_size((80, 24)).columns),
-            color=wants_color(sys.stdout, os.environ),
-            folder=str(folder),
-        ),
-        nl=False,
-    )
+@click.command(epilog="Example: squall report runs/* --junit all.xml --markdown all.md")
+@click.argument("folders", type=RUN, metavar="RUN...", nargs=-1, required=True)
+@gated
+def report(folders: tuple[Path, ...], junit: str | None, markdown: str | None) -> int:
+    """Write runs' reports again, and show their result; of several together.
+
+    The exit code is the run's, of several the worst, as `squall run` says.
+    """
+    files = Files(junit=junit, markdown=markdown)
+    files.check()
+    entries = []
+    for folder in folders:
+        entry = _reported(folder, several=len(folders) > 1)
+        entries.append(entry)
+        if entry.report is not None and len(folders) > 1:
+            show(entry, piped=False, apart=True)
+    return publish(gather(entries), files, piped=False)
+
+
+def _reported(folder: Path, *, several: bool) -> Entry:
+    """Write one run's reports again; of several one that cannot be read hides no other."""
+    try:
+        climb = climbed(folder)
+        entry = entry_of(conclude(folder)) if climb is None else _climb(climb)
+    except SquallError as error:
+        if not several:
+            raise
+        return entry_without(str(folder), tell(error))
     click.echo(f"wrote {folder / PAGE}", err=True)
-    return conclusion.judgement.exit_code
+    return entry
+
+
+def _climb(climb: Climbed) -> Entry:
+    write_climb(climb.folder, climb.result, climb.facts)
+    color = wants_color(sys.stdout, os.environ)
+    click.echo(climb_summary(climb.result, color=color, folder=str(climb.folder)), nl=False)
+    return entry_of_climb(climb)

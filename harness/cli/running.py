@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,23 +14,15 @@ from harness import yardstick
 from harness.cli import arguments
 from harness.cli.arguments import load_scenario, overrides_of
 from harness.cli.conclusion import Conclusion, conclude
-from harness.cli.conducting import (
-    PIPED,
-    check_place,
-    colored,
-    conducted,
-    print_result,
-    shown,
-    write_json,
-)
+from harness.cli.conducting import PIPED, check_place, conducted, write_json
+from harness.cli.failing import Failure, tell
+from harness.cli.gating import Files, entry_of, entry_without, gated, publish, show
 from harness.errors import Exit, SquallError, UsageError
 from harness.overrides import Overrides
-from harness.redaction import redact
 from harness.run import Order
 from harness.scenario.load import Loaded
 from reports.document import verdict
-from reports.junit import junit
-from reports.terminal import summary
+from reports.gate.entries import Entry, gather
 
 DEMO = "first_storm"
 # What `demo` has no flag for.
@@ -40,21 +31,10 @@ _RUN_ONLY = {
         ("target", "launch", "stdio", "socket", "ca", "client_certificate", "client_key")
     ),
     "aa": False,
+    "fail_fast": False,
     "allow_target": (),
 }
 F = TypeVar("F", bound=Callable[..., Any])
-
-# The worst code of several runs, by DESIGN's order: not healed first, then what says the most.
-_WORST_FIRST = (
-    Exit.NOT_HEALED,
-    Exit.BUG,
-    Exit.INTERRUPTED,
-    Exit.ABORTED,
-    Exit.FAIL,
-    Exit.UNKNOWN,
-    Exit.NOT_RUN,
-    Exit.PASS,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +47,18 @@ class Options:
     web: int | None
     allow_target: tuple[str, ...]
     quiet: bool
+    fail_fast: bool
     json: str | None
-    junit: str | None
+    files: Files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A scenario that could be read, and is to be run."""
+
+    word: str  # by which it was named
+    loaded: Loaded
+    overrides: Overrides
 
 
 def _shared(command: F) -> F:
@@ -115,7 +105,7 @@ def _shared(command: F) -> F:
         ),
         arguments.QUIET,
         click.option("--json", metavar="FILE", help="Also write verdict.json here; - is stdout."),
-        click.option("--junit", metavar="FILE", help="Also write a JUnit file here."),
+        gated,
     )
     for decorate in reversed(decorators):
         command = decorate(command)
@@ -137,16 +127,26 @@ def _shared(command: F) -> F:
     is_flag=True,
     help="Break nothing: measure the smallest effect that can be claimed here; later runs say it.",
 )
+@click.option(
+    "--fail-fast",
+    is_flag=True,
+    help="Stop at the first scenario that does not pass, and at one that cannot be read.",
+)
 @arguments.SOCKET
 @arguments.CA
 @arguments.CLIENT_CERTIFICATE
 @arguments.CLIENT_KEY
 @_shared
 def run(scenarios: tuple[str, ...], **flags: Any) -> int:
-    """Run scenarios: files, or names of shipped ones.
+    """Run scenarios, one after the other: files, or names of shipped ones.
 
     Exit code: 0 pass, 1 fail, 2 not run, 3 unknown (the evidence is not sound),
-    4 aborted by a stop condition, 5 not proven healed, 130 interrupted and clean.
+    4 aborted by a stop condition, 5 not proven healed, 70 a defect of squall,
+    130 interrupted and clean. Of several scenarios the worst: 5, 70, 130, 4, 1,
+    3, 2, 0; one that cannot be run does not keep the others from being run.
+
+    On GitHub's runners the summary also goes to the step's page, and what was
+    missed is put beside the line of the scenario that asked for it.
     """
     return _all(scenarios, flags)
 
@@ -167,39 +167,79 @@ def _all(scenarios: tuple[str, ...], flags: dict[str, Any]) -> int:
     options = _options(flags)
     eras = ("legacy", "modern") if flags["era"] == "both" else (flags["era"],)
     chosen = [overrides_of(flags, era) for era in eras]
+    several = len(scenarios) * len(chosen) > 1
+    if several and options.json:
+        raise UsageError("--json takes one run; every run folder has its own verdict.json")
     # All are read before the first is run: a mistake in the last one is told at once.
-    runs = [(load_scenario(name, each), each) for name in scenarios for each in chosen]
-    if len(runs) > 1 and (options.json or options.junit):
-        raise UsageError("--json and --junit take one run; every run folder has its own")
-    codes: list[Exit] = []
-    for loaded, overrides in runs:
-        codes.append(_one(loaded, overrides, options))
-        if codes[-1] is Exit.INTERRUPTED:
-            break  # whoever says stop means all of them
-    return int(next(code for code in _WORST_FIRST if code in codes))
+    read = [each for name in scenarios for each in _read(name, chosen)]
+    batch = gather(_entries(read, options, several=several))
+    return publish(batch, options.files, piped=options.json == PIPED)
 
 
 def _options(flags: dict[str, Any]) -> Options:
-    for flag in ("json", "junit"):
-        check_place(flag, flags[flag])
-    names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "json", "junit")
-    return Options(**{name: flags[name] for name in names})
+    check_place("json", flags["json"])
+    files = Files(junit=flags["junit"], markdown=flags["markdown"])
+    files.check()
+    names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "fail_fast", "json")
+    return Options(files=files, **{name: flags[name] for name in names})
 
 
-def _one(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
-    """Run one scenario to its verdict line, or say why it was not run."""
+def _read(word: str, chosen: Sequence[Overrides]) -> Sequence[Planned | Entry]:
+    """Read a scenario as often as it is run; one that cannot be read is told, and hides none."""
     try:
-        return _judged(loaded, overrides, options)
-    except SquallError as error:  # the other scenarios may still be run
-        click.echo(f"squall: {redact(str(error))}", err=True)
-        return error.exit_code
+        return [
+            Planned(word=word, loaded=load_scenario(word, each), overrides=each) for each in chosen
+        ]
+    except SquallError as error:
+        return [entry_without(word, tell(error))]
 
 
-def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
+def _entries(
+    read: Sequence[Planned | Entry], options: Options, *, several: bool
+) -> Iterator[Entry]:
+    """Run what could be read, up to the first that ends all of it, and tell what became of each."""
+    words = {each.word if isinstance(each, Planned) else each.file for each in read}
+    ended = ""
+    if options.fail_fast and any(isinstance(each, Entry) for each in read):
+        ended = "not started: another scenario cannot be read (--fail-fast)"
+    for each in read:
+        if isinstance(each, Entry):
+            yield each
+            continue
+        if ended:
+            yield entry_without(each.word, Failure(code=Exit.NOT_RUN, told=ended))
+            continue
+        entry = _one(each, options, _alone(each.word, words))
+        yield entry
+        if several:
+            show(entry, piped=False, apart=True)
+        if entry.code is Exit.INTERRUPTED:  # whoever says stop means all of them
+            ended = "not started: squall was interrupted"
+        elif options.fail_fast and entry.code is not Exit.PASS:
+            ended = f"not started: {entry.name} did not pass (--fail-fast)"
+
+
+def _alone(word: str, words: set[str]) -> tuple[str, ...]:
+    """Give the command that repeats one scenario of several: this one, without the others."""
+    return ("squall", *(one for one in sys.argv[1:] if one == word or one not in words))
+
+
+def _one(planned: Planned, options: Options, command: tuple[str, ...]) -> Entry:
+    """Run one scenario to its result, or say why there is none."""
+    try:
+        return _judged(planned, options, command)
+    except BrokenPipeError:  # nobody reads any more
+        raise
+    # One scenario's defect hides what the others come to no more than its mistakes do.
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:  # noqa: BLE001  as above
+        return entry_without(planned.loaded.lines.file, tell(error), planned.loaded.lines)
+
+
+def _judged(planned: Planned, options: Options, command: tuple[str, ...]) -> Entry:
     order = Order(
-        loaded=loaded,
-        overrides=overrides,
-        command=("squall", *sys.argv[1:]),
+        loaded=planned.loaded,
+        overrides=planned.overrides,
+        command=command,
         out=options.out,
         toxiproxy_url=options.toxiproxy,
         workers=options.workers,
@@ -209,9 +249,8 @@ def _judged(loaded: Loaded, overrides: Overrides, options: Options) -> Exit:
     ran = conducted(order, quiet=options.quiet)
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _keep_yardstick(conclusion)
-    _write_copies(conclusion, options)
-    _tell(conclusion, piped=options.json == PIPED)
-    return Exit(conclusion.judgement.exit_code)
+    write_json(verdict(conclusion.judgement), options.json)
+    return entry_of(conclusion)
 
 
 def _keep_yardstick(conclusion: Conclusion) -> None:
@@ -223,19 +262,3 @@ def _keep_yardstick(conclusion: Conclusion) -> None:
         yardstick.remember(file, judgement.bare_arms)
     elif any(one.name == "arms-agree" and one.ruling == "fail" for one in judgement.soundness):
         yardstick.forget(file)
-
-
-def _tell(conclusion: Conclusion, *, piped: bool) -> None:
-    text = summary(
-        conclusion.report,
-        width=min(100, shutil.get_terminal_size((80, 24)).columns),
-        color=colored(piped=piped),
-        folder=shown(conclusion.folder),
-    )
-    print_result(text, piped=piped)
-
-
-def _write_copies(conclusion: Conclusion, options: Options) -> None:
-    write_json(verdict(conclusion.judgement), options.json)
-    if options.junit:
-        Path(options.junit).write_text(junit(conclusion.report), encoding="utf-8")
