@@ -104,8 +104,9 @@ def _settle(case: TestCase, ruling: Ruling, message: str, text: str = "") -> Non
     """Put the ruling on a case; `text` is the long form of the message."""
     if ruling == "pass":
         return
-    result = Failure(clean(message), ruling) if ruling == "fail" else Error(clean(message), ruling)
-    result.text = "\n".join(clean(line) for line in (text or message).splitlines())
+    told = clean(redact(message))
+    result = Failure(told, ruling) if ruling == "fail" else Error(told, ruling)
+    result.text = "\n".join(clean(redact(line)) for line in (text or message).splitlines())
     case.result = [result]
 
 
@@ -138,7 +139,7 @@ def _finding(scenario: str, found: ReportedFinding) -> TestCase:
     finding = found.finding
     case = _case(scenario, "run", f"{finding.verdict} {finding.tool}".strip())
     if finding.ruling == "unknown":
-        case.result = [Skipped(clean(_sentence(finding)))]
+        case.result = [Skipped(clean(redact(_sentence(finding))))]
         return case
     _settle(case, finding.ruling, _sentence(finding), "\n".join(_lines(found)))
     return case

@@ -74,18 +74,20 @@ def start(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subpr
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Done:
+def finish(process: subprocess.Popen[str], within_s: float = COMMAND_S) -> Done:
     """Wait for a command and give what it said."""
     try:
-        out, err = process.communicate(timeout=COMMAND_S)
+        out, err = process.communicate(timeout=within_s)
     finally:
         process.kill()
     return Done(code=process.returncode, out=out, err=err)
 
 
-def squall(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:
+def squall(
+    *words: str, cwd: Path, env: Mapping[str, str] | None = None, within_s: float = COMMAND_S
+) -> Done:
     """Run the command to its end."""
-    return finish(start(*words, cwd=cwd, env=env))
+    return finish(start(*words, cwd=cwd, env=env), within_s)
 
 
 def await_line(process: subprocess.Popen[str], part: str) -> str:

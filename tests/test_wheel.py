@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 import venv
 import zipfile
@@ -23,10 +22,9 @@ from packaging.utils import canonicalize_name
 
 import harness
 from harness.errors import Exit
+from tests.building import PACKAGES, build
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PACKAGES: Final = ("harness", "faults", "reports", "scenarios")
-SOURCES: Final = ("pyproject.toml", "README.md", "LICENSE", *PACKAGES)
 SCENARIOS: Final = sorted(path.name for path in (ROOT / "scenarios").glob("*.yaml"))
 COMMAND_S: Final = 60
 DEMO_S: Final = 180  # the promise is 60 s, on a machine that does nothing else
@@ -101,19 +99,7 @@ def runtime_lock() -> str:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Build the wheel from a copy of the sources, and install it with what the lock says."""
     folder = tmp_path_factory.mktemp("wheel")
-    # A copy, since a build leaves files behind and would take in those of the build before.
-    sources = folder / "sources"
-    sources.mkdir()
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, sources / name, ignore=ignore)
-        else:
-            shutil.copy(ROOT / name, sources)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
-    subprocess.run([*build, str(sources)], check=True, timeout=INSTALL_S, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-
+    wheel = build(folder)
     venv.create(folder / "venv", with_pip=True, symlinks=True)
     python = folder / "venv" / "bin" / "python"
     lock = folder / "runtime.lock"

@@ -120,13 +120,15 @@ def publish(
 ) -> int:
     """Write and print a gate: files, annotations, the table, where all is, the verdict line.
 
-    Of a single run its own screen is the table. What every run has said by itself has been printed.
+    A single run's own screen takes the place of the table; a single scenario that came to nothing
+    has said so, and gets a table only where there is more than that to be told.
     """
     written = tuple(_write(batch, files, environment))
-    if environment.get(ON_GITHUB) == "true":
+    on_github = environment.get(ON_GITHUB) == "true"
+    if on_github:
         workspace = Path(environment.get(WORKSPACE) or ".")
         print_result("".join(f"{one}\n" for one in remarks(batch, workspace)), piped=piped)
-    if len(batch.entries) == 1:
+    if len(batch.entries) == 1 and (batch.entries[0].report or not (written or on_github)):
         show(batch.entries[0], piped=piped, artefacts=written)
     else:
         runs = tuple(("run", entry.folder) for entry in batch.entries if entry.folder)

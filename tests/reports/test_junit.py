@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from harness.errors import Exit
+from harness.verdict import Finding
 from reports.junit import junit
 from reports.report import make
-from tests.reports.samples import FACTS, HOSTILE, evidence_of_a_storm, judgement_of_a_storm
+from tests.reports.samples import (
+    FACTS,
+    HOSTILE,
+    evidence_of_a_storm,
+    judgement_of_a_calm,
+    judgement_of_a_storm,
+)
 
 
 def read(folder: Path, text: str) -> tuple[TestSuite, dict[str, TestCase]]:
@@ -28,7 +37,7 @@ def test_every_window_limit_and_question_is_a_case(tmp_path: Path) -> None:
     """Counts and rulings survive a round trip through the library."""
     suite, cases = read(tmp_path, storm())
     assert suite.name == "first_storm"
-    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (12, 3, 3, 0)
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (13, 3, 3, 0)
     assert cases["first_storm.fault/1:tcp-latency"].is_passed
     assert cases["first_storm.fault/2:token-expire"].is_failure
     assert cases["first_storm.limit/answered >= 99.5%"].is_failure
@@ -75,7 +84,7 @@ def test_hostile_text_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
     evidence = evidence_of_a_storm(tool=HOSTILE, text=HOSTILE)
     judgement = judgement_of_a_storm(tool=HOSTILE, why=HOSTILE + "\x0b\ud800")
     suite, cases = read(tmp_path, junit(make(evidence, judgement, {"command": HOSTILE})))
-    assert suite.tests == 12
+    assert suite.tests == 13
     (failure,) = cases["first_storm.fault/2:token-expire"].result
     assert "<img src=x onerror=alert(2)>" in (failure.text or "")
 
@@ -83,3 +92,30 @@ def test_hostile_text_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
 def test_the_same_report_gives_the_same_bytes() -> None:
     """Nothing in the file depends on when or where it was written."""
     assert storm() == storm()
+
+
+def test_a_run_that_ended_early_is_not_green(tmp_path: Path) -> None:
+    """Aborted, interrupted or not proven healed: the run itself is then an error."""
+    calm = judgement_of_a_calm()
+    _, cases = read(tmp_path, junit(make(evidence_of_a_storm(), calm)))
+    assert cases["steady.run/ended, and healed"].is_passed
+    for code in (Exit.ABORTED, Exit.NOT_HEALED, Exit.INTERRUPTED):
+        ended = replace(calm, exit_code=int(code), headline=f"ENDED {code.name}")
+        suite, cases = read(tmp_path, junit(make(evidence_of_a_storm(), ended)))
+        (error,) = cases["steady.run/ended, and healed"].result
+        assert isinstance(error, Error)
+        assert error.message == f"ENDED {code.name}"
+        assert (suite.failures, suite.errors) == (0, 1)
+
+
+def test_a_file_is_as_green_as_the_exit_code(tmp_path: Path) -> None:
+    """A question that nobody could answer, and that the ruling does not hang on, is skipped."""
+    calm = judgement_of_a_calm()
+    asked = Finding(verdict="stream-cut", ruling="unknown", fault="", why="no call lasted")
+    suite, cases = read(
+        tmp_path, junit(make(evidence_of_a_storm(), replace(calm, findings=(asked,))))
+    )
+    assert (suite.failures, suite.errors, suite.skipped) == (0, 0, 1)
+    (skipped,) = cases["steady.run/stream-cut"].result
+    assert isinstance(skipped, Skipped)
+    assert skipped.message == "stream-cut: no call lasted"
