@@ -51,7 +51,8 @@ def write(identity: Identity, runs: Sequence[Digest]) -> str:
             "identity": asdict(identity),
             "runs": [_run(run, groups, bits) for run in runs],
         }
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=0) + "\n"
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text += "\n"
         if len(text.encode()) <= SIZE_MAX:
             return text
     raise BaselineError(
@@ -139,15 +140,16 @@ def _run(run: Digest, groups: int, bits: int) -> dict[str, Any]:
                 "arm": stretch.arm,
                 "phase": stretch.phase,
                 "slowness": stretch.slowness,
-                "by_moment": packed(stretch.by_part.coarser(bits)),
                 "tools": [
-                    {
-                        "tool": lot.tool,
-                        "by_sessions": packed(lot.by_group.coarser(bits).folded(groups)),
-                        "latency_us": histogram_text(lot.fine),
-                    }
+                    {"tool": lot.tool, "latency_us": histogram_text(lot.fine)}
                     for lot in stretch.lots
                 ],
+                "tables": packed(
+                    [
+                        *(lot.by_group.coarser(bits).folded(groups) for lot in stretch.lots),
+                        stretch.by_part.coarser(bits),
+                    ]
+                ),
             }
             for stretch in run.stretches
         ],
@@ -186,14 +188,10 @@ def _run_read(document: Mapping[str, Any]) -> Digest:
 def _stretch_read(document: Mapping[str, Any]) -> Stretch:
     where = f"{document['arm']}, {document['phase']}"
     try:
-        by_part = unpacked(document["by_moment"])
+        by_group, by_part = _tables(document)
         lots = tuple(
-            Lot(
-                tool=lot["tool"],
-                by_group=unpacked(lot["by_sessions"]),
-                fine=histogram_read(lot["latency_us"]),
-            )
-            for lot in document["tools"]
+            Lot(tool=tool["tool"], by_group=table, fine=histogram_read(tool["latency_us"]))
+            for tool, table in zip(document["tools"], by_group, strict=True)
         )
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
@@ -205,6 +203,15 @@ def _stretch_read(document: Mapping[str, Any]) -> Stretch:
         by_part=by_part,
         lots=lots,
     )
+
+
+def _tables(document: Mapping[str, Any]) -> tuple[Sequence[Table], Table]:
+    """Read a table for each tool, and the one by moments."""
+    *by_group, by_part = unpacked(document["tables"])
+    named = len(document["tools"])
+    if len(by_group) != named:
+        raise ValueError(f"tables of {len(by_group)} tools where {named} are named")
+    return by_group, by_part
 
 
 def _agree(where: str, by_part: Table, lots: Sequence[Lot]) -> None:

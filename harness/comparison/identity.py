@@ -60,13 +60,17 @@ def identify(scenario: Scenario, facts: Mapping[str, Any], *, era: str) -> Ident
 def differences(base: Identity, head: Identity) -> tuple[str, ...]:
     """Name what forbids a comparison, base first; nothing when there is nothing."""
     pairs = (
-        ("seed", base.seed, head.seed),
+        ("seed", str(base.seed), str(head.seed)),
         ("era", base.era, head.era),
         ("transport", base.transport, head.transport),
         ("Toxiproxy", base.toxiproxy, head.toxiproxy),
-        ("worker processes", base.workers, head.workers),
+        ("worker processes", str(base.workers), str(head.workers)),
     )
-    told = [f"{name} {one} and {other}" for name, one, other in pairs if one != other]
+    told = [
+        f"{name} {one or 'untold'} and {other or 'untold'}"
+        for name, one, other in pairs
+        if one != other
+    ]
     told += _apart("machine", base.machine, head.machine)
     if base.digest != head.digest:
         where = _apart("scenario", base.asked, head.asked)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -35,42 +37,50 @@ _BROKEN: Final = (
 )
 
 
-def packed(table: Table) -> dict[str, Any]:
-    """Write a table: counts of calls, errors and losses, the buckets, and latencies by row."""
-    latency = small(table.latency)
-    columns = np.stack([table.calls, table.errors, table.losses]).astype("<u4")
-    parts = (columns, table.buckets.astype("<u2"), latency.astype(latency.dtype.newbyteorder("<")))
-    return {
-        "rows": table.rows,
-        "buckets": len(table.buckets),
-        "bits": table.bits,
-        "cell_bytes": latency.dtype.itemsize,
-        "counts": _text(b"".join(part.tobytes() for part in parts)),
-    }
+def packed(tables: Sequence[Table]) -> dict[str, Any]:
+    """Write tables: of each its counts of calls, errors and losses, buckets, latencies by row."""
+    shapes, parts = [], []
+    for table in tables:
+        latency = small(table.latency)
+        columns = np.stack([table.calls, table.errors, table.losses])
+        shapes.append([table.rows, len(table.buckets), table.bits, latency.dtype.itemsize])
+        parts += [
+            columns.astype("<u4"),
+            np.diff(table.buckets, prepend=0).astype("<u2"),
+            latency.astype(latency.dtype.newbyteorder("<")),
+        ]
+    return {"shapes": shapes, "counts": _text(b"".join(part.tobytes() for part in parts))}
 
 
-def unpacked(document: dict[str, Any]) -> Table:
+def unpacked(document: Mapping[str, Any]) -> tuple[Table, ...]:
     """Read what `packed` wrote."""
-    rows, width, bits = document["rows"], document["buckets"], document["bits"]
-    cell = np.dtype(f"<u{document['cell_bytes']}")
-    sizes = (_COLUMNS * rows * 4, width * 2, rows * width * cell.itemsize)
-    whole = _bytes(document["counts"], sum(sizes))
-    columns = np.frombuffer(whole[: sizes[0]], "<u4").reshape(_COLUMNS, rows).astype(np.int64)
-    buckets = np.frombuffer(whole[sizes[0] : sizes[0] + sizes[1]], "<u2").astype(np.int64)
-    latency = np.frombuffer(whole[sizes[0] + sizes[1] :], cell).reshape(rows, width)
+    sizes = [
+        (_COLUMNS * rows * 4, width * 2, rows * width * cell)
+        for rows, width, _, cell in document["shapes"]
+    ]
+    whole = _bytes(document["counts"], sum(map(sum, sizes)))
+    tables, start = [], 0
+    for shape, parts in zip(document["shapes"], sizes, strict=True):
+        stops = np.cumsum([start, *parts]).tolist()
+        pieces = [whole[one:other] for one, other in pairwise(stops)]
+        tables.append(_table(shape, pieces))
+        start = stops[-1]
+    return tuple(tables)
+
+
+def _table(shape: Sequence[int], pieces: Sequence[bytes]) -> Table:
+    rows, width, bits, cell = shape
+    calls, errors, losses = np.frombuffer(pieces[0], "<u4").reshape(_COLUMNS, rows).astype(np.int64)
+    steps = np.frombuffer(pieces[1], "<u2").astype(np.int64)
+    latency = np.frombuffer(pieces[2], f"<u{cell}").reshape(rows, width).astype(np.int64)
+    buckets = np.cumsum(steps)
     highest = int(bucket_index(np.array([HIGHEST_US]), bits)[0])
-    if (np.diff(buckets) <= 0).any() or (len(buckets) and buckets[-1] > highest):
+    if (steps[1:] <= 0).any() or (len(buckets) and buckets[-1] > highest):
         raise ValueError("buckets out of order or range")
-    calls, errors, losses = columns
     if (errors + losses > calls).any() or (latency.sum(axis=1) > calls).any():
         raise ValueError("more errors, losses or latencies than calls")
     return Table(
-        calls=calls,
-        errors=errors,
-        losses=losses,
-        latency=latency.astype(np.int64),
-        buckets=buckets,
-        bits=bits,
+        calls=calls, errors=errors, losses=losses, latency=latency, buckets=buckets, bits=bits
     )
 
 

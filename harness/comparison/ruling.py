@@ -91,7 +91,7 @@ def compare(base: Side, head: Side, *, latency_least: float = LATENCY_LEAST) -> 
             base=base,
             head=head,
             verdict="cannot",
-            headline=f"CANNOT BE COMPARED  {'; '.join(apart)}",
+            headline=f"CANNOT BE COMPARED  {apart[0]}{_more(apart)}",
             differences=tuple(apart),
             changes=(),
             notes=tuple(notes),
@@ -108,6 +108,10 @@ def compare(base: Side, head: Side, *, latency_least: float = LATENCY_LEAST) -> 
         changes=changes,
         notes=(*notes, *_notes(base, head, sides)),
     )
+
+
+def _more(apart: Sequence[str]) -> str:
+    return f"; and {len(apart) - 1} more" if len(apart) > 1 else ""
 
 
 def _weighed(taken: Sequence[Look]) -> tuple[Change, ...]:

@@ -10,9 +10,11 @@ from typing import Any
 import jsonschema_rs
 import numpy as np
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from harness.comparison import baseline
 from harness.comparison.digest import Digest
+from harness.comparison.packing import packed, unpacked
 from harness.comparison.ruling import Side, compare
 from harness.errors import BaselineError, Exit
 from tests.comparison.runs import IDENTITY, World, drawn_run, pair
@@ -57,7 +59,7 @@ def test_the_schema_describes_the_file() -> None:
     made = document()
     assert validator.is_valid(made)
     assert not validator.is_valid({**made, "more": 1})
-    made["runs"][0]["stretches"][0]["tools"][0]["by_sessions"]["rows"] = 0
+    made["runs"][0]["stretches"][0]["tables"]["shapes"][0][0] = 0
     assert not validator.is_valid(made)
 
 
@@ -73,8 +75,8 @@ def test_a_large_run_is_told_more_coarsely_to_fit() -> None:
     large = run(world)
     text = baseline.write(IDENTITY, [large])
     assert len(text.encode()) <= baseline.SIZE_MAX
-    kept = json.loads(text)["runs"][0]["stretches"][0]
-    assert kept["tools"][0]["by_sessions"]["rows"] < large.stretches[0].lots[0].by_group.rows
+    kept = json.loads(text)["runs"][0]["stretches"][0]["tables"]["shapes"][0]
+    assert kept[0] < large.stretches[0].lots[0].by_group.rows
     assert len(text.encode()) > baseline.SIZE_MAX / 4  # no coarser than it has to be
 
 
@@ -105,26 +107,42 @@ def test_what_is_no_baseline_is_refused(text: str, told: str, tmp_path: Path) ->
     assert caught.value.exit_code is Exit.NOT_RUN
 
 
-def _counts(tool: dict[str, Any]) -> None:
-    tool["by_sessions"]["counts"] = tool["by_sessions"]["counts"][::-1]
+def _counts(stretch: dict[str, Any]) -> None:
+    stretch["tables"]["counts"] = stretch["tables"]["counts"][::-1]
 
 
-def _rows(tool: dict[str, Any]) -> None:
-    tool["by_sessions"]["rows"] += 1
+def _rows(stretch: dict[str, Any]) -> None:
+    stretch["tables"]["shapes"][0][0] += 1
 
 
-def _wide(tool: dict[str, Any]) -> None:
-    tool["by_sessions"]["buckets"] = 8192
-    tool["by_sessions"]["rows"] = 1024
-    tool["by_sessions"]["cell_bytes"] = 4
+def _wide(stretch: dict[str, Any]) -> None:
+    stretch["tables"]["shapes"][0] = [1024, 8192, 8, 4]
 
 
-def _histogram(tool: dict[str, Any]) -> None:
-    tool["latency_us"] = "HISTFAAAAB542pNpmSzMwMDAxAABzFCaEUoz2X+AMIKZAEARAtM="
+def _fewer(stretch: dict[str, Any]) -> None:
+    stretch["tables"] = packed(unpacked(stretch["tables"])[1:])
 
 
-def _garbled(tool: dict[str, Any]) -> None:
-    tool["latency_us"] = "not base64 at all!"
+def _histogram(stretch: dict[str, Any]) -> None:
+    stretch["tools"][0]["latency_us"] = stretch["tools"][1]["latency_us"][:-8] + "AAAAAAA="
+
+
+def _other(stretch: dict[str, Any]) -> None:
+    stretch["tools"][0]["latency_us"] = HdrHistogram(1, 1000, 2).encode().decode()
+
+
+def _garbled(stretch: dict[str, Any]) -> None:
+    stretch["tools"][0]["latency_us"] = "not base64 at all!"
+
+
+def _lost(stretch: dict[str, Any]) -> None:
+    first, *others = unpacked(stretch["tables"])
+    stretch["tables"] = packed([replace(first, errors=first.calls + 1), *others])
+
+
+def _disordered(stretch: dict[str, Any]) -> None:
+    first, *others = unpacked(stretch["tables"])
+    stretch["tables"] = packed([replace(first, buckets=first.buckets * 0 + 7), *others])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +151,11 @@ def _garbled(tool: dict[str, Any]) -> None:
         (_counts, "counts that cannot be unpacked|more errors|bytes of counts"),
         (_rows, "bytes of counts where .* were announced"),
         (_wide, "bytes of counts where .* were announced"),
-        (_histogram, "no HdrHistogram|another range|latencies in its histogram"),
+        (_fewer, "tables of 1 tools where 2 are named"),
+        (_histogram, "no HdrHistogram"),
+        (_other, "a histogram of another range or precision"),
+        (_lost, "more errors, losses or latencies than calls"),
+        (_disordered, "buckets out of order or range"),
         (_garbled, "no HdrHistogram"),
     ],
 )
@@ -142,7 +164,7 @@ def test_a_damaged_file_is_refused_where_it_is_damaged(
 ) -> None:
     """Though the schema cannot see it: counts are unpacked within their announced size."""
     made = document()
-    harm(made["runs"][0]["stretches"][0]["tools"][0])
+    harm(made["runs"][0]["stretches"][0])
     with pytest.raises(BaselineError, match=told) as caught:
         read(tmp_path, json.dumps(made))
     assert "treated, baseline" in str(caught.value)
@@ -151,7 +173,9 @@ def test_a_damaged_file_is_refused_where_it_is_damaged(
 def test_views_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     """One tool's calls taken out are missed among those by moments."""
     made = document()
-    del made["runs"][0]["stretches"][0]["tools"][0]
+    stretch = made["runs"][0]["stretches"][0]
+    del stretch["tools"][0]
+    stretch["tables"] = packed(unpacked(stretch["tables"])[1:])
     with pytest.raises(BaselineError, match="by moments and by sessions are not the same"):
         read(tmp_path, json.dumps(made))
 
