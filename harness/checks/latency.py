@@ -34,6 +34,9 @@ _LEFT_RATIO: Final = 3.0  # and so many times what the fast call needs by itself
 # One that shares a loop with the slow call may be answered a little before it, in the same turn.
 _EARLY_SHARE: Final = 0.25
 _QUEUE_SHARE: Final = 0.25  # of a slow call's time, in which it may not have begun
+# Where slow calls take turns, some fast ones are answered between two of them, all at once.
+_TURNS_MAX: Final = 2
+_SILENT_SHARE_MIN: Final = 0.9  # of the wait
 _FAST_MIN: Final = 20
 _BLOCKED_SHARE_MAX: Final = 0.5
 _QUICK_QUANTILE: Final = 0.1  # what a kind of call takes when nothing is in its way
@@ -52,8 +55,9 @@ def hol_block(evidence: Evidence) -> tuple[Finding, ...]:
 
     Needs at least 20 fast calls sent while a slow call of another session had 100 ms or more to
     run, and three times what the fast one takes when nothing is in its way. One counts as blocked
-    only if neither it nor any other fast call was answered before the slow one was about to end: a
-    server that is merely busy goes on answering. Says nothing when no kind of call is slow.
+    only if neither it nor any other fast call was answered before the slow one was about to end, or
+    only in the turn between two slow ones: a server that is merely busy goes on answering. Says
+    nothing when no kind of call is slow.
     Only calls of tools are looked at, where there are any; whether anything else was answered
     meanwhile tells a lock around the tools from an event loop that stands still.
     """
@@ -192,10 +196,23 @@ def _meetings(
     queued_ns = calls["sent_ns"][partner] + _QUEUE_SHARE * (end_ns - calls["sent_ns"][partner])
     since_ns = np.maximum(sent_ns, np.minimum(queued_ns, early_ns).astype(np.int64))
     done_ns = np.sort(calls["done_ns"][_spoke(evidence, slow)])
-    answered = np.searchsorted(done_ns, early_ns, side="left")
-    answered -= np.searchsorted(done_ns, since_ns, side="right")
-    waited = calls["done_ns"][fast] >= early_ns
-    return _Meetings(fast=fast, blocked=np.asarray(waited & (answered == 0)))
+    until = np.searchsorted(done_ns, early_ns, side="left")
+    since = np.searchsorted(done_ns, since_ns, side="right")
+    blocked = calls["done_ns"][fast] >= early_ns
+    beside = np.searchsorted(np.sort(calls["sent_ns"][slow]), end_ns, side="left")
+    beside -= np.searchsorted(ends_ns, sent_ns, side="right")
+    turns = np.clip(beside - 1, 0, _TURNS_MAX)
+    for at in np.flatnonzero(blocked & (until > since)):
+        between_ns = done_ns[since[at] : until[at]]
+        blocked[at] = _silent(since_ns[at], between_ns, early_ns[at], int(turns[at]))
+    return _Meetings(fast=fast, blocked=np.asarray(blocked))
+
+
+def _silent(since_ns: int, answers_ns: NDArray[np.int64], until_ns: int, turns: int) -> bool:
+    """Whether nothing was answered in a time but in so many turns, each of them over at once."""
+    silences_ns = np.diff(answers_ns, prepend=since_ns, append=until_ns)
+    longest_ns = np.sort(silences_ns)[-turns - 1 :]
+    return turns > 0 and bool(longest_ns.sum() >= _SILENT_SHARE_MIN * (until_ns - since_ns))
 
 
 def _spoke(evidence: Evidence, slow: Indices) -> Mask:

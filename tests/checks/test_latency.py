@@ -11,6 +11,7 @@ from harness.checks import latency
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence
+from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import MS, NOTE, SEARCH, Spoil, end
 
@@ -73,6 +74,60 @@ def test_one_slow_call_that_holds_all_others_is_found(early_ms: float) -> None:
     assert "slow" in finding.why
     assert finding.evidence
     assert cases.failed(of) == {("hol-block", "")}
+
+
+def turning(answered_between: int) -> Spoil:
+    """Let a loop do what has come, first every slow call and one after another.
+
+    Between two of them it answers so many fast calls, each 10 ms after the other.
+    """
+
+    def spoil(made: Calls) -> None:
+        slow = made["call"] == SLOW_CALL
+        made["sent_ns"][slow] -= made["sent_ns"][slow] % (2000 * MS)
+        made["sent_ns"][slow] += made["session"][slow].astype(np.int64) * 20 * MS
+        order = np.argsort(made["sent_ns"], kind="stable").tolist()
+        now_ns, taken = 0, 0
+        while taken < len(order):
+            now_ns = max(now_ns, int(made["sent_ns"][order[taken]]))
+            come = int(np.searchsorted(made["sent_ns"][order], now_ns, side="right"))
+            aside = [at for at in order[taken:come] if slow[at]]
+            quick = [at for at in order[taken:come] if not slow[at]]
+            for turn, at in enumerate(aside):
+                if turn:
+                    for count, early in enumerate(quick[:answered_between], start=1):
+                        made["done_ns"][early] = now_ns + 10 * count * MS
+                    quick = quick[answered_between:]
+                now_ns += 600 * MS
+                late = np.searchsorted(made["sent_ns"][order], now_ns, side="right")
+                quick += [i for i in order[come:late] if not slow[i]]
+                aside += [i for i in order[come:late] if slow[i]]
+                come = int(late)
+            made["done_ns"][[*aside, *quick]] = now_ns + 5 * MS
+            taken = come
+        made["first_ns"] = made["done_ns"]
+
+    return spoil
+
+
+def turned(answered_between: int) -> Finding:
+    """Judge a run of two sessions that call slow tools at once, beside others."""
+    agents = [
+        {"name": "quick", "share": "80%", "pace": "2/s", "steps": [SEARCH, NOTE]},
+        {"name": "patient", "share": "20%", "pace": "1/2s", "steps": [SLOW]},
+    ]
+    phases = {"warmup": "1s", "baseline": "40s", "recovery": "10s"}
+    load = {"sessions": 10, "ramp": "1s"}
+    of = cases.run(spoil=turning(answered_between), agents=agents, phases=phases, load=load)
+    return cases.one(latency.hol_block(of))
+
+
+def test_slow_calls_that_take_turns_hold_the_others_all_the_same() -> None:
+    """A loop that blocks twice in a row gives a few fast calls an answer between the two."""
+    finding = turned(answered_between=1)
+    assert finding.ruling == "fail"
+    assert finding.observed is not None
+    assert finding.observed > 0.8
 
 
 def test_slow_calls_beside_fast_ones_pass() -> None:
