@@ -87,25 +87,22 @@ def turning(answered_between: int) -> Spoil:
         made["sent_ns"][slow] -= made["sent_ns"][slow] % (2000 * MS)
         made["sent_ns"][slow] += made["session"][slow].astype(np.int64) * 20 * MS
         order = np.argsort(made["sent_ns"], kind="stable").tolist()
-        now_ns, taken = 0, 0
-        while taken < len(order):
-            now_ns = max(now_ns, int(made["sent_ns"][order[taken]]))
-            come = int(np.searchsorted(made["sent_ns"][order], now_ns, side="right"))
-            aside = [at for at in order[taken:come] if slow[at]]
-            quick = [at for at in order[taken:come] if not slow[at]]
-            for turn, at in enumerate(aside):
-                if turn:
-                    for count, early in enumerate(quick[:answered_between], start=1):
-                        made["done_ns"][early] = now_ns + 10 * count * MS
-                    quick = quick[answered_between:]
-                now_ns += 600 * MS
-                late = np.searchsorted(made["sent_ns"][order], now_ns, side="right")
-                quick += [i for i in order[come:late] if not slow[i]]
-                aside += [i for i in order[come:late] if slow[i]]
-                come = int(late)
-            made["done_ns"][[*aside, *quick]] = now_ns + 5 * MS
-            taken = come
-        made["first_ns"] = made["done_ns"]
+        made["first_ns"] = 0
+        now_ns, place = 0, 0
+        while place < len(order):
+            now_ns, turn = max(now_ns, int(made["sent_ns"][order[place]])), 0
+            while True:
+                come = order[place : np.searchsorted(made["sent_ns"][order], now_ns, side="right")]
+                aside = [at for at in come if slow[at]]
+                if turn == len(aside):
+                    break
+                between = [at for at in come if not slow[at] and not made["first_ns"][at]]
+                for count, at in enumerate(between[: answered_between if turn else 0], start=1):
+                    made["done_ns"][at] = made["first_ns"][at] = now_ns + 10 * count * MS
+                now_ns, turn = now_ns + 600 * MS, turn + 1
+            late = [at for at in come if not made["first_ns"][at]]
+            made["done_ns"][late] = made["first_ns"][late] = now_ns + 5 * MS
+            place += len(come)
 
     return spoil
 
