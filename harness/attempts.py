@@ -45,6 +45,8 @@ UNFIT: Final = (
 EDGES: Final = ("opened", "reopened", "lost", "failed", "closed")
 OPENED, REOPENED, LOST, FAILED, _ = range(len(EDGES))
 GRACE_NS: Final = 5_000_000_000  # after the deadline, before a call is given up as a hang
+_STARTING_NS: Final = 5_000_000_000  # that a program may take to start, however quick another was
+_STARTING_TIMES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -264,10 +266,15 @@ def tried_until_ns(calls: Calls, ended_ns: Times) -> Times:
 def ready_again_ns(journal: Journal) -> dict[int, int]:
     """Give, by window, when a target that was started again first answered.
 
-    One that took so long that the next fault had come is no sooner ready for either.
+    One that took so long that the next fault had come is no sooner ready for either. One that is
+    still starting at the end has five seconds, and three times what another start has taken.
     """
     turns = journal.of(TargetEntry)
-    begun = {turn.pid: turn.window for turn in turns if turn.edge == "started"}
+    began = {turn.pid: turn for turn in turns if turn.edge == "started"}
     ready = [turn for turn in turns if turn.edge == "ready"]
-    late = {begun.get(turn.pid, turn.window): turn.at_ns for turn in ready}
-    return {turn.window: turn.at_ns for turn in ready} | late
+    late = {began.get(turn.pid, turn).window: turn.at_ns for turn in ready}
+    took_ns = [turn.at_ns - began[turn.pid].at_ns for turn in ready if turn.pid in began]
+    given_ns = max(_STARTING_NS, _STARTING_TIMES * max(took_ns, default=0))
+    starting = began.keys() - {turn.pid for turn in turns if turn.edge in ("ready", "ended")}
+    due = {began[pid].window: began[pid].at_ns + given_ns for pid in starting}
+    return {turn.window: turn.at_ns for turn in ready} | late | due

@@ -8,8 +8,9 @@ import pytest
 
 from faults.identity import TokenExpire
 from faults.network import TcpDown, TcpReset
+from faults.process import ProcessKill
 from harness.checks import recovery
-from harness.journal import Calls, SessionEntry, TokenEntry
+from harness.journal import Calls, SessionEntry, TargetEdge, TokenEntry
 from harness.outcome import Outcome, Reason
 from harness.phases import Evidence, evidence
 from tests import journals
@@ -68,6 +69,24 @@ def test_a_target_that_was_ready_in_the_last_moment_was_not_watched() -> None:
         late = replace(of.phases.windows[0], healed_ns=int(healed_s * S))
         told = replace(of, phases=replace(of.phases, windows=(late,)))
         assert cases.one(recovery.no_recovery(told)).ruling == ruling
+
+
+@pytest.mark.parametrize(
+    ("started_s", "before", "ruling"),
+    [
+        (21.5, (), "fail"),  # five seconds are enough, where nothing shows that it needs more
+        (21.5, (("started", 12.1, 1), ("ready", 14.6, 1), ("ended", 21.4, 1)), "unknown"),
+        (21.5, (("started", 12.1, 1), ("ready", 13.1, 1), ("ended", 21.4, 1)), "fail"),
+        (26.0, (), "unknown"),
+    ],
+)
+def test_a_target_that_is_still_starting_has_three_times_what_a_start_took(
+    started_s: float, before: tuple[tuple[TargetEdge, float, int], ...], ruling: str
+) -> None:
+    """On a busy machine a program comes up late; for ever it need not be waited for."""
+    life = cases.target_life(*before, ("started", started_s, 2))
+    of = cases.run(ProcessKill(), spoil=gone(*ARM), extra=life)
+    assert cases.one(recovery.no_recovery(of)).ruling == ruling
 
 
 def test_one_session_in_a_hundred_is_within_tolerance() -> None:

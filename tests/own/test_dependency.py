@@ -64,6 +64,7 @@ def run(folder: Path, dependencies: str, **environment: str) -> tuple[int, dict[
     done = command.squall("run", "own.yaml", "--quiet", cwd=folder, env=environment)
     assert (folder / "runs").is_dir(), done.all
     found = command.folder_of(folder / "runs")
+    assert (found / "verdict.json").is_file(), done.all
     return done.code, command.verdict_of(found), found
 
 
