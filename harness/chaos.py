@@ -61,14 +61,19 @@ class Chaos:
         writer: JournalWriter,
         clock: Clock,
         run_id: str,
+        on_edge: Callable[[FaultEntry], None] = lambda _: None,
     ) -> None:
-        """Hold what is needed; `levers` gives the levers for one window."""
+        """Hold what is needed; `levers` gives the levers for one window.
+
+        `on_edge` hears of every edge as it is written down.
+        """
         self._scenario = scenario
         self._plan = plan
         self._levers = levers
         self._writer = writer
         self._clock = clock
         self._run_id = run_id
+        self._on_edge = on_edge
         self.in_force: dict[int, str] = {}
         self.exposures: dict[int, Exposure] = {}  # of the windows in force, about a second old
         self.not_healed: list[str] = []
@@ -77,10 +82,11 @@ class Chaos:
         """Run every window at its time; return when all are healed. `stop` ends them early."""
         async with anyio.create_task_group() as windows:
             for planned in self._plan.windows:
-                windows.start_soon(self._window, planned, stop)
+                fault: Fault = self._scenario.faults[planned.window - 1].fault
+                windows.start_soon(self.window, planned, fault, stop)
 
-    async def _window(self, planned: PlannedWindow, stop: anyio.Event) -> None:
-        fault: Fault = self._scenario.faults[planned.window - 1].fault
+    async def window(self, planned: PlannedWindow, fault: Fault, stop: anyio.Event) -> None:
+        """Run one window at its time, of the plan or made up since; return when it is healed."""
         await self._until(planned.start_ns, stop)
         if stop.is_set():
             return
@@ -171,20 +177,19 @@ class Chaos:
         error: str = "",
         sync: bool = False,
     ) -> None:
-        self._writer.append(
-            FaultEntry(
-                at_ns=self._clock.now_ns(),
-                window=planned.window,
-                kind=fault.kind,
-                lever=fault.lever,
-                edge=edge,
-                exposure_count=exposure.count if exposure else 0,
-                exposure_unit=exposure.unit if exposure else "",
-                exposure_source=exposure.source if exposure else "",
-                error=error[:300],
-            ),
-            sync=sync,
+        entry = FaultEntry(
+            at_ns=self._clock.now_ns(),
+            window=planned.window,
+            kind=fault.kind,
+            lever=fault.lever,
+            edge=edge,
+            exposure_count=exposure.count if exposure else 0,
+            exposure_unit=exposure.unit if exposure else "",
+            exposure_source=exposure.source if exposure else "",
+            error=error[:300],
         )
+        self._writer.append(entry, sync=sync)
+        self._on_edge(entry)
 
 
 async def _ask(injection: Injection) -> Exposure:

@@ -19,6 +19,7 @@ from harness.health import HealthMeter
 from harness.journal import (
     CALL_DTYPE,
     Calls,
+    HealthEntry,
     JournalWriter,
     NoteEntry,
     SaidEntry,
@@ -103,6 +104,7 @@ class Host:
         self._client_secrets = access.secrets
         writer.secrets_of = self._secrets_of
         self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
+        self.health: HealthEntry | None = None  # the same and more
         self._group: TaskGroup | None = None
         self._settled = 0  # how many sessions lived when the collector was last told to pass over
         self._left = anyio.Event()  # set whenever a session leaves
@@ -246,7 +248,7 @@ class Host:
         """Hand the finished calls of the last second to the file, the meter and the listener."""
         batch: Calls = np.frombuffer(bytes(self._writer.buffer), dtype=CALL_DTYPE)
         health = self._meter.entry(batch, sessions=self.living)
-        self.lag_ms = health.lag_p99_ms
+        self.lag_ms, self.health = health.lag_p99_ms, health
         self._writer.append(health)
         said = self._stage.said
         if said:

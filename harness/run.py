@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,26 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
-from harness import assembly, audit, facts, guard, leftovers, overrides, preflight, yardstick
+from harness import (
+    assembly,
+    audit,
+    facts,
+    guard,
+    leftovers,
+    overrides,
+    played,
+    preflight,
+    yardstick,
+)
 from harness import plan as plans
 from harness.capacity import course as courses
 from harness.capacity.course import Course
 from harness.errors import NotHealedError, SquallError, UsageError
+from harness.gameday.day import Day
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
+from harness.plan import Plan
+from harness.played import GAME_DAY
 from harness.redaction import redact_logs
 from harness.rig.safety import kept_whole
 from harness.scenario.auth import Auth
@@ -51,6 +64,7 @@ class Order:
     web_port: int | None = None
     allowed: tuple[str, ...] = ()
     course: Course | None = None  # of a search for capacity; the scenario is prepared for it
+    day: Day | None = None  # of faults by hand
 
 
 async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
@@ -89,16 +103,18 @@ async def _conduct(
     scenario = order.loaded.scenario
     run_id = folder.name.rpartition("-")[2]
     course = order.course
-    plan = plans.make(scenario) if course is None else courses.make_plan(scenario, course)
+    plan = _plan(order)
     known = facts.gather(
         command=order.command, seed=scenario.seed, era=scenario.spoken_era, name=order.loaded.name
     )
     known |= {"run_id": run_id, "overrides": overrides.dump(order.overrides)}
     known |= {"file": order.loaded.lines.file, "workers": order.workers}
-    if course is None:
-        known |= _yardstick(order, known["machine"])
-    else:
+    if course is not None:
         known |= {CAPACITY: courses.dump(course)}
+    elif order.day is not None:
+        known |= {GAME_DAY: asdict(_course_of(order.day))}
+    else:
+        known |= _yardstick(order, known["machine"])
     ran: Ran | None = None
     try:
         async with (
@@ -132,6 +148,7 @@ async def _conduct(
                     web_port=order.web_port,
                     interruption=interruption,
                     course=course,
+                    day=order.day,
                     pillars=(safety.watchdog.lost, rig.proxies_lost),
                 ),
                 on_status,
@@ -142,6 +159,21 @@ async def _conduct(
         return replace(ran, not_healed=(*ran.not_healed, str(error)))
     assert ran is not None
     return ran
+
+
+def _plan(order: Order) -> Plan:
+    """Plan what the order asks for."""
+    scenario = order.loaded.scenario
+    if order.course is not None:
+        return courses.make_plan(scenario, order.course)
+    if order.day is not None:
+        return played.plan_for(scenario, _course_of(order.day))
+    return plans.make(scenario)
+
+
+def _course_of(day: Day) -> played.Course:
+    """Give what is known of a game day before it."""
+    return played.Course(longest_s=day.terms.longest_s)
 
 
 def _yardstick(order: Order, machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from harness.chaos import Chaos, Conductor
 from harness.climb import Climb, Pids
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import BrokenOffError, leaves
+from harness.gameday.day import Day, held
+from harness.gameday.game import Game
+from harness.gameday.proof import standing
 from harness.grip import grip
 from harness.host import Host, longest_deadline_s
 from harness.interruption import Interruption
@@ -29,7 +32,7 @@ from harness.journal import (
     append_all,
     merge,
 )
-from harness.offering import Offering, WorkerOffering, offered_here, tallied
+from harness.offering import LocalOffering, Offering, WorkerOffering, offered_here, tallied
 from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.recent import ArmTally, Recent
@@ -63,6 +66,7 @@ class Stage:
     interruption: Interruption
     audited: tuple[AuditEntry, ...] = ()  # what the target counted before any load
     course: Course | None = None  # of a climb, which decides step by step what is asked
+    day: Day | None = None  # of faults by hand
     # What the run stands on: each returns, with a sentence, when that is no more.
     pillars: tuple[Callable[[], Awaitable[str]], ...] = ()
 
@@ -83,6 +87,10 @@ class Ending:
             self.how, self.why = how, why
             self.at_ns = self.clock.now_ns()
             self.stop.set()
+
+    def told(self) -> tuple[How | Literal[""], int]:
+        """How the run ends, and since when; "" while it lasts."""
+        return (self.how, self.at_ns) if self.stop.is_set() else ("", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,29 +157,35 @@ async def _whole(
     clock, recent = ending.clock, Recent()
     climb = None if stage.course is None else _climb(stage, stage.course, writer, ending)
     rig, scenario = stage.rig, stage.loaded.scenario
+    game = None if stage.day is None else _game(stage, stage.day, writer, ending)
     asking = audit.auditor(scenario, rig, stage.tools, clock) if climb is None else None
-    async with _offering(stage, clock, writer, recent, climb) as offering:
+    async with (
+        held(stage.day, game),
+        _offering(stage, clock, writer, recent, climb or game) as offering,
+    ):
         stage.interruption.arm(lambda name: ending.call("interrupted", name))
         clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
         writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
         append_all(writer, stage.audited)
-        chaos: Conductor
-        if climb is None:
-            chaos = _chaos(stage, clock, writer, offering)
-        else:
-            chaos = climb
+        led = climb or game  # by steps or by people; otherwise by the plan alone
+        chaos: Conductor = led or _chaos(stage, clock, writer, offering)
+        if climb is not None:
             climb.levers = grip(rig, offering)
+        if game is not None:
+            assert isinstance(offering, LocalOffering)
+            game.take(offering.host, grip(rig, offering), rig.toxiproxy_kind)
 
         def show() -> None:
             now = status(stage.plan, clock, chaos, offering=offering, recent=recent)
-            on_status(now if climb is None else climb.told(now))
+            on_status(now if led is None else led.told(now))
 
         async with anyio.create_task_group() as beside:
             beside.start_soon(lookout.watch, rig.launched, clock, writer)
             beside.start_soon(lookout.ask_health, scenario.target, rig.doors, clock, writer)
             for name, proxy in rig.dependency_proxies.items():
                 beside.start_soon(lookout.count_connections, name, proxy, clock, writer)
-            beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
+            if game is None:  # it has brakes of its own
+                beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)
             if stage.workers:  # else the sessions' host does it
                 beside.start_soon(health.record, clock, writer)
@@ -231,13 +245,29 @@ def _climb(stage: Stage, course: Course, writer: JournalWriter, ending: Ending) 
     )
 
 
+def _game(stage: Stage, day: Day, writer: JournalWriter, ending: Ending) -> Game:
+    """Give the conductor of a game day, which ends the run when its operators say so."""
+    return Game(
+        scenario=stage.loaded.scenario,
+        plan=stage.plan,
+        terms=day.terms,
+        writer=writer,
+        clock=ending.clock,
+        run_id=stage.run_id,
+        name=stage.loaded.name,
+        end=lambda why: ending.call("completed", why),
+        ended=ending.told,
+        prove=standing,
+    )
+
+
 @asynccontextmanager
 async def _offering(
     stage: Stage,
     clock: RunClock,
     writer: JournalWriter,
     recent: Recent,
-    climb: Climb | None,
+    led: Climb | Game | None,
 ) -> AsyncIterator[Offering]:
     """Stand the load up, in this process or in workers."""
     scenario, plan, rig = stage.loaded.scenario, stage.plan, stage.rig
@@ -271,7 +301,7 @@ async def _offering(
     for page in stage.tools:
         schemas.learn(page)
     listeners: list[Callable[[Calls], None]] = [tallied(recent.add)]
-    listeners += [] if climb is None else [climb.hear]
+    listeners += [] if led is None else [led.hear]
 
     def hear(batch: Calls) -> None:
         for listen in listeners:
@@ -287,7 +317,7 @@ async def _offering(
             access=rig.access,
             schemas=schemas,
             on_batch=hear,
-            **({} if climb is None else {"life": climb.life}),
+            **({} if led is None else {"life": led.life}),
         )
         local = await stack.enter_async_context(
             offered_here(host=host, plan=plan, clock=clock, web_port=stage.web_port)

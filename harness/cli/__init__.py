@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "running",
     "run": "running",
     "capacity": "climbing",
+    "gameday": "gaming",
     "check": "listing",
     "init": "starting",
     "judge": "reading",

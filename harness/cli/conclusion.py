@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import aa, journal, plan, wal, witnesses, yardstick
+from harness import aa, journal, plan, played, wal, witnesses, yardstick
 from harness.capacity import course as courses
 from harness.capacity import ruling
 from harness.capacity.ruling import Capacity
@@ -15,6 +15,7 @@ from harness.errors import Exit, JournalError
 from harness.judge import judge
 from harness.overrides import restore
 from harness.phases import Evidence
+from harness.played import GAME_DAY
 from harness.run import CAPACITY, FACTS, SCENARIO
 from harness.scenario.load import Lines, Loaded
 from harness.verdict import Judgement
@@ -112,8 +113,13 @@ def read(folder: Path) -> tuple[Evidence, dict[str, Any]]:
 
 def _read(folder: Path) -> tuple[Loaded, Evidence, dict[str, Any]]:
     loaded, facts = _scenario(folder)
-    scenario = loaded.scenario
-    return loaded, witnesses.lay(scenario, plan.make(scenario), journal.read(folder)), facts
+    found = journal.read(folder)
+    if GAME_DAY in facts:
+        scenario, planned = played.settle(loaded.scenario, played.restore(facts[GAME_DAY]), found)
+    else:
+        scenario = loaded.scenario
+        planned = plan.make(scenario)
+    return loaded, witnesses.lay(scenario, planned, found), facts
 
 
 def _scenario(folder: Path) -> tuple[Loaded, dict[str, Any]]:

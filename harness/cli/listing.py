@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from faults.agent_sessions import Asked
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from harness import plan
 from harness.errors import Exit, ScenarioError, UsageError
 from harness.outline import describe
-from harness.scenario import units
 from harness.scenario.load import load
+from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.schema import json_schema
 from scenarios import shipped
 
 WIDTH = 80
-_WRITERS: Final[Mapping[str, Callable[[Any], str]]] = {
-    "rate_s": units.pace,
-    "_bytes_per_s": units.bandwidth,
-    "_bytes": units.size,
-    "_s": units.duration,
-    "share": units.share,
-    "overdue": units.share,
-}
 
 
 @click.command(epilog="Example: squall check scenarios/first_storm.yaml")
@@ -75,44 +64,14 @@ def faults(names: tuple[str, ...], *, as_json: bool) -> int:
     return int(Exit.PASS)
 
 
-def _paragraph(fault: type[Fault], number: int) -> str:
-    """Give one part of a fault's docstring: what breaks, what resilience is, what shows."""
-    parts = (fault.__doc__ or "").split("\n\n")
-    text = parts[number] if number < len(parts) else ""
-    return " ".join(text.split())
-
-
-def _parameters(fault: type[Fault]) -> list[tuple[str, str, str]]:
-    """Give name, default and meaning of each parameter, as a scenario writes them."""
-    return [
-        (
-            field.alias or key,
-            _written(key, field.get_default(call_default_factory=True)),
-            field.description or "",
-        )
-        for key, field in fault.model_fields.items()
-    ]
-
-
-def _written(key: str, value: object) -> str:
-    """Write a default the way a scenario would, unit included; the key's ending says which."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        for ending, write in _WRITERS.items():
-            if key.endswith(ending):
-                return write(value)
-    if isinstance(value, Asked):
-        return f"{value.tool} {value.arguments}" if value.tool else "none"
-    return str(value) if value != () else "none"
-
-
 def _as_data(fault: type[Fault]) -> dict[str, object]:
     return {
         "fault": fault.kind,
         "lever": fault.lever,
-        "what": _paragraph(fault, 0),
+        "what": paragraph(fault, 0),
         "parameters": [
             {"name": name, "default": default, "meaning": meaning}
-            for name, default, meaning in _parameters(fault)
+            for name, default, meaning in parameters_of(fault)
         ],
         "shows": list(fault.shows),
     }
@@ -122,7 +81,7 @@ def _explain(fault: type[Fault]) -> str:
     lines = [f"{fault.kind}  (lever: {fault.lever})"]
     doc = [" ".join(part.split()) for part in (fault.__doc__ or "").split("\n\n")]
     lines += [click.wrap_text(part, WIDTH, "  ", "  ") for part in doc if part]
-    rows = _parameters(fault)
+    rows = parameters_of(fault)
     if rows:
         lines.append("  parameters:")
     for name, default, meaning in rows:
@@ -138,7 +97,7 @@ def _table(chosen: dict[str, type[Fault]]) -> None:
     table.add_column("lever", no_wrap=True)
     table.add_column("what breaks")
     for fault in chosen.values():
-        table.add_row(fault.kind, fault.lever, _paragraph(fault, 0))
+        table.add_row(fault.kind, fault.lever, paragraph(fault, 0))
     Console(width=WIDTH, highlight=False).print(table)
     click.echo("\nsquall faults NAME explains one: its parameters, and what it finds.")
 

@@ -1,0 +1,142 @@
+"""`squall gameday`: a storm of steady load, and faults by hand from a page of its own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any, Final
+
+import click
+
+from harness.cli import arguments
+from harness.cli.arguments import DURATION, load_scenario, overrides_of
+from harness.cli.conclusion import conclude
+from harness.cli.conducting import colored, conducted, print_result, shown
+from harness.errors import Exit, UsageError
+from harness.gameday.day import Day
+from harness.gameday.doors import Doors, open_doors
+from harness.gameday.leases import LEASE_MAX_S, LEASE_S
+from harness.gameday.terms import Terms
+from harness.run import Order
+from harness.scenario.records import Scenario
+from harness.scenario.shares import treated_count
+from reports.terminal import summary
+
+LONGEST_S: Final = 2 * 3600.0
+LONGEST_MAX_S: Final = 24 * 3600.0
+LEASE_MIN_S: Final = 10.0
+AFTER_BASELINE_S: Final = 10.0  # a day without time for a fault is none
+
+
+@click.command(
+    epilog="Example: squall gameday first_storm --target http://127.0.0.1:8001/mcp --for 1h"
+)
+@click.argument("scenario", metavar="SCENARIO")
+@arguments.TARGET
+@arguments.LAUNCH
+@click.option("--reference", metavar="FLAW,...", help="The bundled server: hardened, or flaws.")
+@click.option(
+    "--web",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="PORT",
+    help="Serve the page on 127.0.0.1:PORT; default: any free port.",
+)
+@click.option(
+    "--for",
+    "longest",
+    type=DURATION,
+    default=LONGEST_S,
+    metavar="TIME",
+    help="End the day after this, if nobody does before; default 2h.",
+)
+@click.option(
+    "--lease",
+    type=DURATION,
+    default=LEASE_S,
+    metavar="TIME",
+    help="How long a fault outlives the last operator's page; default 30s, at most 120s.",
+)
+@arguments.SEED
+@click.option(
+    "--era", type=click.Choice(["auto", "legacy", "modern"]), help="Speak this protocol era."
+)
+@click.option("--toxiproxy", metavar="URL", help="Use this Toxiproxy server.")
+@arguments.ALLOW_TARGET
+@arguments.TRANSPORT
+@arguments.REVISION
+@arguments.SOCKET
+@arguments.CA
+@arguments.CLIENT_CERTIFICATE
+@arguments.CLIENT_KEY
+@arguments.OUT
+@arguments.QUIET
+def gameday(scenario: str, **flags: Any) -> int:
+    """Hold a game day: steady load, and faults started and stopped by hand.
+
+    Prints two links to one live page, for operators and for those who look on.
+    A fault is started with a hypothesis, on a lease that ends when no operator's
+    page is connected; HALT undoes everything and proves it. The scenario gives
+    load, target and limits; its own faults are not played. When the day is ended,
+    it is judged as any run, and its record is in the run folder.
+
+    Exit code: as squall run.
+    """
+    overrides = overrides_of(flags, flags["era"])
+    loaded = load_scenario(scenario, overrides)
+    _check(loaded.scenario, flags)
+    doors = open_doors(flags["web"])
+    click.echo(_invitation(doors), err=True)
+    order = Order(
+        loaded=loaded,
+        overrides=overrides,
+        command=("squall", *sys.argv[1:]),
+        out=flags["out"],
+        toxiproxy_url=flags["toxiproxy"],
+        allowed=flags["allow_target"],
+        day=Day(terms=Terms(longest_s=flags["longest"], lease_s=flags["lease"]), doors=doors),
+    )
+    ran = conducted(order, quiet=flags["quiet"])
+    conclusion = conclude(ran.folder, not_healed=ran.not_healed)
+    text = summary(
+        conclusion.report,
+        width=min(100, shutil.get_terminal_size((80, 24)).columns),
+        color=colored(piped=False),
+        folder=shown(conclusion.folder),
+    )
+    print_result(text, piped=False)
+    return int(Exit(conclusion.judgement.exit_code))
+
+
+def _check(scenario: Scenario, flags: dict[str, Any]) -> None:
+    """See that there can be a day of this kind with this scenario.
+
+    Raises:
+        UsageError: when there cannot.
+    """
+    treated = treated_count(scenario.load.sessions, scenario.load.treated)
+    if not 0 < treated < scenario.load.sessions:
+        raise UsageError(
+            f"a game day compares two arms, and this scenario has {treated} treated of "
+            f"{scenario.load.sessions} sessions; write for example load: {{sessions: 20, "
+            "treated: 50%}"
+        )
+    if not LEASE_MIN_S <= flags["lease"] <= LEASE_MAX_S:
+        raise UsageError(
+            f"--lease is from {LEASE_MIN_S:g}s to {LEASE_MAX_S:g}s: a page that has gone must "
+            "not leave its faults behind"
+        )
+    phases = scenario.phases
+    least_s = scenario.load.ramp_s + phases.warmup_s + phases.baseline_s + AFTER_BASELINE_S
+    if not least_s <= flags["longest"] <= LONGEST_MAX_S:
+        raise UsageError(
+            f"--for is from {least_s:g}s, the baseline and {AFTER_BASELINE_S:g} s, to 24h"
+        )
+
+
+def _invitation(doors: Doors) -> str:
+    return (
+        f"operators: {doors.link('operator')}\n"
+        f"viewers:   {doors.link('viewer')}\n"
+        "Open one in a browser on this machine; whoever has the first may break things."
+    )

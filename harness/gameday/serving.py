@@ -1,0 +1,65 @@
+"""Serves the desk beside the storm, on the same loop, for as long as the block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from harness.gameday.doors import Doors
+
+PARTING_S: Final = 3.0  # for pages that still listen
+STARTS_S: Final = 10.0
+
+
+class _Server(uvicorn.Server):
+    """One that leaves signals to the run around it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def served(app: ASGIApp, doors: Doors) -> AsyncIterator[None]:
+    """Answer at the doors for the block; afterwards nobody listens there."""
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=128,
+        h11_max_incomplete_event_size=32 * 1024,
+    )
+    server = _Server(config)
+    ended = anyio.Event()
+
+    async def run() -> None:
+        try:
+            await server.serve([doors.listener])
+        finally:
+            ended.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        try:
+            with anyio.fail_after(STARTS_S):
+                while not server.started:  # noqa: ASYNC110  it sets a flag, and no event
+                    await anyio.sleep(0.01)
+            yield
+        finally:
+            server.should_exit = True
+            with anyio.CancelScope(shield=True), anyio.move_on_after(PARTING_S):
+                await ended.wait()
+            doors.listener.close()
+            group.cancel_scope.cancel()
