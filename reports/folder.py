@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Final
 
 from harness.phases import Evidence
+from harness.played import GAME_DAY
 from harness.verdict import Judgement
 from reports.document import verdict
 from reports.histogram_log import histogram_log
 from reports.junit import junit
 from reports.page import page
+from reports.record.day import make as make_day
+from reports.record.markdown import markdown as record_markdown
+from reports.record.page import page as record_page
 from reports.report import Facts, Report, make
 
 VERDICT: Final = "verdict.json"
 HISTOGRAMS: Final = "latency.hlog"
 PAGE: Final = "report.html"
 JUNIT: Final = "junit.xml"
+RECORD: Final = "record.html"
+RECORD_TEXT: Final = "record.md"
 
 
 def write_all(
@@ -26,6 +32,7 @@ def write_all(
 ) -> Report:
     """Write verdict.json, latency.hlog, report.html and junit.xml; give the report they show.
 
+    Of a game day its record too, record.html and record.md.
     The verdict comes first, so that a renderer that fails does not take it along.
 
     Raises:
@@ -40,6 +47,10 @@ def write_all(
     )
     for name, render in renderers:
         write_whole(folder / name, render())
+    if facts is not None and GAME_DAY in facts:
+        day = make_day(evidence, judgement)
+        write_whole(folder / RECORD, record_page(report, day))
+        write_whole(folder / RECORD_TEXT, record_markdown(report, day))
     return report
 
 

@@ -41,7 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     )
     yield from _findings(report)
     if judgement.limits:
-        yield from _table(
+        yield from table(
             ("", "limit", "wanted", "measured"),
             [
                 (SIGNS[x.ruling], escape(x.name), escape(x.wanted), measured(x.observed, x.unit))
@@ -50,7 +50,7 @@ def _lines(report: Report) -> Iterator[str]:
         )
     if report.bands:
         verdicts = [band.verdict for band in report.bands]
-        yield from _table(
+        yield from table(
             ("", "fault", "hit", "recovered in", "score"),
             [
                 (
@@ -104,7 +104,8 @@ def _code(text: str) -> str:
     return clean(text).replace("`", "'")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Give a table, with the empty line that must stand before one."""
     yield ""
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"

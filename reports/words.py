@@ -103,6 +103,14 @@ def size(value: int | None) -> str:
     return f"{amount:.1f} GiB"
 
 
+def clock(seconds: float) -> str:
+    """Write a moment of a long run: `12:05`, `1:02:07`."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
 def recovery(verdict: FaultVerdict) -> str:
     """Say how long it took until all was well again after a fault."""
     if verdict.recovery_s is None:

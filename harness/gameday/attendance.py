@@ -1,4 +1,4 @@
-"""Who is there, and what that means for the leases: they are renewed while an operator's page is."""
+"""Who is there: leases are renewed while an operator's page is, and only then."""
 
 from __future__ import annotations
 

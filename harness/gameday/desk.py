@@ -94,6 +94,8 @@ class Desk:
     async def _catalogue(self, request: Request) -> Response:
         self.doors.role(request.headers)
         game = self.game
+        if game.load is None:
+            raise RefusedError("the storm is not under way yet; ask again", status=503)
         return JSONResponse({"faults": panel(game.scenario, game.has, game.proxy)})
 
     async def _live(self, request: Request) -> Response:
@@ -282,9 +284,9 @@ def _file(name: str, kind: str) -> Any:
 
 
 async def _plotly(_: Request) -> Response:
-    return Response(_plotly_text(), media_type="text/javascript; charset=utf-8")
+    return Response(plotly_text(), media_type="text/javascript; charset=utf-8")
 
 
 @cache
-def _plotly_text() -> bytes:
+def plotly_text() -> bytes:
     return bytes(get_plotlyjs(), "utf-8")

@@ -66,6 +66,7 @@ class Game:
     _group: TaskGroup | None = None
     _brake: Brake | None = None
     _heard_ns: int = 0
+    _ending: bool = False
 
     def __post_init__(self) -> None:
         self.book = Book(writer=self.writer, clock=self.clock)
@@ -177,7 +178,7 @@ class Game:
 
     def _obstacles(self) -> Iterator[str]:
         now_ns, plan = self.clock.now_ns(), self.plan
-        if self.over or self._group is None:
+        if self.over or self._ending or self._group is None:
             yield "the storm is not under way"
         if now_ns < plan.baseline_end_ns:
             left_s = (plan.baseline_end_ns - now_ns) / NS_PER_S
@@ -296,10 +297,12 @@ class Game:
         Raises:
             RefusedError: when it has ended.
         """
-        if self.over:
-            raise RefusedError("the day has ended", status=409)
+        if self.over or self._ending or self._group is None:
+            raise RefusedError("the day is over", status=409)
+        self._ending = True
         self._did(who, "ended")
-        self.end(f"ended by {who}")
+        self._end_faults(f"{who} ended the day")
+        self._group.start_soon(self._finish, f"ended by {who}")
 
     # --- what pages are shown ------------------------------------------------------------------
 
@@ -342,6 +345,12 @@ class Game:
                 if not one.over.is_set():
                     self.book.lease(one.lease, "ended", why)
                     self._end(one, why)
+
+    async def _finish(self, why: str) -> None:
+        """End the run once its faults are undone."""
+        for one in self.faults:
+            await one.done.wait()
+        self.end(why)
 
     async def _prove(self, halt: Halt) -> None:
         """See everything undone, look whether it is, and say so."""

@@ -12,7 +12,6 @@ from faults.fault import Fault
 from harness.gameday.wish import missing, unfit
 from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.records import Scenario
-from harness.scenario.schema import json_schema
 
 
 def panel(scenario: Scenario, levers: frozenset[str], proxy: str) -> list[dict[str, Any]]:
@@ -68,10 +67,11 @@ def _parameters(fault: type[Fault]) -> list[dict[str, Any]]:
 
 
 def _described(name: str) -> dict[str, Any]:
-    properties: dict[str, Any] = _schema()["$defs"][name].get("properties", {})
+    properties: dict[str, Any] = schema()["$defs"][name].get("properties", {})
     return properties
 
 
 @cache
-def _schema() -> dict[str, Any]:
-    return json_schema()
+def schema() -> dict[str, Any]:
+    """Give the schema of scenario files, made once: it takes a good part of a second."""
+    return jsonschema()
