@@ -101,7 +101,7 @@ class Desk:
     async def _live(self, request: Request) -> Response:
         """Stream how things stand for as long as a page listens; it counts as connected."""
         role = self.doors.role(request.headers)
-        body = await _body(request)
+        body = await self._body(request)
         page = Page(
             id=wish.text(body.get("page", ""), at="page", longest=wish.NAME_MAX),
             who=self._who(body.get("who", ""), role),
@@ -132,14 +132,14 @@ class Desk:
             role = self.doors.role(request.headers)
             if role != "operator":
                 raise RefusedError("this link is for looking on; ask an operator", status=403)
-            body = await _body(request)
+            body = await self._body(request)
             return JSONResponse(do(self._who(body.get("who", ""), role), body))
 
         return answer
 
     async def _beat(self, request: Request) -> Response:
         role = self.doors.role(request.headers)
-        body = await _body(request)
+        body = await self._body(request)
         page = wish.text(body.get("page"), at="page", longest=wish.NAME_MAX)
         self.game.attendance.beat(page, role)
         return JSONResponse({})
@@ -174,7 +174,7 @@ class Desk:
             raise RefusedError(f"expected one of {', '.join(KINDS)}", at="kind")
         if judged not in {"", "yes", "partly", "no"}:
             raise RefusedError("expected yes, partly or no", at="as_expected")
-        said = redact(wish.text(body.get("text"), at="text"), self.doors.keys.all)
+        said = wish.text(body.get("text"), at="text")
         if not said:
             raise RefusedError("expected some words", at="text")
         self.game.remark(
@@ -189,12 +189,31 @@ class Desk:
         )
         return {}
 
+    async def _body(self, request: Request) -> dict[str, Any]:
+        """Read a small JSON object; a secret of the links that was pasted into it is hidden.
+
+        Raises:
+            RefusedError: when it is none, or large.
+        """
+        found = bytearray()
+        async for part in request.stream():
+            found += part
+            if len(found) > BODY_BYTES_MAX:
+                raise RefusedError(f"expected at most {BODY_BYTES_MAX} bytes", status=413)
+        try:
+            body = json.loads(redact(found.decode() or "{}", self.doors.keys.all))
+        except ValueError:
+            raise RefusedError("expected JSON") from None
+        if not isinstance(body, dict):
+            raise RefusedError("expected a JSON object")
+        return body
+
     def _who(self, given: object, role: Role) -> str:
         """Read a person's name; who gives none is named after the link."""
         name = wish.text(given, at="who", longest=wish.NAME_MAX)
         if name.lower() in {SQUALL, STOP_CONDITION}:
             raise RefusedError("that name is taken", at="who")
-        return redact(name, self.doors.keys.all) or role
+        return name or role
 
 
 class _Stream(StreamingResponse):
@@ -249,26 +268,6 @@ def _event(name: str, value: Mapping[str, Any]) -> str:
     return f"event: {name}\ndata: {text}\n\n"
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    """Read a small JSON object.
-
-    Raises:
-        RefusedError: when it is none, or large.
-    """
-    found = bytearray()
-    async for part in request.stream():
-        found += part
-        if len(found) > BODY_BYTES_MAX:
-            raise RefusedError(f"expected at most {BODY_BYTES_MAX} bytes", status=413)
-    try:
-        body = json.loads(bytes(found) or b"{}")
-    except ValueError:
-        raise RefusedError("expected JSON") from None
-    if not isinstance(body, dict):
-        raise RefusedError("expected a JSON object")
-    return body
-
-
 def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise RefusedError("expected the number of a fault", at="window")
@@ -289,4 +288,5 @@ async def _plotly(_: Request) -> Response:
 
 @cache
 def plotly_text() -> bytes:
+    """Give the library that draws, as it is installed."""
     return bytes(get_plotlyjs(), "utf-8")

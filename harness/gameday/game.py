@@ -19,7 +19,7 @@ from harness.chaos import HEAL_S, Chaos
 from harness.clock import NS_PER_S, Clock
 from harness.gameday.attendance import Attendance
 from harness.gameday.book import Book, Deed
-from harness.gameday.brakes import Brake, own
+from harness.gameday.brakes import Brakes
 from harness.gameday.leases import GRACE_S, Leases
 from harness.gameday.series import Series
 from harness.gameday.steady import Curtain, Steady, let_go
@@ -57,6 +57,7 @@ class Game:
     has: frozenset[str] = frozenset()  # the levers of this run
     proxy: str = "none"
     series: Series = field(default_factory=Series)
+    brakes: Brakes = field(default_factory=Brakes)
     faults: list[Struck] = field(default_factory=list)
     halted: Halt | None = None
     over: bool = False
@@ -64,8 +65,6 @@ class Game:
     _curtain: Curtain = field(default_factory=Curtain)
     _chaos: Chaos | None = None
     _group: TaskGroup | None = None
-    _brake: Brake | None = None
-    _heard_ns: int = 0
     _ending: bool = False
 
     def __post_init__(self) -> None:
@@ -136,14 +135,9 @@ class Game:
         """Take in the calls of about a second, and look whether they end what is in force."""
         now_ns = self.clock.now_ns()
         sums = self.series.add(batch, self._curtain.open_sessions(), at_ns=now_ns)
-        took_s = (now_ns - self._heard_ns) / NS_PER_S if self._heard_ns else 1.0
-        self._heard_ns = now_ns
-        for brake in self._brakes():
-            why = brake.pull(sums, took_s)
-            if why:
-                self._brake = None
-                self.ask_halt(STOP_CONDITION, why)
-                break
+        why = self.brakes.pull(sums, now_ns=now_ns)
+        if why:
+            self.ask_halt(STOP_CONDITION, why)
         self.tell()
 
     def told(self, status: Status) -> Status:
@@ -209,19 +203,17 @@ class Game:
         assert self._group is not None
         number, now_ns = len(self.faults) + 1, self.clock.now_ns()
         for_s = min(wish.for_s, (self.plan.end_ns - now_ns) / NS_PER_S - 1)
-        condition = wish.hypothesis.condition
         one = Struck(
             number=number,
             wish=replace(wish, for_s=for_s),
             who=who,
             ordered_ns=now_ns,
             lease=self.attendance.leases.grant(number, now_ns=now_ns, for_ns=ns(for_s)),
-            brake=None if condition is None else Brake(arm="treated", condition=condition),
         )
         self.book.order(one)
         self.book.lease(one.lease, "granted")
-        self._brake = own(
-            self.scenario.abort.control_errors, both_struck=wish.fault.strikes() == "both"
+        self.brakes.set_for(
+            wish.fault, self.scenario.abort.control_errors, wish.hypothesis.condition
         )
         self.faults.append(one)
         self._group.start_soon(self._strike, one)
@@ -374,12 +366,6 @@ class Game:
         patience_s = self.scenario.client.deadline_s + 1
         await let_go(self._curtain, self.load, at_ns, patience_s=patience_s, look_s=TICK_S / 2)
 
-    def _brakes(self) -> list[Brake]:
-        if not any(not one.over.is_set() for one in self.faults):
-            return []
-        found = [one.brake for one in self.faults if one.brake and not one.over.is_set()]
-        return [*([self._brake] if self._brake else []), *found]
-
     def _hear_edge(self, entry: FaultEntry) -> None:
         self.faults[entry.window - 1].hear(entry)
         self.tell()
@@ -392,6 +378,7 @@ class Game:
         if not one.over.is_set():
             one.why = why
             one.over.set()
+            self.brakes.release()
             self.tell()
 
     def _running(self, number: int) -> Struck:

@@ -12,6 +12,7 @@ from faults.fault import Fault
 from harness.gameday.wish import missing, unfit
 from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.records import Scenario
+from harness.scenario.schema import json_schema
 
 
 def panel(scenario: Scenario, levers: frozenset[str], proxy: str) -> list[dict[str, Any]]:
@@ -74,4 +75,4 @@ def _described(name: str) -> dict[str, Any]:
 @cache
 def schema() -> dict[str, Any]:
     """Give the schema of scenario files, made once: it takes a good part of a second."""
-    return jsonschema()
+    return json_schema()

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import anyio
 
-from harness.gameday.brakes import Brake
 from harness.gameday.leases import Lease
 from harness.gameday.wish import Wish
 from harness.journal import FaultEntry
@@ -32,7 +31,6 @@ class Struck:
     who: str
     ordered_ns: int
     lease: Lease
-    brake: Brake | None  # of its own hypothesis
     over: anyio.Event = field(default_factory=anyio.Event)  # it is to end
     done: anyio.Event = field(default_factory=anyio.Event)  # it has ended
     state: State = "ordered"

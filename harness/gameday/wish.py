@@ -18,6 +18,7 @@ from faults.fault import Fault
 from faults.load import LoadShape
 from faults.network import IdleCut
 from faults.quantities import parse_duration_s
+from harness.errors import Mistake
 from harness.scenario import sense
 from harness.scenario.conditions import LIMITS, Condition, ConditionError, parse_abort
 from harness.scenario.mistakes import Mistakes
@@ -157,14 +158,16 @@ def unfit(fault: Fault, scenario: Scenario) -> str:
     """Say why a scenario's rig cannot apply a fault; "" when it can."""
     if isinstance(fault, LoadShape):
         return "its sessions are planned before a storm begins; run it with squall run"
-    mistakes = Mistakes("the scenario")
     window = Window.model_validate({"fault": fault, "for": "10s"})
-    sense.examine(scenario.model_copy(update={"faults": (window,)}), mistakes)
-    found = mistakes.in_order()
-    if not found:
-        return ""
-    first = found[0]
-    return f"needs {first.expected}; this scenario has {first.came}"
+    before = _mistakes(scenario, ())
+    found = [one for one in _mistakes(scenario, (window,)) if one not in before]
+    return f"needs {found[0].expected}; this scenario has {found[0].came}" if found else ""
+
+
+def _mistakes(scenario: Scenario, faults: tuple[Window, ...]) -> tuple[Mistake, ...]:
+    mistakes = Mistakes("the scenario")
+    sense.examine(scenario.model_copy(update={"faults": faults}), mistakes)
+    return mistakes.in_order()
 
 
 def missing(fault: Fault, levers: frozenset[str], proxy: str) -> str:

@@ -81,11 +81,11 @@ def _trial(trial: Trial) -> Iterator[str]:
     yield ""
     yield f"### {escape(verdict.id)}: {escape(trial.outcome)}"
     yield ""
+    undone = "undone, proven" if verdict.healed else "**not proven undone**"
     yield (
         f"{escape(order.who)} ordered it at {clock(order.at_ns / NS)} "
-        f"({escape(trial.parameters)}); in force from {clock(verdict.start_s)} to {clock(verdict.end_s)}; "
-        f"hit {escape(verdict.exposure)}; "
-        + ("undone, proven." if verdict.healed else "**not proven undone.**")
+        f"({escape(trial.parameters)}); in force from {clock(verdict.start_s)} "
+        f"to {clock(verdict.end_s)}; hit {escape(verdict.exposure)}; {undone}."
     )
     yield ""
     yield f"- expected: {escape(order.expected)}"
