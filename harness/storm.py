@@ -80,12 +80,15 @@ class Ending:
     how: How = "completed"
     why: str = ""
     at_ns: int = 0
+    # Hears of it in the same moment, before anything else can happen.
+    on_call: Callable[[int], None] = lambda _: None
 
     def call(self, how: How, why: str) -> None:
         """End the run: faults first, then the load."""
         if not self.stop.is_set():
             self.how, self.why = how, why
             self.at_ns = self.clock.now_ns()
+            self.on_call(self.at_ns)
             self.stop.set()
 
     def told(self) -> tuple[How | Literal[""], int]:
@@ -172,6 +175,7 @@ async def _whole(
         if climb is not None:
             climb.levers = grip(rig, offering)
         if game is not None:
+            ending.on_call = game.close
             assert isinstance(offering, LocalOffering)
             game.take(offering.host, grip(rig, offering), rig.toxiproxy_kind)
 

@@ -101,6 +101,10 @@ class Game:
         there = levers(0)
         self.has = frozenset(name for name in LEVERS if getattr(there, name) is not None)
 
+    def close(self, at_ns: int) -> None:
+        """Let no step be due any more from this moment on, which is now: the day is ending."""
+        self._curtain.fall(at_ns)
+
     async def conduct(self, stop: anyio.Event) -> None:
         """Be at the operators' service until `stop`; then heal everything, and let the load go."""
         assert self.levers is not None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,17 @@ class Events:
                     return found
         raise AssertionError(f"the stream ended before {name}")
 
-    async def until(self, **wanted: Any) -> dict[str, Any]:
-        """Give the first state in which the first fault is so."""
-        while True:
-            found = await self.next()
-            if found["faults"] and wanted.items() <= found["faults"][0].items():
-                return found
+    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Give the first state of which this holds."""
+        with anyio.fail_after(20):
+            while not holds(found := await self.next()):
+                pass
+            return found
+
+
+def first_is(state: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether the first fault is in this state."""
+    return lambda found: bool(found["faults"]) and found["faults"][0]["state"] == state
 
 
 @pytest.fixture
@@ -109,16 +114,15 @@ async def test_a_page_starts_a_fault_sees_it_and_halts_it(held: Held) -> None:
     async with held.page() as events:
         started = await held.ask("start", START)
         assert (started.status_code, started.json()) == (200, {"window": 1})
-        found = await events.until(state="in force")
+        found = await events.until(first_is("in force"))
         (fault,) = found["faults"]
         assert (fault["id"], fault["who"], found["phase"]) == ("1:tcp-latency", "Ana", "fault")
         assert 25 < fault["lease_left_s"] <= 30
         assert 290 < fault["left_s"] <= 300
         assert {"lever": "network", "state": "applied", "fault": "1:tcp-latency"} in found["levers"]
         assert (await held.ask("halt", {"who": "Ben"})).status_code == 200
-        found = await events.until(state="healed")
-        while found["halt"]["state"] == "undoing":
-            found = await events.next()
+        await events.until(first_is("healed"))
+        found = await events.until(lambda now: now["halt"]["state"] != "undoing")
         assert (found["halt"]["state"], found["halt"]["who"]) == ("proven", "Ben")
         assert {"lever": "network", "state": "healed", "fault": "1:tcp-latency"} in found["levers"]
         assert held.day.world.at_rest
@@ -129,10 +133,9 @@ async def test_a_closed_page_is_known_to_be_gone(held: Held) -> None:
     async with held.page("Eve", "viewer") as events:
         async with held.page():
             assert (await held.ask("start", START)).status_code == 200
-            found = await events.until(state="in force")
+            found = await events.until(first_is("in force"))
             assert {one["who"] for one in found["people"]} == {"Ana", "Eve"}
-        while not found["lease_cut"]:
-            found = await events.next()
+        found = await events.until(lambda now: bool(now["lease_cut"]))
         assert {one["who"] for one in found["people"]} == {"Eve"}
         assert found["faults"][0]["lease_left_s"] <= 10
 
@@ -272,7 +275,7 @@ async def test_a_secret_that_somebody_pastes_is_not_written_down(held: Held) -> 
         assert (await held.ask("remark", {"who": key[:30], "text": "me"})).is_success
         said = {"expected": f"it is as {key} says", "stop_when": f"{key} says so"}
         await held.ask("start", START | {"hypothesis": said})
-        await events.until(state="in force")
+        await events.until(first_is("in force"))
     text = "".join(file.read_text() for file in held.day.folder.glob("*.jsonl"))
     assert "open http" in text
     assert held.day.journal().of(RemarkEntry)

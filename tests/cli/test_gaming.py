@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from harness.cli import run
+from harness.journal import DeedEntry, OrderEntry, RunEntry, read
+from tests.command import DISTURBED, STORM, await_line, finish, folder_of, squall, start, verdict_of
+
+WAIT_S = 40.0
+ORDER = {
+    "who": "Ana",
+    "kind": "tcp-latency",
+    "parameters": {"delay": "150ms", "jitter": "5ms"},
+    "for": "3s",
+    "hypothesis": {"expected": "calls slow down by 300 ms", "stop_when": "half of them fail"},
+}
+
+
+class Page:
+    """An operator's page: it listens, says that it is there, and asks."""
+
+    def __init__(self, link: str) -> None:
+        self.base, _, self.key = link.partition("/#key=")
+        self.headers = {"authorization": f"Bearer {self.key}"}
+        # The page is there once the rig stands.
+        self.client = httpx.Client(base_url=self.base, headers=self.headers, timeout=WAIT_S)
+        self.states: list[dict[str, Any]] = []
+        self._gone = threading.Event()
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._listening.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gone.set()
+        self._listening.join(WAIT_S)
+        self.client.close()
+
+    def _listen(self) -> None:
+        body = {"page": "p", "who": "Ana"}
+        try:
+            with (
+                httpx.Client(base_url=self.base, headers=self.headers, timeout=WAIT_S) as own,
+                own.stream("POST", "/api/live", json=body) as answer,
+            ):
+                for line in answer.iter_lines():  # one a second at least, until the day ends
+                    if self._gone.is_set():
+                        return
+                    if line.startswith("data: "):
+                        self.states.append(json.loads(line.removeprefix("data: ")))
+                        self.client.post("/api/beat", json={"page": "p"})
+        except httpx.HTTPError:
+            return  # the day is over
+
+    def ask(self, deed: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        """Ask for something."""
+        return self.client.post(f"/api/{deed}", json=body or {"who": "Ana"})
+
+    def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a state of which this holds."""
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:
+            if len(self.states) > 1 and holds(self.states[-1]):
+                return self.states[-1]
+            time.sleep(0.05)
+        raise AssertionError(f"never so: {self.states[-1:]}")
+
+
+def fault_is(number: int, state: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a fault is in this state."""
+    return lambda now: len(now["faults"]) >= number and now["faults"][number - 1]["state"] == state
+
+
+@contextmanager
+def day(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """A game day under way, with its two links."""
+    (folder / "day.yaml").write_text(STORM.replace("limits: {", "limits: {latency_p99: '<= 5s', "))
+    process = start("gameday", "day.yaml", "--for", "2m", "--quiet", *words, cwd=folder)
+    try:
+        operator = await_line(process, "operators:").split()[-1]
+        viewer = await_line(process, "viewers:").split()[-1]
+        yield process, operator, viewer
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            finish(process)
+
+
+def test_a_game_day_from_the_first_link_to_the_record(tmp_path: Path) -> None:
+    """Real processes and sockets: a fault by hand, a halt, notes, the end, and the same verdict."""
+    with day(tmp_path) as (process, operator, viewer), Page(operator) as page:
+        refused = page.ask("start", ORDER)  # the baseline is not over, or the storm has not begun
+        assert refused.status_code == 409
+        page.until(lambda now: bool(now["can_start"]))
+        assert page.ask("start", ORDER).json() == {"window": 1}
+        page.until(fault_is(1, "in force"))
+        seen = page.until(fault_is(1, "healed"))
+        assert seen["faults"][0]["hit"]
+        page.until(lambda now: bool(now["phase"] == "steady"))
+        assert page.ask("start", ORDER | {"kind": "tcp-down", "parameters": {}}).is_success
+        page.until(fault_is(2, "in force"))
+        assert page.ask("halt").is_success
+        page.until(lambda now: now["halt"] is not None and now["halt"]["state"] == "proven")
+        said = {"who": "Ben", "kind": "action", "text": "look at the pool", "window": 2}
+        assert page.ask("remark", said).is_success
+        page.until(lambda now: now["phase"] == "steady")
+        assert page.ask("end").is_success
+        done = finish(process)
+    folder = folder_of(tmp_path / "runs")
+    verdict = verdict_of(folder)
+    assert [one["id"] for one in verdict["faults"]] == ["1:tcp-latency", "2:tcp-down"]
+    assert all(one["bit"] and one["healed"] for one in verdict["faults"])
+    doubts = {one["name"] for one in verdict["soundness"] if one["ruling"] != "pass"}
+    assert doubts <= DISTURBED
+    assert done.code in {0, 1, 3}, done.all
+    again = squall("judge", str(folder), "--json", cwd=tmp_path)
+    assert (again.code, again.out) == (done.code, (folder / "verdict.json").read_text("utf-8"))
+    record = (folder / "record.md").read_text(encoding="utf-8")
+    for part in ("calls slow down by 300 ms", "Ana ordered it", "look at the pool", "HALT"):
+        assert part in record
+    found = read(folder)
+    assert [(one.who, one.kind) for one in found.of(OrderEntry)] == [
+        ("Ana", "tcp-latency"),
+        ("Ana", "tcp-down"),
+    ]
+    assert [one.who for one in found.of(DeedEntry) if one.deed == "ended"] == ["Ana"]
+    keys = [link.partition("/#key=")[2] for link in (operator, viewer)]
+    for file in folder.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not [key for key in keys if key[:12].encode() in content], file
+    assert not [key for key in keys if key in done.all]
+
+
+def test_a_signal_ends_a_day_and_its_fault(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a fault: healed, judged as far as it got, and nothing is missing."""
+    with day(tmp_path) as (process, operator, _), Page(operator) as page:
+        page.until(lambda now: bool(now["can_start"]))
+        assert page.ask("start", ORDER | {"for": "60s"}).is_success
+        page.until(fault_is(1, "in force"))
+        process.send_signal(signal.SIGINT)
+        done = finish(process)
+    assert done.code == 130, done.all
+    folder = folder_of(tmp_path / "runs")
+    (ended,) = [one for one in read(folder).of(RunEntry) if one.edge == "ended"]
+    assert ended.how == "interrupted"
+    verdict = verdict_of(folder)
+    assert verdict["faults"][0]["healed"]
+    (kept,) = [one for one in verdict["soundness"] if one["name"] == "conservation"]
+    assert kept["ruling"] == "pass", kept["why"]
+    assert (folder / "record.html").stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--lease", "5s"), "--lease is from 10s to 120s"),
+        (("--lease", "5m"), "--lease is from 10s to 120s"),
+        (("--for", "5s"), "--for is from"),
+        (("--for", "48h"), "to 24h"),
+        (("--lease", "x"), "expected a duration"),
+        (("--target", "http://127.0.0.1:1/mcp", "--reference", "hardened"), "two targets"),
+    ],
+)
+def test_a_day_that_cannot_be_is_refused_with_the_mend(
+    tmp_path: Path, words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any port is opened; exit 2."""
+    file, out = tmp_path / "day.yaml", tmp_path / "runs"
+    file.write_text(STORM)
+    assert run(["gameday", str(file), "--out", str(out), *words]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert "operators:" not in said.err
+    assert not out.exists()
+
+
+def test_a_day_needs_two_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing can be compared with nobody."""
+    text = STORM.replace("treated: 50%", "treated: 100%")
+    file = tmp_path / "day.yaml"
+    file.write_text(text[: text.index("faults:")] + "limits: {}\n")
+    assert run(["gameday", str(file), "--out", str(tmp_path / "runs")]) == 2
+    assert "two arms" in capsys.readouterr().err
