@@ -15,9 +15,10 @@ import pytest
 
 from harness.cli import run
 from harness.journal import DeedEntry, OrderEntry, RunEntry, read
-from tests.command import DISTURBED, STORM, await_line, finish, folder_of, squall, start, verdict_of
+from tests.command import DISTURBED, STORM, Done, await_line, folder_of, squall, start, verdict_of
 
-WAIT_S = 40.0
+WAIT_S = 150.0  # a machine with ten times its work takes minutes to start everything
+pytestmark = pytest.mark.timeout(400)
 ORDER = {
     "who": "Ana",
     "kind": "tcp-latency",
@@ -94,8 +95,15 @@ def day(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str,
         yield process, operator, viewer
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            finish(process)
+            process.kill()
+        if process.stdout is not None and not process.stdout.closed:
+            process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> Done:
+    """Wait for the day's end, its judgement included."""
+    out, err = process.communicate(timeout=WAIT_S)
+    return Done(code=process.returncode, out=out, err=err)
 
 
 def test_a_game_day_from_the_first_link_to_the_record(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_a_game_day_from_the_first_link_to_the_record(tmp_path: Path) -> None:
         assert page.ask("remark", said).is_success
         page.until(lambda now: now["phase"] == "steady")
         assert page.ask("end").is_success
-        done = finish(process)
+        done = ended(process)
     folder = folder_of(tmp_path / "runs")
     verdict = verdict_of(folder)
     assert [one["id"] for one in verdict["faults"]] == ["1:tcp-latency", "2:tcp-down"]
@@ -151,11 +159,11 @@ def test_a_signal_ends_a_day_and_its_fault(tmp_path: Path) -> None:
         assert page.ask("start", ORDER | {"for": "60s"}).is_success
         page.until(fault_is(1, "in force"))
         process.send_signal(signal.SIGINT)
-        done = finish(process)
+        done = ended(process)
     assert done.code == 130, done.all
     folder = folder_of(tmp_path / "runs")
-    (ended,) = [one for one in read(folder).of(RunEntry) if one.edge == "ended"]
-    assert ended.how == "interrupted"
+    (last,) = [one for one in read(folder).of(RunEntry) if one.edge == "ended"]
+    assert last.how == "interrupted"
     verdict = verdict_of(folder)
     assert verdict["faults"][0]["healed"]
     (kept,) = [one for one in verdict["soundness"] if one["name"] == "conservation"]
