@@ -7,6 +7,7 @@ a buffer; everything else about finished calls is computed here from whole batch
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable
 from typing import Self
 
@@ -195,6 +196,11 @@ class Host:
     def living(self) -> int:
         """How many sessions live now."""
         return sum(number < len(self._plan.sessions) for number in self._scopes)
+
+    def alive(self) -> dict[str, int]:
+        """How many sessions of each arm live now; another thread may ask."""
+        planned = self._plan.sessions
+        return dict(Counter(planned[one].arm for one in list(self._scopes) if one < len(planned)))
 
     def begin(self, number: int, done: Callable[[], None]) -> None:
         """Start session `number`; `done` is called when its life is over.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -54,8 +55,8 @@ class Offering(Protocol):
         """Offer the whole plan; return "" when it is done, else why it ended early."""
         ...
 
-    def living(self) -> int:
-        """How many sessions live now, as far as is known."""
+    def alive(self) -> dict[str, int]:
+        """How many sessions of each arm live now, as far as is known."""
         ...
 
     def lag_ms(self) -> float | None:
@@ -157,9 +158,9 @@ class LocalOffering:
         del behaviour
         return Exposure(count=0, unit="calls", source="journal")
 
-    def living(self) -> int:
-        """How many sessions live now."""
-        return self.host.living
+    def alive(self) -> dict[str, int]:
+        """How many sessions of each arm live now."""
+        return self.host.alive()
 
     def lag_ms(self) -> float | None:
         """How late this process's timers were in the last second."""
@@ -234,7 +235,7 @@ class WorkerOffering:
         """
         self._done: dict[int, int] = {}
         self._lost: set[int] = set()
-        self._living: dict[int, int] = {}
+        self._living: dict[int, dict[str, int]] = {}
         self._lags_ms: dict[int, float] = {}
         self._stopped = False  # from Locust's page
         count = self.assignment.workers
@@ -312,9 +313,9 @@ class WorkerOffering:
         del behaviour
         return Exposure(count=0, unit="calls", source="journal")
 
-    def living(self) -> int:
-        """How many sessions the workers last said they had."""
-        return sum(self._living.values())
+    def alive(self) -> dict[str, int]:
+        """How many sessions of each arm the workers last said they had."""
+        return dict(sum(map(Counter, self._living.values()), Counter()))
 
     def lag_ms(self) -> float | None:
         """How late the timers of the worst worker were."""
@@ -327,7 +328,7 @@ class WorkerOffering:
 
     def _hear(self, kind: str, data: Any) -> None:
         if kind == "tally":
-            self._living[data["worker"]] = data["living"]
+            self._living[data["worker"]] = data["alive"]
             if data["lag_ms"] is not None:
                 self._lags_ms[data["worker"]] = data["lag_ms"]
             self.on_tally(restore(data["sums"]))

@@ -20,26 +20,38 @@ class Status:
     phase: str
     faults: tuple[str, ...]
     exposure: str  # what the faults in force have hit so far, as in "412 connections"
+    fault_left_s: float | None  # until the plan undoes the last of them
     sessions: int
+    alive: dict[str, int]  # the same by arm
     lag_ms: float | None  # the generator's own
     recent: Recent
+    windows: tuple[tuple[float, float], ...]  # where the plan has its faults, from and to, in s
 
 
 def status(
     plan: Plan, clock: RunClock, chaos: Conductor, *, offering: Offering, recent: Recent
 ) -> Status:
     """Give where a run stands now."""
-    now_ns = clock.now_ns()
+    now_ns, alive = clock.now_ns(), offering.alive()
     return Status(
         run_s=max(0.0, now_ns / NS_PER_S),
         total_s=plan.end_ns / NS_PER_S,
         phase=phase_at(plan, now_ns),
         faults=tuple(f"{number}:{kind}" for number, kind in chaos.in_force.items()),
         exposure=", ".join(filter(None, (_hit(chaos, recent, one) for one in chaos.in_force))),
-        sessions=offering.living(),
+        fault_left_s=_left_s(plan, chaos, now_ns),
+        sessions=sum(alive.values()),
+        alive=alive,
         lag_ms=offering.lag_ms(),
         recent=recent,
+        windows=tuple((one.start_ns / NS_PER_S, one.end_ns / NS_PER_S) for one in plan.windows),
     )
+
+
+def _left_s(plan: Plan, chaos: Conductor, now_ns: int) -> float | None:
+    """Give how long the plan leaves the faults in force; None without any, or without an end."""
+    ends_ns = [one.end_ns for one in plan.windows if one.window in chaos.in_force]
+    return max(0.0, (max(ends_ns) - now_ns) / NS_PER_S) if ends_ns else None
 
 
 def _hit(chaos: Conductor, recent: Recent, window: int) -> str:

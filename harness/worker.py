@@ -132,11 +132,11 @@ class Worker:
     def _report(self) -> dict[str, Any]:
         """Give what has come since the last report; called in Locust's thread."""
         sums, self._sums = self._sums, {}
-        living = self.host.living if self.host is not None else 0
+        alive = self.host.alive() if self.host is not None else {}
         lag_ms = self.host.lag_ms if self.host is not None else None
         return {
             "worker": self.part.worker,
-            "living": living,
+            "alive": alive,
             "lag_ms": lag_ms,
             "sums": dump(sums),
         }

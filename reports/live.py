@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TextIO
 
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live as Redrawn
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.segment import ControlType
 from rich.text import Text
 
-from reports.words import ABSENT, clean, cut, milliseconds, share
+from reports.picture import WIDTH, picture
+from reports.snapshot import LiveSnapshot
+from reports.words import clean, cut, milliseconds
 
-WIDTH: Final = 80
 _LINE_EVERY_S: Final = 1.0
 _REDRAW_EVERY_S: Final = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmSnapshot:
-    """The last seconds of one arm; None when no call ended in them."""
-
-    arm: str
-    p50_ms: float | None
-    p99_ms: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiveSnapshot:
-    """Where a run stands, cheap enough to be made several times a second."""
-
-    run_s: float
-    total_s: float
-    phase: str
-    fault: str = ""  # the window's id; "" when none is in force
-    exposure: str = ""  # "412 connections"
-    calls: int = 0
-    errors: int = 0
-    rate_per_s: float = 0.0
-    sessions: int = 0
-    lag_ms: float | None = None
-    arms: tuple[ArmSnapshot, ...] = ()
+_COURSE_S: Final = 120  # how far back a course reaches; the terminal's width shows less
+_WIDEST: Final = 100  # wider than that, figures stand too far from their names
 
 
 class Live:
     """Shows snapshots on a stream; entering shows the first line at once, leaving the last state.
 
-    On a terminal a few lines are redrawn in place; elsewhere a plain line a second is written.
+    On a terminal a few lines are redrawn in place, and make room for the result in the end;
+    elsewhere a plain line a second is written.
     """
 
     def __init__(
@@ -70,6 +48,8 @@ class Live:
         self._clock = clock
         self._shown_at_s: float | None = None
         self._latest: LiveSnapshot | None = None
+        self._courses: dict[str, deque[float | None]] = {}
+        self._second = -1
         self._redrawn: Redrawn | None = None
         if not quiet and stream.isatty() and environment.get("TERM") != "dumb":
             console = Console(file=stream, _environ=dict(environment), legacy_windows=False)
@@ -79,7 +59,9 @@ class Live:
                 redirect_stdout=False,
                 redirect_stderr=False,
                 vertical_overflow="crop",
+                transient=True,
             )
+            self._size = console.size
 
     def __enter__(self) -> Self:
         if self._quiet:
@@ -107,6 +89,7 @@ class Live:
         """Take a snapshot; it is shown when the next line or redraw is due."""
         if self._quiet:
             return
+        self._remember(snapshot)
         now_s = self._clock()
         every_s = _LINE_EVERY_S if self._redrawn is None else _REDRAW_EVERY_S
         self._latest = snapshot
@@ -121,7 +104,27 @@ class Live:
         if self._redrawn is None:
             self._write(plain(snapshot))
         else:
-            self._redrawn.update(picture(self._title, snapshot), refresh=True)
+            self._redraw(self._redrawn, snapshot)
+
+    def _redraw(self, redrawn: Redrawn, snapshot: LiveSnapshot) -> None:
+        """Draw for the terminal as wide as it is now."""
+        size = redrawn.console.size
+        if size != self._size:
+            # A terminal breaks long lines anew when it gets narrower: what was drawn before is
+            # no longer where it was, and would be left standing.
+            self._size = size
+            redrawn.console.control(Control.clear(), Control((ControlType.HOME,)))
+        lines = picture(self._title, snapshot, self._courses, min(size.width, _WIDEST))
+        redrawn.update(Group(*lines), refresh=True)
+
+    def _remember(self, snapshot: LiveSnapshot) -> None:
+        """Keep what each second was like, for the courses."""
+        if int(snapshot.run_s) == self._second:
+            return
+        self._second = int(snapshot.run_s)
+        for arm in snapshot.arms:
+            course = self._courses.setdefault(arm.arm, deque(maxlen=_COURSE_S))
+            course.append(arm.last_p99_ms)
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
@@ -139,53 +142,3 @@ def plain(snapshot: LiveSnapshot) -> str:
     )
     hit = f" hit {clean(snapshot.exposure)}" if snapshot.fault and snapshot.exposure else ""
     return cut(line + hit if len(line + hit) <= WIDTH else line, WIDTH)
-
-
-def picture(title: str, snapshot: LiveSnapshot) -> Group:
-    """Draw a snapshot as a few lines for a terminal."""
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        Text(clean(title), style="bold"),
-        ProgressBar(
-            total=max(snapshot.total_s, 1e-9),
-            completed=min(snapshot.run_s, snapshot.total_s),
-            width=28,
-        ),
-        Text(f"{snapshot.run_s:.1f} of {snapshot.total_s:.0f} s"),
-    )
-    lines = [
-        _labelled("phase", snapshot.phase),
-        _labelled("fault", _fault(snapshot), "bold magenta" if snapshot.fault else ""),
-        _labelled("calls", _calls(snapshot), "bold red" if snapshot.errors else ""),
-        *(
-            _labelled(
-                arm.arm, f"p50 {milliseconds(arm.p50_ms):>8}   p99 {milliseconds(arm.p99_ms):>8}"
-            )
-            for arm in snapshot.arms
-        ),
-        _labelled("generator", _generator(snapshot)),
-    ]
-    return Group(head, *lines)
-
-
-def _labelled(label: str, text: str, style: str = "") -> Text:
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{label:<10} ", style="dim")
-    return line.append(clean(text), style=style or None)
-
-
-def _fault(snapshot: LiveSnapshot) -> str:
-    if not snapshot.fault:
-        return "none in force"
-    return f"{snapshot.fault}, hit {snapshot.exposure or 'nothing yet'}"
-
-
-def _calls(snapshot: LiveSnapshot) -> str:
-    lost = share(snapshot.errors / snapshot.calls) if snapshot.calls else ABSENT
-    return (
-        f"{snapshot.calls:,}   {snapshot.rate_per_s:,.1f}/s   errors {snapshot.errors:,} ({lost})"
-    )
-
-
-def _generator(snapshot: LiveSnapshot) -> str:
-    return f"{snapshot.sessions:,} sessions alive, lag {milliseconds(snapshot.lag_ms)}"

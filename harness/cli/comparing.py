@@ -11,6 +11,7 @@ import click
 from faults.quantities import parse_share
 from harness.cli.conclusion import climbed, judged, read
 from harness.cli.conducting import PIPED, check_place, colored, print_result, shown, write_json
+from harness.cli.waiting import under_way
 from harness.comparison import baseline as baselines
 from harness.comparison.digest import Digest, digest
 from harness.comparison.identity import Identity, differences
@@ -78,7 +79,8 @@ def compare(
         raise UsageError("--json - and --markdown - both want standard output; name a file for one")
     base, head = _divided(sides, against)
     share = _share(least)
-    result = held_together(_side("BASE", base), _side("HEAD", head), latency_least=share)
+    with under_way("comparing"):
+        result = held_together(_side("BASE", base), _side("HEAD", head), latency_least=share)
     write_json(as_json(result), json)
     write_json(as_markdown(result), markdown)
     piped = PIPED in (json, markdown)
@@ -102,7 +104,8 @@ def baseline() -> None:
 def save(file: Path, runs: tuple[Path, ...], *, force: bool) -> int:
     """Write a baseline file of runs; three or more also say how much equal runs differ."""
     check_place("file", str(file))
-    side = _side("RUN", runs)
+    with under_way("judging"):
+        side = _side("RUN", runs)
     for run in side.runs:
         if run.doubts and not force:
             raise UsageError(

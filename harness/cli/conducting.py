@@ -14,10 +14,12 @@ import anyio
 import click
 
 from harness.errors import UsageError
+from harness.recent import ARMS
 from harness.run import Order, conduct
 from harness.status import Status
 from harness.storm import Ran
-from reports.live import ArmSnapshot, Live, LiveSnapshot
+from reports.live import Live
+from reports.snapshot import ArmSnapshot, LiveSnapshot, Segment
 from reports.terminal import wants_color
 
 RECENT_S: Final = 5
@@ -82,9 +84,8 @@ def shown(folder: Path) -> str:
 
 def _snapshot_of(status: Status) -> LiveSnapshot:
     """Make what the live view shows of a run's status."""
-    recent = {arm: status.recent.window(arm, RECENT_S) for arm in ("control", "treated")}
     total = status.recent.total.values()
-    last = [status.recent.window(arm, 1) for arm in ("control", "treated")]
+    arms = tuple(_arm_of(status, arm) for arm in ARMS)
     return LiveSnapshot(
         run_s=status.run_s,
         total_s=status.total_s,
@@ -92,12 +93,28 @@ def _snapshot_of(status: Status) -> LiveSnapshot:
         fault=", ".join(status.faults),
         calls=sum(part.calls for part in total),
         errors=sum(part.errors for part in total),
-        rate_per_s=float(sum(part.calls for part in last)),
+        rate_per_s=sum(arm.rate_per_s for arm in arms),
         exposure=status.exposure,
+        fault_left_s=status.fault_left_s,
         sessions=status.sessions,
         lag_ms=status.lag_ms,
-        arms=tuple(
-            ArmSnapshot(arm=arm, p50_ms=part.quantile_ms(0.5), p99_ms=part.quantile_ms(0.99))
-            for arm, part in recent.items()
+        arms=arms,
+        segments=tuple(
+            Segment(start_s=start_s, end_s=end_s, label=str(number))
+            for number, (start_s, end_s) in enumerate(status.windows, 1)
         ),
+    )
+
+
+def _arm_of(status: Status, arm: str) -> ArmSnapshot:
+    recent, last = (status.recent.window(arm, seconds) for seconds in (RECENT_S, 1))
+    return ArmSnapshot(
+        arm=arm,
+        p50_ms=recent.quantile_ms(0.5),
+        p99_ms=recent.quantile_ms(0.99),
+        rate_per_s=float(last.calls),
+        calls=recent.calls,
+        errors=recent.errors,
+        sessions=status.alive.get(arm, 0),
+        last_p99_ms=last.quantile_ms(0.99),
     )

@@ -19,7 +19,9 @@ from harness.cli.gating import (
     publish,
     show,
 )
+from harness.cli.waiting import under_way
 from harness.errors import Exit, SquallError, UsageError, worst_exit
+from harness.verdict import Judgement
 from reports.capacity.document import capacity
 from reports.capacity.folder import write_all as write_climb
 from reports.capacity.terminal import summary as climb_summary
@@ -58,14 +60,15 @@ def judge(folders: tuple[Path, ...], *, as_json: bool) -> int:
 
 
 def _judged(folder: Path, *, as_json: bool) -> Exit:
-    climb = climbed(folder)
-    if climb is not None:
-        text = capacity(climb.result) if as_json else f"{climb.result.headline}\n"
-        click.echo(text, nl=False)
-        return Exit(climb.result.exit_code)
-    judgement = judged(*read(folder))
-    click.echo(verdict(judgement) if as_json else f"{judgement.headline}\n", nl=False)
-    return Exit(judgement.exit_code)
+    with under_way(f"judging {folder.name}"):
+        found = climbed(folder) or judged(*read(folder))
+    result = found.result if isinstance(found, Climbed) else found
+    if not as_json:
+        text = f"{result.headline}\n"
+    else:
+        text = verdict(result) if isinstance(result, Judgement) else capacity(result)
+    click.echo(text, nl=False)
+    return Exit(result.exit_code)
 
 
 @click.command(epilog="Example: squall report runs/* --junit all.xml --markdown all.md")
@@ -90,8 +93,9 @@ def report(folders: tuple[Path, ...], junit: str | None, markdown: str | None) -
 def _reported(folder: Path, *, several: bool) -> Entry:
     """Write one run's reports again; of several one that cannot be read hides no other."""
     try:
-        climb = climbed(folder)
-        entry = entry_of(conclude(folder)) if climb is None else _climb(climb)
+        with under_way(f"judging {folder.name}"):
+            found = climbed(folder) or conclude(folder)
+        entry = _climb(found) if isinstance(found, Climbed) else entry_of(found)
     except SquallError as error:
         if not several:
             raise

@@ -17,6 +17,7 @@ from harness.cli.conclusion import Conclusion, conclude
 from harness.cli.conducting import PIPED, check_place, conducted, write_json
 from harness.cli.failing import Failure, tell
 from harness.cli.gating import Files, entry_of, entry_without, gated, publish, show
+from harness.cli.waiting import under_way
 from harness.errors import Exit, SquallError, UsageError
 from harness.overrides import Overrides
 from harness.run import Order
@@ -247,7 +248,8 @@ def _judged(planned: Planned, options: Options, command: tuple[str, ...]) -> Ent
         allowed=options.allow_target,
     )
     ran = conducted(order, quiet=options.quiet)
-    conclusion = conclude(ran.folder, not_healed=ran.not_healed)
+    with under_way("judging", quiet=options.quiet):
+        conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _keep_yardstick(conclusion)
     write_json(verdict(conclusion.judgement), options.json)
     return entry_of(conclusion)

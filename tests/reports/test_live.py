@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import re
+import struct
+import subprocess
+import sys
+import termios
 from dataclasses import replace
+from pathlib import Path
 from threading import Thread
 
 import pytest
 from rich.cells import cell_len
 
-from reports.live import ArmSnapshot, Live, LiveSnapshot, plain
+from reports.live import Live, plain
+from reports.snapshot import ArmSnapshot, LiveSnapshot, Segment
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 SNAPSHOT = LiveSnapshot(
     run_s=34.2,
@@ -24,9 +33,32 @@ SNAPSHOT = LiveSnapshot(
     sessions=20,
     lag_ms=0.4,
     arms=(
-        ArmSnapshot(arm="control", p50_ms=18.2, p99_ms=41.2),
-        ArmSnapshot(arm="treated", p50_ms=18.9, p99_ms=1250),
+        ArmSnapshot(
+            arm="control",
+            p50_ms=18.2,
+            p99_ms=41.2,
+            rate_per_s=40,
+            calls=200,
+            sessions=10,
+            last_p99_ms=39,
+        ),
+        ArmSnapshot(
+            arm="treated",
+            p50_ms=18.9,
+            p99_ms=1250,
+            rate_per_s=40,
+            calls=200,
+            errors=23,
+            sessions=10,
+            last_p99_ms=1300,
+        ),
     ),
+    segments=(
+        Segment(start_s=12, end_s=22, label="1"),
+        Segment(start_s=30, end_s=42, label="2"),
+        Segment(start_s=62, end_s=72, label="3"),
+    ),
+    fault_left_s=7.8,
 )
 
 
@@ -127,11 +159,13 @@ def test_a_terminal_gets_a_picture_that_is_redrawn() -> None:
     text = on_a_terminal({})
     assert text.index("storm  starting") < text.index("12,345")
     for part in (
-        "2:token-expire, hit 412 connections",
+        "2:token-expire, 8 s left, hit 412 connections",
         "12,345",
         "1.25 s",
         "lag 0.40 ms",
         "20 sess",
+        "11.5%",
+        "p99 39.0ms-1.30s",
     ):
         assert part in words(text)
     assert widest(text) <= 80
@@ -157,3 +191,57 @@ def test_names_from_outside_cannot_drive_the_terminal(environment: dict[str, str
     attack = replace(SNAPSHOT, phase="\x1b]0;owned\x07x", fault="", exposure="\x1b[2J")
     assert "owned" not in on_a_terminal(environment, attack)
     assert "\x1b[2J" not in on_a_terminal(environment, replace(attack, fault="\x1b[2Jy"))
+
+
+TAKER = """
+import os, sys
+from reports.live import Live
+from tests.reports.test_live import SNAPSHOT
+moments = iter(range(1000))
+with Live("storm", sys.stderr, environment=os.environ, clock=lambda: next(moments)) as live:
+    for line in sys.stdin:
+        live.update(SNAPSHOT)
+"""
+
+
+def test_a_terminal_that_is_made_narrower_is_drawn_anew() -> None:
+    """What was drawn for more columns is cleared, for it would have been broken into pieces."""
+    near, far = os.openpty()
+
+    def resize(columns: int) -> None:
+        fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def ask() -> str:
+        """Have it drawn once more, and give what arrives up to its last line."""
+        os.write(near, b"\n")
+        arrived = ""
+        while "at p99" not in arrived:
+            arrived += os.read(near, 65536).decode(errors="replace")
+        return arrived
+
+    resize(80)
+    known = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    environment = known | {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", TAKER], stdin=far, stdout=far, stderr=far, env=environment
+    )
+    try:
+        assert "\x1b[2J" not in ask()
+        resize(60)
+        redrawn = ask()
+        assert "\x1b[2J\x1b[H" in redrawn
+        assert widest(redrawn) == 60
+        assert "\x1b[2J" not in ask()
+    finally:
+        child.kill()
+        child.wait()
+        os.close(near)
+        os.close(far)
+
+
+def test_what_was_drawn_makes_room_for_the_result() -> None:
+    """The last thing that happens is that the picture's lines are taken back."""
+    text = on_a_terminal({})
+    assert words(text).rstrip("\r\n").splitlines()[-1].startswith("generator")
+    assert text.count("\x1b[1A\x1b[2K") >= 8
+    assert text.rindex("\x1b[1A\x1b[2K") > text.rindex("generator")
