@@ -112,7 +112,11 @@ def test_the_live_view_is_told_phase_fault_and_what_it_hit(whole: Whole) -> None
     assert all(status.faults == ("1:tcp-latency",) for status in hit)
     assert hit[-1].exposure.endswith(" connections")
     assert any(status.lag_ms is not None for status in whole.statuses)
-    assert max(status.sessions for status in whole.statuses) == 6
+    fullest = max(whole.statuses, key=lambda status: status.sessions)
+    assert (fullest.sessions, fullest.alive) == (6, {"control": 3, "treated": 3})
+    assert all(status.fault_left_s is not None for status in hit)
+    (struck,) = {status.windows for status in whole.statuses}
+    assert [end_s - start_s for start_s, end_s in struck] == [2.0]
 
 
 def test_both_eras_at_once_pass_and_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def test_two_workers_merge_into_one_exact_run(tmp_path: Path) -> None:
     done = [one for one in evidence.journal.of(WorkerEntry) if one.edge == "done"]
     assert sum(one.calls for one in done) == len(calls)
     assert {one.worker for one in evidence.journal.of(HealthEntry)} >= {0, 1, 2}
-    assert max(status.sessions for status in statuses) == 6
+    fullest = max(statuses, key=lambda status: status.sessions)
+    assert (fullest.sessions, fullest.alive) == (6, {"control": 3, "treated": 3})
     assert any(status.lag_ms is not None for status in statuses)
 
 
