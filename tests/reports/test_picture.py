@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from rich.cells import cell_len
 
-from reports.picture import bar, picture, sparkline
+from reports.picture import Courses, bar, picture, sparkline
 from reports.snapshot import ArmSnapshot
 from tests.reports.test_live import SNAPSHOT
 
-COURSES = {"control": [40.0, 41.0, 40.0], "treated": [40.0, None, 1300.0]}
+COURSES: Final[Courses] = {"control": [40.0, 41.0, 40.0], "treated": [40.0, None, 1300.0]}
 
 
 def drawn(width: int, **changes: object) -> list[str]:
