@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Final, Literal
 
 from harness.discovery.findings import Counter, Findings, Learned, LeftOut
@@ -314,8 +315,9 @@ def _faults(
             ),
         ]
         return (*faults, lost) if loses else tuple(faults)
-    half_ms = [step.learned.latency_ms / 2 for one in agents for step in one.steps]
-    leave_s = max(1, round(max(half_ms, default=1.0))) / 1e3
+    # Half of what half of the calls take, so that most of those who leave do so before the answer.
+    took_ms = [step.learned.latency_ms for one in agents for step in one.steps]
+    leave_s = max(1, round(median(took_ms or [2.0]) / 2)) / 1e3
     faults = [
         Fault(
             kind="tcp-latency",

@@ -82,7 +82,7 @@ def guess(
         elif name in needed:
             arguments[name] = _value(making, name, inner, 0)
         elif names.is_time(name) and _is_number(inner):
-            arguments[name] = _number(inner, least=1)  # its default may be long
+            arguments[name] = _number(inner, least=names.least(name))  # its default may be long
     for name in sorted(needed - known.keys()):
         if name not in given:
             raise NoGuessError(f"{name}: its schema does not say what it is")
@@ -153,7 +153,7 @@ def _value(making: _Making, name: str, schema: Mapping[str, Any], depth: int) ->
         return _plain((harmless or listed)[0])
     match _kind(schema):
         case "integer" | "number":
-            made: Any = _number(schema, least=1)
+            made: Any = _number(schema, least=names.least(name))
         case "boolean" | "null" as kind:
             made = False if kind == "boolean" else None
         case "array":
@@ -219,7 +219,7 @@ def _is_number(schema: Mapping[str, Any]) -> bool:
     return _kind(schema) in {"integer", "number"}
 
 
-def _number(schema: Mapping[str, Any], *, least: int) -> Any:
+def _number(schema: Mapping[str, Any], *, least: float) -> Any:
     """Give the smallest sensible number: `least`, or the nearest that the schema allows."""
     whole = _kind(schema) == "integer"
     examples = schema.get("examples")
@@ -227,7 +227,7 @@ def _number(schema: Mapping[str, Any], *, least: int) -> Any:
     if first is not None:
         return int(first) if whole else first
     low, high = _bound(schema, "minimum", 1, whole), _bound(schema, "maximum", -1, whole)
-    value: float = least
+    value = float(math.ceil(least)) if whole else least
     if low is not None and value < low:
         value = low
     if high is not None and value > high:

@@ -113,6 +113,13 @@ def is_time(name: str) -> bool:
     return bool(words(name)) and words(name)[-1] in _TIMES
 
 
+def least(name: str) -> float:
+    """Give the number that an argument is tried with: one, or a short while where it is a time."""
+    if not is_time(name):
+        return 1
+    return 50 if words(name)[-1] in {"ms", "millis", "milliseconds"} else 0.2
+
+
 def text_for(name: str, schema: dict[str, Any]) -> str | None:
     """Give a text that suits an argument's name or format; None where neither says anything."""
     named = _FORMATS.get(str(schema.get("format")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -22,6 +23,7 @@ CALL_S: Final = 10.0  # for one answer
 ATTEMPTS_MAX: Final = 6  # sets of arguments for one tool
 NOT_IN_TIME: Final = frozenset({Outcome.TIMEOUT, Outcome.HANG})
 _SHOWN_MAX: Final = 160
+_ASKS_BACK: Final = re.compile(r"(?i)(?=.*(?:sampling|elicit|roots))(?=.*(?:declar|capab|support))")
 _METHODS: Final[dict[Kind, str]] = {
     "tool": "tools/call",
     "resource": "resources/read",
@@ -292,7 +294,12 @@ class Trier:
         """What came of a failed try, on one line."""
         if reply.outcome in NOT_IN_TIME:
             return f"no answer within {CALL_S:g} s"
-        return " ".join(self.visitor.say(reply).split())[:_SHOWN_MAX]
+        said = " ".join(self.visitor.say(reply).split())
+        if len(said) > _SHOWN_MAX:
+            said = f"{said[: _SHOWN_MAX - 1]}…"
+        if _ASKS_BACK.search(said):
+            said += "; client: {answers: …} lets it ask, as in the scenario agents_are_asked"
+        return said
 
 
 _NOTHING: Final = _Candidate(arguments={}, values={}, links=(), marked=False, repeat_key="")

@@ -103,6 +103,8 @@ class Visitor:
         said = ""
         if reply.outcome is Outcome.TOOL_ERROR and isinstance(reply.result, dict):
             said = _told(reply.result)
+        elif reply.error is not None:
+            said = str(reply.error.get("message") or "")
         return redact(said or words(reply), (self._token, *self._secrets))
 
     async def _open(self) -> None:

@@ -85,7 +85,7 @@ def test_what_may_be_left_out_is_left_out() -> None:
         "duration": {"type": "number", "default": 600},
     }
     schema = {"type": "object", "properties": properties, "required": ["query"]}
-    assert guess(schema, style="plain", given={}).arguments == {"query": "a", "duration": 1}
+    assert guess(schema, style="plain", given={}).arguments == {"query": "a", "duration": 0.2}
 
 
 def test_a_tool_that_writes_gets_a_key_for_its_repeats() -> None:
