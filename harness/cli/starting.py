@@ -20,7 +20,7 @@ from harness.discovery.composing import compose
 from harness.discovery.findings import Findings
 from harness.discovery.permits import Permit
 from harness.discovery.visit import Order, visit
-from harness.errors import Exit, UsageError
+from harness.errors import Exit, UsageError, full_disk
 from harness.guard import is_loopback
 from harness.scenario.auth import Auth
 from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
@@ -99,14 +99,15 @@ def init(out: str, *, force: bool, quiet: bool, **flags: Any) -> int:
         era=order.era,
         revision=order.revision,
         remote=not _is_local(order.target),
-        file=out if out != PIPED else "squall.yaml",
+        file=shlex.quote(out if out != PIPED else "squall.yaml"),
         again=_again(flags),
+        flags=_needed(order),
     )
     if out == PIPED:
         click.echo(text, nl=False)
     else:
-        Path(out).write_text(text, encoding="utf-8")
-        _tell(findings, out)
+        _keep(text, out)
+        _tell(findings, out, _needed(order))
     return int(Exit.PASS)
 
 
@@ -219,7 +220,25 @@ def _again(flags: Mapping[str, Any]) -> str:
     return shlex.join([*words, "--force"])
 
 
-def _tell(findings: Findings, out: str) -> None:
+def _needed(order: Order) -> str:
+    """Give the flags that a run of the file needs, as they are typed."""
+    if _is_local(order.target) or not isinstance(order.target, UrlTarget):
+        return ""
+    return f" --allow-target {urlsplit(order.target.url).hostname}"
+
+
+def _keep(text: str, out: str) -> None:
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        if full_disk(error):
+            raise
+        raise UsageError(
+            f"--out {out} cannot be written: {error.strerror}; name another file"
+        ) from error
+
+
+def _tell(findings: Findings, out: str, flags: str) -> None:
     """Say what has been written, and what to do with it."""
     count = len(findings.learned)
     click.echo(
@@ -227,4 +246,4 @@ def _tell(findings: Findings, out: str) -> None:
         f"{len(findings.left_out)} left out, each with its reason in the file"
     )
     shown = shlex.quote(os.fspath(out))
-    click.echo(f"next: squall check {shown}, then squall run {shown}")
+    click.echo(f"next: squall check {shown}, then squall run {shown}{flags}")

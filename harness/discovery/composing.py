@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.discovery import drafting, notation, secrecy, writing
 from harness.discovery.findings import Findings, Learned
+from harness.errors import TargetError
 from harness.scenario.auth import Auth
 from harness.scenario.load import load_text
 from harness.scenario.records import Target
@@ -22,10 +23,12 @@ def compose(
     remote: bool,
     file: str,
     again: str,
+    flags: str = "",
 ) -> str:
     """Give a scenario file's text; what no file can say is left out, and said so.
 
     Raises:
+        TargetError: there is nothing that a scenario could ask for.
         ScenarioError: never but by a defect, for what is written was made to be read.
     """
     lost = {
@@ -42,7 +45,12 @@ def compose(
         revision=revision,
         remote=remote,
     )
-    text = writing.write(draft, file=file, again=again, hidden=hidden)
+    if not draft.agents:
+        raise TargetError(
+            f"{findings.offer.name} offers no tools, resources or prompts that a scenario could "
+            "use; is this the right address?"
+        )
+    text = writing.write(draft, file=file, again=again, flags=flags, hidden=hidden)
     load_text(text, file)
     return text
 

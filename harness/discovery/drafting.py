@@ -114,7 +114,7 @@ def draft(
     faults = _faults(agents, piped=piped, auth=auth, loses=keyed and repeatable)
     recovery_s = float(min(max(math.ceil(needed_s), 5), 45))
     if piped:  # a killed process is started anew
-        recovery_s = max(recovery_s, math.ceil(6 * opening_s))
+        recovery_s = max(recovery_s, min(math.ceil(6 * opening_s), 60))
     struck_s = sum(fault.for_s + recovery_s for fault in faults)
     if isinstance(target, StdioTarget) and 4 * opening_s > READY_S:
         target = target.model_copy(update={"ready_s": nice(4 * opening_s)})

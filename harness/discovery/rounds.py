@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from harness.discovery.counting import Count
-from harness.discovery.findings import Findings, Learned, LeftOut
+from harness.discovery.findings import Findings, Kind, Learned, LeftOut
 from harness.discovery.offers import Offer, Tool
 from harness.discovery.permits import Permit, refusal
 from harness.discovery.trying import Trier
 from harness.discovery.visitor import Say
 from harness.session.inputschema import required_names
 
-LISTED_MAX = 3  # resources that are read, and prompts
+LISTED_MAX: Final = 3  # resources that are read, and prompts
 
 
 async def try_all(offer: Offer, trier: Trier, permit: Permit, say: Say) -> Findings:
@@ -89,17 +90,19 @@ class _Rounds:
 
     async def lists(self) -> None:
         """Read a few resources and get a few prompts."""
-        few = "not tried: a few are enough"
-        for number, resource in enumerate(self._offer.resources):
-            if number < LISTED_MAX:
-                self._keep(await self._trier.resource(resource))
-            else:
-                self.left_out.append(LeftOut(kind="resource", name=resource.uri, why=few))
-        for number, prompt in enumerate(self._offer.prompts):
-            if number < LISTED_MAX:
-                self._keep(await self._trier.prompt(prompt))
-            else:
-                self.left_out.append(LeftOut(kind="prompt", name=prompt.name, why=few))
+        resources, prompts = self._offer.resources, self._offer.prompts
+        for resource in resources[:LISTED_MAX]:
+            self._keep(await self._trier.resource(resource))
+        for prompt in prompts[:LISTED_MAX]:
+            self._keep(await self._trier.prompt(prompt))
+        self._leave_the_rest("resource", [one.uri for one in resources[LISTED_MAX:]])
+        self._leave_the_rest("prompt", [one.name for one in prompts[LISTED_MAX:]])
+
+    def _leave_the_rest(self, kind: Kind, names: list[str]) -> None:
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            why = "not tried: a few are enough"
+            self.left_out.append(LeftOut(kind=kind, name=names[0][:60] + more, why=why))
 
     def _take(self, tool: Tool, found: Learned | LeftOut) -> None:
         if isinstance(found, LeftOut) and found.lacking:

@@ -24,13 +24,15 @@ _WHO: Final = {
 }
 
 
-def write(draft: Draft, *, file: str, again: str, hidden: bool = False) -> str:
+def write(draft: Draft, *, file: str, again: str, flags: str = "", hidden: bool = False) -> str:
     """Give the file's text; `again` is the command that made it, without what is secret.
+
+    `flags` are those that a run of it needs.
 
     `hidden` says that the target is another one than was named, for there was a secret in it.
     """
     sections = (
-        _head(draft, file=file, again=again),
+        _head(draft, file=file, again=again, flags=flags),
         _experiment(draft, hidden=hidden),
         _agents(draft),
         _load(draft),
@@ -41,7 +43,7 @@ def write(draft: Draft, *, file: str, again: str, hidden: bool = False) -> str:
     return "\n".join("\n".join(lines) + "\n" for lines in sections if lines)
 
 
-def _head(draft: Draft, *, file: str, again: str) -> list[str]:
+def _head(draft: Draft, *, file: str, again: str, flags: str) -> list[str]:
     offer = draft.findings.offer
     tried = sum(one.kind == "tool" for one in draft.findings.learned)
     version = f" {offer.version}" if offer.version else ""
@@ -55,8 +57,11 @@ def _head(draft: Draft, *, file: str, again: str) -> list[str]:
             "at the end, and why."
         ),
         "#",
-        f"#   squall check {file}      what will happen, and when; nothing is started",
-        f"#   squall run {file}        the run; its last line is the verdict, its exit code too",
+        *_commands(
+            (f"squall check {file}", "what will happen, and when; nothing is started"),
+            (f"squall run {file}{flags}", "the run; its last line is the verdict"),
+            ("squall schema", "what may stand here, for an editor"),
+        ),
     ]
     if again:
         lines += ["#", "# This file was written, and is written anew, by:", f"#   {again}"]
@@ -69,6 +74,11 @@ def _head(draft: Draft, *, file: str, again: str) -> list[str]:
         ),
     ]
     return lines
+
+
+def _commands(*commands: tuple[str, str]) -> list[str]:
+    width = max(len(command) for command, _ in commands)
+    return [f"#   {command:<{width}}   {what}" for command, what in commands]
 
 
 def _counted(number: int, what: str) -> str:
@@ -112,7 +122,9 @@ def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
             "of them only read, or take a key by which the server knows a repeat."
         )
         parts.append("retry: {attempts: 3, on: [transport_error], backoff: 200ms}")
-    lines.append("client: {" + ", ".join(parts) + "}")
+    line = "client: {" + ", ".join(parts) + "}"
+    lesson = "      # whoever has no answer by then gives up"
+    lines.append(line + lesson if len(line) + len(lesson) <= WIDTH else line)
     return lines
 
 
@@ -157,9 +169,9 @@ def _agents(draft: Draft) -> list[str]:
         lines += comment(_WHO[agent.name], 2)
         lines += [
             f"  - name: {agent.name}",
-            f"    share: {agent.share_percent}%",
+            f"    share: {agent.share_percent}%" + teach.once("           # of the sessions"),
             f"    pace: {units.pace(agent.pace_s)}"
-            + teach.once("            # steps of one session, one after the other, for ever"),
+            + teach.once("            # of each session, whose steps go round and round"),
             "    steps:",
         ]
         if agent.lists:
