@@ -116,9 +116,11 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     assert "--force" in refused.err
     assert not (tmp_path / "calls.txt").exists()
     assert mine.read_text(encoding="utf-8") == "mine"
-    printed = init(tmp_path, "--stdio", SHOP, "--out", "-")
+    printed = init(tmp_path, "--stdio", SHOP, "--out", "-", "--era", "legacy")
     assert printed.code == 0, printed.err
-    assert calls_of(load_text(printed.out, "squall.yaml").scenario)
+    scenario = load_text(printed.out, "squall.yaml").scenario
+    assert scenario.era == "legacy"
+    assert calls_of(scenario)["find_items"].expect.carries == "nonce"
     assert mine.read_text(encoding="utf-8") == "mine"
     assert "find_items" in printed.err
 
