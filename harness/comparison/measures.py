@@ -36,12 +36,12 @@ LATENCY_LEAST: Final = 0.05
 LATENCY_LEAST_MS: Final = 1.0
 SHARE_LEAST: Final = 0.002
 SCORE_LEAST: Final = 5.0
-# How equal runs fared on two cores with up to ten others at work, where what squall did took 4 to
-# 12 times longer than by itself: for each e times slower the machine, latencies were longer by a
-# factor of e to the power of 1.0 to 1.5; beyond that, runs differed by .14 to .19.
+# What 50 equal runs of the bundled server showed beside load averages of 9 to 18 on two cores,
+# where work took 2 to 12 times longer than by itself. Latencies grew with that to the power of 0.9
+# to 1.7; what was left between runs was a deviation of .14 to .3 of their logarithm.
 BUSY_SLOPE: Final = 1.5
-BUSY_SPREAD: Final = 0.1  # of a run's logarithm, for each e times slower
-SCORE_SPREAD: Final = 5.0  # points, likewise
+BUSY_SPREAD: Final = 0.25  # of a run's logarithm, on a machine where all is waiting
+SCORE_SPREAD: Final = 8.0  # points, likewise
 BUSY_MAX: Final = 10.0  # nobody can tell a target from its machine there
 _CALLS_MIN: Final = SAMPLES_MIN[90.0]
 _SEED: Final = 7
@@ -156,7 +156,7 @@ def _figure(
         count = min(map(len, draws))
         variance = float(np.var(draws[1][:count] - draws[0][:count])) + slice_s**2 / 6.0
         waits = [[run.slowness for run in side] for side in sides]
-        assumed = restless(waits, slice_s / 2.0 if of_time else SCORE_SPREAD)
+        assumed = restless(waits, slice_s if of_time else SCORE_SPREAD)
         error = widened(Error(variance=variance, freedom=float(count)), values, assumed)
     at_least = STEADY_SLICES * slice_s if of_time else SCORE_LEAST
     yield Look(
@@ -214,6 +214,11 @@ class _Pair:
     head: Counted
     runs: tuple[list[Counted], list[Counted]]
     names: list[str]  # of the measures that both have the samples for
+    late_ms: tuple[float, float]  # how late squall itself was, at p50 and at p99
+
+    def late(self, name: str) -> float:
+        """Give how much of a percentile may be squall's own lateness, in milliseconds."""
+        return self.late_ms[name != "p50"]
 
 
 def _at(sides: Sides, place: Place, *, whole: bool) -> _Pair | Look:
@@ -243,9 +248,16 @@ def _at(sides: Sides, place: Place, *, whole: bool) -> _Pair | Look:
     if fewest < _CALLS_MIN:
         return nothing(f"{fewest} calls, at least {_CALLS_MIN} are needed", unlike=False)
     timed = min(base.by_group.timed, head.by_group.timed)
+    every = [run for side in sides for run in side]
     names = [name for name, at in PERCENTILES.items() if timed >= SAMPLES_MIN[at]]
     return _Pair(
-        place=place, whole=whole, base=base, head=head, runs=found, names=[*names, *SHARES]
+        place=place,
+        whole=whole,
+        base=base,
+        head=head,
+        runs=found,
+        names=[*names, *SHARES],
+        late_ms=(max(run.late_p50_ms for run in every), max(run.late_p99_ms for run in every)),
     )
 
 
@@ -284,7 +296,7 @@ def _look(pair: _Pair, name: str, within: Error, latency_least: float) -> Look:
     slower, at_least, assumed = 0.0, SHARE_LEAST, 0.0
     if timed:
         figures = [[log(value) for value in side] for side in figures]
-        at_least = max(log1p(latency_least), log1p(LATENCY_LEAST_MS / base))
+        at_least = max(log1p(latency_least), log1p(max(LATENCY_LEAST_MS, pair.late(name)) / base))
         slower = BUSY_SLOPE * _slower(pair.base, pair.head)
         assumed = restless([[run.slowness for run in runs] for runs in pair.runs], BUSY_SPREAD)
     busy = _busy(pair) if timed else ""

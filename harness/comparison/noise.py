@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
 from typing import Final
 
 import numpy as np
@@ -113,10 +112,10 @@ def widened(within: Error, sides: Sequence[Sequence[float]], assumed: float = 0.
 def restless(slowness: Sequence[Sequence[float | None]], spread: float) -> float:
     """Give the variance that equal runs' difference has on a machine that keeps them waiting.
 
-    `slowness` is each run's, by side; `spread` is a run's deviation for each e times slower.
+    `slowness` is each run's, by side; `spread` is the deviation where a run did nothing but wait.
     """
     variance = 0.0
     for side in slowness:
-        waits = [spread * log(max(1.0, one)) if one is not None else 0.0 for one in side]
+        waits = [spread * (1.0 - 1.0 / max(1.0, one or 1.0)) for one in side]
         variance += float(np.mean(np.square(waits))) / len(side) if side else 0.0
     return variance

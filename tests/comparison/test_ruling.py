@@ -178,6 +178,14 @@ def test_a_machine_that_keeps_all_waiting_shows_no_latency() -> None:
     assert told.verdict == "cannot"
 
 
+def test_what_squall_was_late_by_is_not_the_target_s() -> None:
+    """A tail that squall's own lateness explains is the same."""
+    base, head = pair(ONE_PHASE, seed=2, scale=1.2)
+    late = replace(head, runs=(replace(head.runs[0], late_p50_ms=9.0, late_p99_ms=20.0),))
+    assert compare(base, head).verdict == "worse"
+    assert compare(base, late).verdict == "same"
+
+
 def test_a_busy_machine_shows_less() -> None:
     """As long as nobody has measured how much equal runs differ on it."""
     base, head = pair(ONE_PHASE, seed=2)
