@@ -7,7 +7,7 @@ points are differences too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log, log1p
 from typing import Final, Literal
 
@@ -265,28 +265,27 @@ def _errors(pair: _Pair, inflated: Inflated) -> dict[str, Error]:
     """Give each measure's error; what moments add to it is learnt from the phase as a whole."""
     base, head, place = pair.base, pair.head, pair.place
     by_group = drawn(base.by_group, head.by_group, pair.names, (_SEED, 0))
-    for name in pair.names:
-        by_group[name] = max(by_group[name], least(name, base.by_group, head.by_group))
-    if place.tool:  # which has too few calls to tell by itself
-        factors = inflated.get((place.arms, place.phase), {})
-        return {
-            name: Error(
-                variance=variance * factors.get(name, 1.0), freedom=max(1, base.by_group.rows - 1)
-            )
-            for name, variance in by_group.items()
-        }
-    by_part = drawn(base.by_part, head.by_part, pair.names, (_SEED, 1))
+    # A tool has too few calls to say what moments do to it.
+    by_part = {} if place.tool else drawn(base.by_part, head.by_part, pair.names, (_SEED, 1))
     axes = {
         name: Axes(
+            floor=least(name, base.by_group, head.by_group),
             by_group=by_group[name],
             groups=base.by_group.rows,
-            by_part=by_part[name],
+            by_part=by_part.get(name, 0.0),
             parts=base.by_part.rows,
         )
         for name in pair.names
     }
-    inflated[place.arms, place.phase] = {name: one.inflation for name, one in axes.items()}
-    return {name: one.error for name, one in axes.items()}
+    errors = {name: one.error for name, one in axes.items()}
+    if not place.tool:
+        inflated[place.arms, place.phase] = {name: one.inflation for name, one in axes.items()}
+        return errors
+    factors = inflated.get((place.arms, place.phase), {})
+    return {
+        name: replace(error, variance=error.variance * factors.get(name, 1.0))
+        for name, error in errors.items()
+    }
 
 
 def _look(pair: _Pair, name: str, within: Error, latency_least: float) -> Look:

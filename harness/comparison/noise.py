@@ -22,6 +22,7 @@ DRAWS: Final = 400
 PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
 SHARES: Final = ("errors", "losses")
 ASSUMED_FREEDOM: Final = 10.0
+KNOWN_FREEDOM: Final = 1000.0
 
 Floats = NDArray[np.float64]
 
@@ -71,14 +72,17 @@ def least(name: str, base: Table, head: Table) -> float:
 class Axes:
     """The variance of a measure by sessions and by moments, with the rows that each was of."""
 
+    floor: float  # what it is at least: that is known, and not estimated
     by_group: float
     groups: int
-    by_part: float
-    parts: int
+    by_part: float = 0.0
+    parts: int = 1
 
     @property
     def error(self) -> Error:
-        """Give the wider of the two."""
+        """Give the widest of them."""
+        if self.floor >= max(self.by_group, self.by_part):
+            return Error(variance=self.floor, freedom=KNOWN_FREEDOM)
         if self.by_part > self.by_group:
             return Error(variance=self.by_part, freedom=max(1, self.parts - 1))
         return Error(variance=self.by_group, freedom=max(1, self.groups - 1))
@@ -86,7 +90,8 @@ class Axes:
     @property
     def inflation(self) -> float:
         """How many times wider the moments make the variance by sessions; at least 1."""
-        return max(1.0, self.by_part / self.by_group) if self.by_group > 0 else 1.0
+        without = max(self.by_group, self.floor)
+        return max(1.0, self.by_part / without) if without > 0 else 1.0
 
 
 def widened(within: Error, sides: Sequence[Sequence[float]], assumed: float = 0.0) -> Error:

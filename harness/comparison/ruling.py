@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, log, sqrt
@@ -10,12 +11,13 @@ from typing import Final, Literal
 from harness.comparison.digest import Digest
 from harness.comparison.holm import chance_beyond, correct, deviations
 from harness.comparison.identity import Identity, differences
-from harness.comparison.measures import LATENCY_LEAST, Look, looks
+from harness.comparison.measures import BASELINE, LATENCY_LEAST, Look, looks
 
 Verdict = Literal["worse", "better", "same", "cannot"]
 
-# Of the allowance for false alarms: the rest is for single tools, and for arms that are the same.
-WHOLE_WEIGHT: Final = 0.8
+# How the allowance for false alarms is shared out: what is worse everywhere shows in the baseline,
+# where most calls are; single tools, and arms that are the same, come last.
+_WEIGHTS: Final = {"calm": 0.4, "whole": 0.4, "single": 0.2}
 _ORDER: Final[tuple[Verdict, ...]] = ("worse", "better", "same", "cannot")
 # Beyond these nobody can tell: a logarithm, a share, points, seconds.
 _MOST: Final = {"ms": log(1000.0), "share": 1.0, "points": 100.0, "s": 86_400.0}
@@ -117,10 +119,10 @@ def _more(apart: Sequence[str]) -> str:
 def _weighed(taken: Sequence[Look]) -> tuple[Change, ...]:
     """Correct for so many looks, and say of each what may be said."""
     able = [look for look in taken if not look.why_not]
-    count = {rank: sum(look.whole is rank for look in able) for rank in (True, False)}
-    share = {True: WHOLE_WEIGHT, False: 1.0 - WHOLE_WEIGHT}
+    ranks = [_rank(look) for look in able]
+    count = Counter(ranks)
     chances = [_chance(look) for look in able]
-    held = correct(chances, [share[look.whole] / count[look.whole] for look in able])
+    held = correct(chances, [_WEIGHTS[rank] / count[rank] for rank in ranks])
     told = {id(look): (chance, one) for look, chance, one in zip(able, chances, held, strict=True)}
     changes = []
     for look in taken:
@@ -134,6 +136,12 @@ def _weighed(taken: Sequence[Look]) -> tuple[Change, ...]:
             verdict = "worse" if (look.effect < 0) is lower_is_worse else "better"
         changes.append(_change(look, verdict, chance, one.level))
     return tuple(changes)
+
+
+def _rank(look: Look) -> str:
+    if not look.whole:
+        return "single"
+    return "calm" if look.phase == BASELINE else "whole"
 
 
 def _least(look: Look) -> float:
