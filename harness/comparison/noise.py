@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.comparison.tables import Table
 from harness.score import weights
 
-DRAWS: Final = 400
+DRAWS: Final = 250
 PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
 SHARES: Final = ("errors", "losses")
 ASSUMED_FREEDOM: Final = 10.0

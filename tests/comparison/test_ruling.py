@@ -17,8 +17,11 @@ from harness.comparison.measures import idle
 from harness.comparison.ruling import Change, Comparison, Side, compare
 from tests.comparison.runs import IDENTITY, RECOVERY, WINDOW, World, drawn_run, pair, side
 
+pytestmark = pytest.mark.timeout(600)  # computing only, which a crowded machine makes slow
+
 ONE_PHASE: Final = World(lengths_s=(("baseline", 30.0),), tools=("search",))
 SMALL: Final = World(sessions=20, lengths_s=(("baseline", 12.0), (WINDOW, 6.0), (RECOVERY, 6.0)))
+BRIEF: Final = replace(SMALL, tools=("search",))
 ALARMS_MAX: Final = 0.05
 FOUND_MIN: Final = 0.9
 
@@ -40,7 +43,7 @@ def change(told: Comparison, measure: str, *, phase: str = "baseline", arm: str 
 
 @pytest.mark.parametrize(
     "world",
-    [ONE_PHASE, SMALL, replace(ONE_PHASE, by_session=0.3), replace(ONE_PHASE, by_moment=0.25)],
+    [ONE_PHASE, BRIEF, replace(ONE_PHASE, by_session=0.3), replace(ONE_PHASE, by_moment=0.25)],
     ids=["long", "short", "unlike-sessions", "unlike-moments"],
 )
 def test_equal_runs_are_rarely_called_different(world: World) -> None:
@@ -59,11 +62,11 @@ def test_a_fifth_of_p99_or_two_errors_in_a_hundred_are_found(changes: dict[str, 
 
 def test_runs_that_differ_by_themselves_need_several_a_side() -> None:
     """One run a side cannot know of it; with five, what lies between equal runs is measured."""
-    restless = replace(SMALL, by_run=0.1, tools=("search",))
-    alarms = verdicts(restless, 20, runs=5)
+    restless = replace(BRIEF, by_run=0.1)
+    alarms = verdicts(restless, 12, runs=5)
     assert alarms["worse"] + alarms["better"] <= ALARMS_MAX
-    quiet = replace(SMALL, by_run=0.02, tools=("search",))
-    assert verdicts(quiet, 10, runs=5, scale=1.3)["worse"] >= FOUND_MIN
+    quiet = replace(BRIEF, by_run=0.02)
+    assert verdicts(quiet, 5, runs=5, scale=1.3)["worse"] >= FOUND_MIN
 
 
 # --- one comparison -------------------------------------------------------------------------
