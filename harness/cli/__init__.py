@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 import harness
 from harness import system
@@ -38,6 +39,7 @@ COMMANDS: Final[dict[str, str]] = {
     "faults": "listing",
     "scenarios": "listing",
     "schema": "listing",
+    "completion": "completing",
     "toxiproxy": "parts",
     "issuer": "parts",
     "reference": "parts",
@@ -54,6 +56,12 @@ class _Lazy(click.Group):
         """Name every command, in a useful order."""
         del ctx
         return list(COMMANDS)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete a command's name without importing what is behind it."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Give a command by name."""
@@ -109,6 +117,8 @@ def run(arguments: list[str]) -> int:
     """Run the command line and give its exit code."""
     try:
         code: Any = cli.main(arguments, prog_name="squall", standalone_mode=False)
+    except SystemExit as done:  # a shell was told what it may complete
+        return int(done.code or 0)
     except BaseException as error:  # noqa: BLE001  the last boundary: everything gets a code here
         return int(tell(error).code)
     return int(code or 0)

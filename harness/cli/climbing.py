@@ -15,6 +15,7 @@ from harness.capacity.course import Course
 from harness.capacity.wording import rate
 from harness.cli import arguments
 from harness.cli.arguments import DURATION, load_scenario, overrides_of
+from harness.cli.completing import scenario_words
 from harness.cli.conclusion import Climbed, climbed
 from harness.cli.conducting import (
     PIPED,
@@ -58,7 +59,7 @@ class _Rate(click.ParamType[float]):
     "Example: squall capacity steady --target http://127.0.0.1:8001/mcp\n"
     "Gate:    squall capacity steady --fault none --at-least 200/s"
 )
-@click.argument("scenario", metavar="SCENARIO")
+@click.argument("scenario", metavar="SCENARIO", shell_complete=scenario_words)
 @arguments.TARGET
 @arguments.LAUNCH
 @click.option("--reference", metavar="FLAW,...", help="The bundled server: hardened, or flaws.")

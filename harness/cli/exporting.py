@@ -8,7 +8,7 @@ import click
 
 from harness.cli.conclusion import climbed, judged, read
 from harness.cli.conducting import shown
-from harness.errors import Exit, UsageError
+from harness.errors import Exit, UsageError, full_disk
 from reports.tables.files import Format, write_all
 from reports.tables.page import outline, page
 from reports.tables.table import Run
@@ -64,7 +64,9 @@ def export(folder: Path | None, form: Format, out: Path | None, *, columns: bool
         place.mkdir(parents=True, exist_ok=True)
         for one in write_all(place, run, form):
             click.echo(f"{shown(one.file)}  {one.rows} rows, {one.columns} columns")
-    except PermissionError as error:
+    except OSError as error:
+        if full_disk(error):
+            raise
         raise UsageError(
             f"cannot write to {place}: {error.strerror}; name another with --out"
         ) from error

@@ -13,6 +13,7 @@ from rich.table import Table
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from harness import plan
+from harness.cli.completing import fault_words, scenario_words
 from harness.errors import Exit, ScenarioError, UsageError
 from harness.outline import describe
 from harness.scenario.load import load
@@ -24,7 +25,9 @@ WIDTH = 80
 
 
 @click.command(epilog="Example: squall check scenarios/first_storm.yaml")
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+@click.argument(
+    "scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=scenario_words
+)
 def check(scenarios: tuple[str, ...]) -> int:
     """Validate scenarios and print their plans; nothing is started.
 
@@ -47,7 +50,7 @@ def check(scenarios: tuple[str, ...]) -> int:
 
 
 @click.command(epilog="Example: squall faults token-expire")
-@click.argument("names", nargs=-1, metavar="[FAULT]...")
+@click.argument("names", nargs=-1, metavar="[FAULT]...", shell_complete=fault_words)
 @click.option("--json", "as_json", is_flag=True, help="Print the catalogue as JSON.")
 def faults(names: tuple[str, ...], *, as_json: bool) -> int:
     """List the faults, or explain the ones named: parameters, units, defaults."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -74,7 +76,10 @@ def _judged(folder: Path, *, as_json: bool) -> Exit:
 @click.command(epilog="Example: squall report runs/* --junit all.xml --markdown all.md")
 @click.argument("folders", type=RUN, metavar="RUN...", nargs=-1, required=True)
 @gated
-def report(folders: tuple[Path, ...], junit: str | None, markdown: str | None) -> int:
+@click.option("--open", "opened", is_flag=True, help="Show the page in a browser.")
+def report(
+    folders: tuple[Path, ...], junit: str | None, markdown: str | None, *, opened: bool
+) -> int:
     """Write runs' reports again, and show their result; of several together.
 
     The exit code is the run's, of several the worst, as `squall run` says.
@@ -87,7 +92,17 @@ def report(folders: tuple[Path, ...], junit: str | None, markdown: str | None) -
         entries.append(entry)
         if entry.report is not None and len(folders) > 1:
             show(entry, piped=False, apart=True)
+        if opened and (folder / PAGE).is_file():
+            _open(folder / PAGE)
     return publish(gather(entries), files, piped=False)
+
+
+def _open(page: Path) -> None:
+    """Open a page in the user's browser; without one, say where it is."""
+    with suppress(webbrowser.Error):
+        if webbrowser.open(page.resolve().as_uri()):
+            return
+    click.echo(f"no browser was found here; open {page.resolve()}", err=True)
 
 
 def _reported(folder: Path, *, several: bool) -> Entry:

@@ -13,6 +13,7 @@ import click
 from harness import yardstick
 from harness.cli import arguments
 from harness.cli.arguments import load_scenario, overrides_of
+from harness.cli.completing import flaw_words, scenario_words
 from harness.cli.conclusion import Conclusion, conclude
 from harness.cli.conducting import PIPED, check_place, conducted, write_json
 from harness.cli.failing import Failure, tell
@@ -102,6 +103,7 @@ def _shared(command: F) -> F:
         click.option(
             "--reference",
             metavar="FLAW,...",
+            shell_complete=flaw_words,
             help="Run against the bundled server: hardened, or flaws to switch on.",
         ),
         arguments.QUIET,
@@ -114,7 +116,9 @@ def _shared(command: F) -> F:
 
 
 @click.command(epilog="Example: squall run first_storm --target http://127.0.0.1:8001/mcp")
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+@click.argument(
+    "scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=scenario_words
+)
 @arguments.TARGET
 @arguments.LAUNCH
 @click.option(

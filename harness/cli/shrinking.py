@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import Iterator
@@ -171,6 +172,9 @@ def _task(folder: Path, flags: dict[str, Any]) -> _Task:
         raise UsageError(f"{place} exists; name another file, nothing is overwritten")
     if not place.absolute().parent.is_dir():
         raise UsageError(f"--out {place}: there is no folder {place.parent}; make it")
+    for written in (folder, place.absolute().parent):
+        if not os.access(written, os.W_OK):
+            raise UsageError(f"cannot write to {written}; copy the run to where you can")
     return _Task(
         folder=folder,
         original=original,

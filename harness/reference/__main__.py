@@ -258,7 +258,11 @@ def _check_owner(options: argparse.Namespace, flaws: Flaws) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m harness.reference", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.reference",
+        description=__doc__,
+        epilog="Example: squall reference --port 8001 --no-auth --ledger notes.db",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--url", help="what clients call this server, when that is another name")

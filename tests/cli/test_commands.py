@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Final
 
+import click
 import pytest
 
 import harness
 from faults.catalogue import CATALOGUE
-from harness.cli import COMMANDS
+from harness.cli import COMMANDS, cli
+from harness.cli import run as run_here
 from scenarios import shipped
 from tests import command
 
@@ -47,10 +50,25 @@ def test_each_command_explains_itself(name: str, tmp_path: Path) -> None:
     assert text == said(tmp_path, name, "-h")
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_each_example_is_one_that_the_command_takes(name: str) -> None:
+    """With flags that there are, and words that it reads."""
+    given = cli.get_command(click.Context(cli), name)
+    assert given is not None
+    examples = re.findall(r"Example: squall ([^\n]+)", given.epilog or "")
+    assert examples
+    for first, *words in map(shlex.split, examples):
+        assert first == name
+        with given.make_context(name, words[: words.index(">") if ">" in words else None]):
+            pass
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_each_part_of_the_rig_explains_itself(name: str, tmp_path: Path) -> None:
-    """By its own help, since it runs alone."""
-    assert said(tmp_path, name, "--help").lower().startswith("usage: ")
+    """By its own help, since it runs alone; an example too."""
+    text = said(tmp_path, name, "--help").lower()
+    assert text.startswith("usage: ")
+    assert f"squall {name} --port" in text[text.index("example:") :]
 
 
 def test_help_names_every_command_and_how_to_start(tmp_path: Path) -> None:
@@ -149,7 +167,7 @@ def test_the_schema_is_json_and_knows_every_fault(tmp_path: Path) -> None:
         assert f'"{name}"' in text
 
 
-@pytest.mark.parametrize("name", ["judge", "report"])
+@pytest.mark.parametrize("name", ["judge", "report", "export", "shrink"])
 def test_a_folder_that_is_no_run_is_refused(name: str, tmp_path: Path) -> None:
     """Missing, empty, or with a journal cut to pieces: one sentence and exit 2."""
     (tmp_path / "empty").mkdir()
@@ -223,6 +241,46 @@ def test_a_result_fits_on_a_narrow_screen_and_the_verdict_comes_last(
     assert told.out.splitlines()[-1].split()[0] in {"PASS", "UNKNOWN"}
     judged = command.squall("judge", str(run), cwd=folder)
     assert judged.out.strip() == told.out.splitlines()[-1].strip()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_run_is_written_as_tables(
+    ran: tuple[Path, command.Done], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside its other files, each named as it is written; not where nothing can be."""
+    folder, _ = ran
+    run = command.folder_of(folder / "runs").relative_to(folder)
+    told = command.squall("export", str(run), "--format", "csv", cwd=folder)
+    assert told.code == 0, told.all
+    first = told.out.splitlines()[0]
+    assert first.startswith(f"{run}/tables/calls.csv  ")
+    calls = (folder / run / "tables" / "calls.csv").read_text(encoding="utf-8")
+    assert f"  {len(calls.splitlines()) - 1} rows, " in first
+    out = str(folder / "steady.yaml" / "tables")
+    assert run_here(["export", str(folder / run), "--format", "csv", "--out", out]) == 2
+    assert "name another with --out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_report_is_opened_in_a_browser_or_its_path_is_said(
+    ran: tuple[Path, command.Done], tmp_path: Path
+) -> None:
+    """The browser that the user names, and none where there is none."""
+    folder, _ = ran
+    run = command.folder_of(folder / "runs")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n', encoding="utf-8")
+    browser.chmod(0o755)
+    page = run.resolve() / "report.html"
+    told = command.squall("report", str(run), "--open", cwd=folder, env={"BROWSER": str(browser)})
+    assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == page.as_uri()
+    assert "no browser" not in told.err
+    nowhere = {"BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "PATH": str(tmp_path / "none")}
+    told = command.squall("report", str(run), "--open", cwd=folder, env=nowhere)
+    assert f"no browser was found here; open {page}" in told.err
+    assert "Traceback" not in told.err
 
 
 def test_a_terminal_without_colour_gets_none(

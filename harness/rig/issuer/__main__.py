@@ -42,7 +42,11 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m harness.rig.issuer", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.rig.issuer",
+        description=__doc__,
+        epilog="Example: squall issuer --port 9000",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--url", help="what others call this server, when that is another name")
