@@ -30,7 +30,13 @@ CASES: Final = (
         verdict="hang",
     ),
     Case(flaw=Flaw.POOL_LEAK_ON_CANCEL, stage="pool", faults=("call-cancel",), verdict="leak-conn"),
-    Case(flaw=Flaw.RETRIES_WRITES, stage=_STAGE, faults=("dep-reset",), verdict="double-exec"),
+    Case(
+        flaw=Flaw.RETRIES_WRITES,
+        stage=_STAGE,
+        faults=("dep-reset",),
+        verdict="double-exec",
+        also=("retry-amplification",),  # it has no breaker either, and shows it if it is slow
+    ),
     Case(flaw=Flaw.RETRY_STORM, stage=_STAGE, faults=("dep-429",), verdict="retry-amplification"),
     Case(flaw=Flaw.SLEEPS_ON_RETRY_AFTER, stage=_STAGE, faults=("dep-429",), verdict="hang"),
     Case(

@@ -13,7 +13,7 @@ from harness.scenario.load import load_text
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Trial
 from harness.selftest.matrix import page
-from harness.selftest.play import Document, Players, Result, against
+from harness.selftest.play import Document, Players, Result, against, spoilt
 from harness.selftest.stage import cut, eras_of, stages
 from harness.selftest.table import row, summary
 
@@ -42,6 +42,7 @@ FOUND: Final = {
     "faults": [{"id": "1:response-lost", "ruling": "fail"}],
     "limits": [],
     "soundness": [{"name": "samples", "ruling": "pass", "why": ""}],
+    "generator": {"verdict": "ok"},
 }
 PASSED: Final[dict[str, Any]] = {"exit_code": 0, "findings": [], "faults": []}
 
@@ -98,6 +99,20 @@ def test_a_sound_server_may_have_nothing_against_it() -> None:
     assert _against(CLEAN, **PASSED, soundness=unsound) == ("generator fail: slow",)
     limit = {"name": "answered", "ruling": "unknown", "why": "few"}
     assert _against(CLEAN, **PASSED, limits=[limit]) == ("answered unknown: few",)
+
+
+def test_a_run_on_a_busy_machine_is_made_again_as_far_as_it_says_so() -> None:
+    """A suspect generator may have missed a flaw; what a run accuses a server of, it stands by."""
+    doubt = [{"name": "baseline-steady", "ruling": "fail", "why": "slow"}]
+    suspect = {"verdict": "suspect"}
+    for changed, missed, again in (
+        ({}, True, False),
+        ({"soundness": doubt}, False, True),
+        ({"generator": suspect}, True, True),
+        ({"generator": suspect}, False, False),
+    ):
+        document = Document.model_validate({**FOUND, **changed})
+        assert spoilt(document, missed=missed) is again, changed
 
 
 def test_trials_are_made_for_what_is_asked_and_in_the_eras_that_it_speaks() -> None:
