@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,7 @@ _SAMPLES_MIN: Final = 3  # before any fault, and at the end of a recovery
 _REST_NS: Final = 2_000_000_000  # after a fault, before what is still open counts
 _SPARE: Final = 8  # that a pool may keep beyond what was ever in use at once
 _TIMES: Final = 2
+_QUARTERS: Final = 4  # of the time without a fault, over which a pool may grow into its size
 
 
 def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
@@ -37,15 +39,20 @@ def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
     Needs three counts before any fault and three at rest after one, by the dependency or by
     squall's own proxy before it; Shopify's keeps none. Leaked is what is still open then, all the
     time, beyond twice what was open before and twice the most that were in use at once, and eight
-    more. A proxy cannot tell what is in use: that is no more than there are calls under way. Says
-    nothing of a target that depends on nobody.
+    more. A proxy cannot tell what is in use: that is no more than there are calls under way. With
+    no fault at all it takes eight counts, and a growth from each quarter of the time to the next,
+    beyond twice what was in use or under way and eight more. Says nothing of a target that depends
+    on nobody.
     """
     counts = sorted(evidence.journal.of(PoolEntry), key=lambda entry: entry.at_ns)
     windows = evidence.injected
     if not counts and evidence.scenario.dependencies and windows:
         return (sightings.unknown(_LEAK, UNCOUNTED),)
-    if not counts or not windows:
+    if not counts:
         return ()
+    unprovoked = _unprovoked(evidence, counts)
+    if unprovoked or not windows:
+        return unprovoked
     findings: list[Finding] = []
     judged = 0
     for name in sorted({entry.dependency for entry in counts}):
@@ -71,6 +78,26 @@ def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
     return (sightings.passed(_LEAK, judged, why),)
 
 
+def _unprovoked(evidence: Evidence, counts: list[PoolEntry]) -> tuple[Finding, ...]:
+    """Find connections that become more and more with no fault; nothing where there are none."""
+    until_ns = evidence.injected[0].start_ns if evidence.injected else evidence.phases.end_ns
+    at_once = _calls_at_once(evidence, until_ns)
+    findings: list[Finding] = []
+    for name in sorted({entry.dependency for entry in counts}):
+        calm = [e for e in counts if e.dependency == name and e.at_ns < until_ns]
+        if len(calm) < 2 * _QUARTERS:
+            continue
+        edges = [len(calm) * part // _QUARTERS for part in range(_QUARTERS + 1)]
+        parts = [[e.open for e in calm[a:b]] for a, b in pairwise(edges)]
+        grows = all(min(after) > max(before) for before, after in pairwise(parts))
+        most = max(at_once, *(entry.busy or 0 for entry in calm))
+        allowed = _TIMES * most + _SPARE
+        least = min(calm[edges[-2] :], key=lambda entry: entry.open)
+        if grows and least.open > allowed:
+            findings.append(_leaked(None, least, most=most, allowed=allowed))
+    return tuple(findings)
+
+
 def _at_rest(counts: list[PoolEntry], window: WindowSpan) -> list[PoolEntry]:
     from_ns = window.healed_ns + _REST_NS
     return [entry for entry in counts if from_ns <= entry.at_ns < window.recovery_end_ns]
@@ -87,20 +114,25 @@ def _calls_at_once(evidence: Evidence, until_ns: int) -> int:
     return int((np.arange(1, len(began_ns) + 1) - over).max())
 
 
-def _leaked(window: WindowSpan, least: PoolEntry, *, most: int, allowed: int) -> Finding:
+def _leaked(window: WindowSpan | None, least: PoolEntry, *, most: int, allowed: int) -> Finding:
     name, left = least.dependency, least.open
     where = f" to {name}" if name else ""
     counted = "the dependency's ledger" if least.busy is not None else "the proxy before it"
     use = f"{most} were ever in use" if least.busy is not None else f"{most} calls were under way"
+    if window is None:
+        use = f"{most} were in use, or calls under way,"
+    when = (
+        f"open all the time after {window.id}" if window else "open, and ever more, with no fault"
+    )
     return Finding(
         verdict=_LEAK.verdict,
         ruling="fail",
-        fault=window.id,
+        fault=window.id if window else "",
         observed=float(left),
         limit=float(allowed),
         unit=_LEAK.unit,
-        why=f"{left} connections{where} were open all the time after {window.id}, though no more "
-        f"than {use} at once, for which {allowed} are plenty",
+        why=f"{left} connections{where} were {when}, though no more than {use} at once, for which "
+        f"{allowed} are plenty",
         source=_LEAK.source,
         evidence=(f"{left} open at {least.at_ns / 1e9:.0f} s, by {counted}",),
     )

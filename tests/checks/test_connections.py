@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from faults.agent import ClientVanish
 from faults.dependency import DepPool
 from harness.checks import connections
@@ -12,6 +14,8 @@ from harness.journal import Calls
 from harness.phases import Evidence
 from tests import journals
 from tests.checks import cases, ledgers
+
+STEADILY = tuple((float(at), 16 * at, 3) for at in range(1, 33))
 
 
 def run(open_at: Callable[[int], int], busy_at: Callable[[int], int] = lambda _: 3) -> Evidence:
@@ -39,6 +43,31 @@ def test_connections_that_are_given_back_in_time_have_not_leaked() -> None:
     """One count at rest that is low again is enough."""
     of = run(lambda at: 40 if 12 < at < 27 else 4)
     assert cases.one(connections.leak_conn(of)).ruling == "pass"
+
+
+def test_connections_that_become_ever_more_with_no_fault_have_leaked() -> None:
+    """Sixteen a second, from the beginning: no fault is blamed, and none is needed."""
+    for of in (run(lambda at: 16 * at), cases.run(extra=ledgers.pool(*STEADILY))):
+        found = cases.one(connections.leak_conn(of))
+        assert (found.ruling, found.fault) == ("fail", "")
+        assert "ever more, with no fault" in found.why
+        assert found.evidence
+
+
+@pytest.mark.parametrize(
+    "open_at",
+    [
+        lambda _: 200,  # a pool of its own size
+        lambda at: min(4 * at, 30),  # one that grows to what its calls need
+        lambda at: 200 if at % 4 else 20,  # up, and down again
+    ],
+)
+def test_a_pool_that_is_large_by_nature_or_grows_into_its_size_does_not_leak(
+    open_at: Callable[[int], int],
+) -> None:
+    """Twenty sessions may need twenty."""
+    counts = ledgers.pool(*((float(at), open_at(at), 3) for at in range(1, 33)))
+    assert connections.leak_conn(cases.run(extra=counts)) == ()
 
 
 def counted_by_a_proxy(open_at: Callable[[int], int]) -> Evidence:
