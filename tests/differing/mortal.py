@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 DEADLY = "panic"  # the tool that kills the process
-SHORT_S, LONG_S = 0.01, 0.7
+SHORT_S, LONG_S = 0.01, 0.5
 
 
 class Answers(BaseHTTPRequestHandler):

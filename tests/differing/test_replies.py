@@ -223,8 +223,8 @@ async def test_a_process_that_ends_by_the_signal_it_was_sent_has_ended_well(
     async with process(tmp_path) as launched:
         played = await play(
             tmp_path, launched.url, era="modern", launched=launched, agents=agents,
-            phases={"warmup": "0s", "baseline": "1500ms", "recovery": "0s"},
-            faults=[window("sigterm", "4s", grace="4s")],
+            phases={"warmup": "0s", "baseline": "700ms", "recovery": "0s"},
+            faults=[window("sigterm", "3s", grace="3s")],
         )  # fmt: skip
     (ended,) = [turn for turn in played.evidence.journal.of(TargetEntry) if turn.edge == "ended"]
     assert ended.status % 128 == signal.SIGTERM  # as a shell has it

@@ -11,6 +11,7 @@ import pytest
 from harness import host
 from harness.outcome import Outcome, Reason
 from harness.session.access import Access
+from harness.session.mischief import floods
 from harness.session.mischief.outsider import Ground, Pass
 from harness.session.mischief.passes import outsiders
 from tests.differing.playing import play, window
@@ -79,7 +80,7 @@ async def test_404_is_the_rule_for_a_dead_session_and_400_is_named(
     client = {"deadline": "3s", "reinitialize_on": policy}
     async with serving(stack.serve) as server:
         played = await play(
-            tmp_path, server.url, client=client, phases={"warmup": "0s", "baseline": "1500ms"}
+            tmp_path, server.url, client=client, phases={"warmup": "0s", "baseline": "900ms"}
         )
     assert played.failed == failed
     assert ("reopened" in {entry.edge for entry in played.sessions}) is reopened
@@ -254,11 +255,12 @@ class Stateless(Stack):
 @pytest.mark.parametrize("named", [True, False])
 async def test_a_stateless_server_may_answer_any_session_id(tmp_path: Path, named: bool) -> None:
     """One that never was, one that idled, one that was ended, an old one at the handshake."""
+    odd: dict[str, dict[str, str]] = {"session-idle": {"idle": "50ms"}, "init-with-stale-id": {}}
     async with serving(Stateless(named=named).serve) as server:
         played = await play(
             tmp_path,
             server.url,
-            faults=[window("session-idle", idle="50ms"), window("init-with-stale-id", "500ms")],
+            faults=[window(kind, "500ms", **how) for kind, how in odd.items()],
         )
     assert {probe.outcome for probe in played.probes} == {"ok"}
     assert len(played.probes) >= 2
@@ -266,10 +268,13 @@ async def test_a_stateless_server_may_answer_any_session_id(tmp_path: Path, name
 
 
 @row("stateless")
-async def test_a_flood_of_sessions_that_are_none_leaves_none_alive(tmp_path: Path) -> None:
+async def test_a_flood_of_sessions_that_are_none_leaves_none_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Served after their end is what sessions are that never began."""
+    monkeypatch.setattr(floods, "SETTLE_S", 0.1)
     async with serving(Stateless(named=True).serve) as server:
-        flood = window("session-flood", "3s", sessions=10, rate="100/s", rest="1s")
+        flood = window("session-flood", "2s", sessions=10, rate="100/s", rest="1s")
         played = await play(tmp_path, server.url, faults=[flood])
     served = {probe.variant for probe in played.probes if probe.outcome == "ok"}
     assert {"ended", "unknown"} <= served
