@@ -123,13 +123,13 @@ def scenario(*steps: dict[str, Any], **changes: Any) -> Scenario:
         "era": "legacy",
         "agents": [{"name": "worker", "pace": "10/s", "steps": list(steps or (SEARCH,))}],
         "load": {"sessions": 4, "ramp": "0s"},
-        "phases": {"warmup": "0s", "baseline": "400ms", "recovery": "100ms"},
+        "phases": {"warmup": "0s", "baseline": "300ms", "recovery": "100ms"},
         "client": {"deadline": "3s"},
     }
     return Scenario.model_validate(document | changes)
 
 
-def window(kind: str, length: str = "700ms", **settings: Any) -> dict[str, Any]:
+def window(kind: str, length: str = "600ms", **settings: Any) -> dict[str, Any]:
     """Make the record of one fault's window."""
     return {"fault": CATALOGUE[kind].model_validate(settings), "for": length}
 
