@@ -33,8 +33,8 @@ GRANTS: Final = ("bearer", "client_credentials", "authorization_code", "jwt_bear
 @click.command(
     epilog="\b\n"
     "Example: squall init --target http://127.0.0.1:8001/mcp\n"
-    'Starts:  squall init --launch "python server.py --port ${port}" --out server.yaml\n'
-    'Pipes:   squall init --stdio "npx my-server" --allow-effects'
+    "Starts:  squall init --launch 'python server.py --port ${port}'\n"
+    "Pipes:   squall init --stdio 'npx my-server' --out my-server.yaml"
 )
 @click.option("--target", metavar="URL", help="The MCP endpoint of a server that runs.")
 @click.option(
@@ -100,7 +100,7 @@ def init(out: str, *, force: bool, quiet: bool, **flags: Any) -> int:
         revision=order.revision,
         remote=not _is_local(order.target),
         file=shlex.quote(out if out != PIPED else "squall.yaml"),
-        again=_again(flags),
+        again=_again(flags, out),
         flags=_needed(order),
     )
     if out == PIPED:
@@ -204,7 +204,7 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def _again(flags: Mapping[str, Any]) -> str:
+def _again(flags: Mapping[str, Any], out: str) -> str:
     """Give the command that writes the file anew, without what is secret."""
     words = ["squall", "init"]
     for name in ("target", "launch", "stdio"):
@@ -217,6 +217,7 @@ def _again(flags: Mapping[str, Any]) -> str:
         words += ["--skip", tool]
     for text in flags["given"]:
         words += ["--argument", text]
+    words += ["--out", out] if out != PIPED else []
     return shlex.join([*words, "--force"])
 
 

@@ -50,7 +50,7 @@ async def visit(order: Order, say: Say) -> Findings:
     """Read what the target offers and try what may be tried; nothing is left behind.
 
     Raises:
-        TargetError, RigError, UsageError: the target is not there, not allowed, or is lost.
+        TargetError, RigError, UsageError: the target is not there, not allowed, or lost too soon.
         InterruptedRunError: a signal came; everything that was started has ended.
         NotHealedError: a part of the rig could not be shown to be gone.
     """

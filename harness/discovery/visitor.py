@@ -52,7 +52,11 @@ class Visitor:
         self.opening_ms = 0.0
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()  # whoever could not come in has no way out of its own
+            raise
         return self
 
     async def __aexit__(

@@ -20,7 +20,7 @@ LEFT_OUT_MAX: Final = 60  # things that are named
 _WHO: Final = {
     "reader": "Quick questions: most agents, most of the time.",
     "slow": "What takes its time has agents of its own, or it would hold up the others' next step.",
-    "writer": "What changes something at the server. Every call of it is meant to happen once.",
+    "writer": "What changes something at the server, or may. Each call is meant to happen once.",
 }
 
 

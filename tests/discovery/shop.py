@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -110,11 +111,21 @@ def _more(shop: MCPServer[Any], note: Callable[[str], None]) -> None:
         return f"What do you think of {topic}?"
 
 
+def _fragile(shop: MCPServer[Any]) -> None:
+    """One tool that ends the whole server, though it says that it only reads."""
+
+    @shop.tool(annotations=READS)
+    async def abandon() -> str:
+        """End the process."""
+        os._exit(3)
+
+
 def main() -> None:
     """Serve until the input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="over HTTP, instead of pipes")
+    parser.add_argument("--fragile", action="store_true")
     options = parser.parse_args()
 
     def note(call: str) -> None:
@@ -122,6 +133,8 @@ def main() -> None:
             calls.write(f"{call}\n")
 
     shop = build(note)
+    if options.fragile:
+        _fragile(shop)
     if options.port:
         shop.run("streamable-http", host="127.0.0.1", port=options.port)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.scenario.auth import Auth
 from harness.scenario.load import load_text
-from harness.scenario.records import UrlTarget
+from harness.scenario.records import LaunchTarget, UrlTarget
+from tests.command import ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(120)]
 
@@ -76,3 +78,21 @@ async def test_time_for_tries_is_bounded(tmp_path: Path) -> None:
         findings = await visit(order, quiet)
     assert findings.learned == ()
     assert any("for tries were over" in one.why for one in findings.left_out)
+
+
+async def test_a_server_that_a_tool_ends_is_written_about_all_the_same(tmp_path: Path) -> None:
+    """With what answered before, and the name of what ended it."""
+    command = [sys.executable, "-m", "tests.discovery.shop", "--fragile", "--port", "${port}"]
+    target = LaunchTarget.model_validate(
+        {
+            "launch": (*command, "--calls", str(tmp_path / "calls.txt")),
+            "url": "http://127.0.0.1:${port}/mcp",
+            "environment": {"PYTHONPATH": str(ROOT)},
+            "ready": "60s",
+        }
+    )
+    findings = await visit(Order(target=target), quiet)
+    assert {"find_items", "count_orders"} <= learned(findings)
+    why = {one.name: one.why for one in findings.left_out}
+    assert "the server was lost by it" in why["abandon"]
+    assert "the server was lost with tool abandon" in why["shop://hours"]
