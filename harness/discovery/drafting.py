@@ -27,7 +27,8 @@ RATE_MAX: Final = 40.0
 REMOTE_RATE_MAX: Final = 8.0
 OPEN_WORLD_PACE_S: Final = 10.0  # of a session whose tools reach beyond the server
 READY_S: Final = 20.0  # what a scenario grants a process to start, unless it says more
-CALLS_MIN: Final = 90  # of one arm in one phase: a recovery is seen in slices of twenty
+BASELINE_CALLS: Final = 90  # of one arm
+RECOVERY_CALLS: Final = 130  # a recovery is seen in slices of twenty, and three have to be good
 PACES_S: Final = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 30.0, 60.0)
 _NICE: Final = (1.0, 2.0, 5.0)
 P99_CALLS_MIN: Final = 400
@@ -106,15 +107,15 @@ def draft(
     steps = [step for agent in agents for step in agent.steps]
     slowest_ms = max((step.learned.longest_ms for step in steps), default=1.0)
     rate = _rate(agents, sessions)
-    needed_s = CALLS_MIN / max(rate / 2, 0.1)
+    rate_of_arm = max(rate / 2, 0.1)
     repeatable = all(
         one.learned.repeat_key or not _writes(one.learned, findings.counter) for one in steps
     )
     keyed = any(one.effect_once and one.learned.repeat_key for one in steps)
     faults = _faults(agents, piped=piped, auth=auth, loses=keyed and repeatable)
-    recovery_s = float(min(max(math.ceil(needed_s), 5), 45))
-    if piped:  # a killed process is started anew
-        recovery_s = max(recovery_s, min(math.ceil(6 * opening_s), 60))
+    recovery_s = float(min(max(math.ceil(RECOVERY_CALLS / rate_of_arm), 5), 45))
+    if piped:  # a killed process is started anew, and its session's calls have piled up
+        recovery_s += min(math.ceil(4 * opening_s) + 2, 40)
     struck_s = sum(fault.for_s + recovery_s for fault in faults)
     if isinstance(target, StdioTarget) and 4 * opening_s > READY_S:
         target = target.model_copy(update={"ready_s": nice(4 * opening_s)})
@@ -127,7 +128,7 @@ def draft(
         sessions=sessions,
         ramp_s=float(min(max(3, math.ceil(sessions * opening_s / 2)), 30)) if piped else 2.0,
         warmup_s=2.0 + math.ceil(2 * opening_s),
-        baseline_s=float(min(max(math.ceil(needed_s), 10), 45)),
+        baseline_s=float(min(max(math.ceil(BASELINE_CALLS / rate_of_arm), 10), 45)),
         recovery_s=recovery_s,
         deadline_s=max(DEADLINE_S, nice(5 * slowest_ms / 1e3)),
         retries=repeatable and (piped or keyed),
