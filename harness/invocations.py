@@ -13,6 +13,8 @@ from typing import Final
 
 STOP_LIMIT_S: Final = 20.0  # from Ctrl-C to healed and clean
 _REFUSED: Final = 130
+# What a pipeline is told in a summary is the whole command's, not that of each run it makes.
+_OURS: Final = frozenset({"GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"})
 
 
 class Invocations:
@@ -38,6 +40,7 @@ class Invocations:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env={name: value for name, value in os.environ.items() if name not in _OURS},
                 start_new_session=True,
             )
             self._running.add(process)
