@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from harness.discovery.drafting import Draft, Step
+from harness.discovery.agents import Step
+from harness.discovery.drafting import Draft
 from harness.discovery.findings import LeftOut
 from harness.discovery.guessing import escaped
 from harness.discovery.notation import WIDTH, comment, flow, key, quoted, word
