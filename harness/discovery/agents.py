@@ -60,8 +60,6 @@ def agents_of(
             for one in spare
         ]
     lists = _lists(findings)
-    if lists and not groups["reader"] and not groups["slow"]:
-        groups["reader"] = []
     present: list[AgentName] = [
         name for name, members in groups.items() if members or (name == "reader" and lists)
     ]

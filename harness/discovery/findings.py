@@ -26,6 +26,7 @@ class Learned:
 
     kind: Kind
     name: str  # of the tool or prompt, or the resource's URI
+    about: str = ""  # what it says it does, in a sentence
     arguments: dict[str, Any] = field(default_factory=dict)  # a template
     links: tuple[Link, ...] = ()
     effects: Effects = "none"

@@ -15,6 +15,7 @@ from harness.discovery.guessing import NONCE, Guess, NoGuessError
 from harness.discovery.offers import Prompt, Resource, Tool
 from harness.discovery.visitor import Say, Visitor
 from harness.outcome import Outcome
+from harness.redaction import redact
 from harness.scenario import expectations, results
 from harness.scenario.marks import Marks
 from harness.wire.reply import Reply
@@ -23,6 +24,8 @@ CALL_S: Final = 10.0  # for one answer
 ATTEMPTS_MAX: Final = 6  # sets of arguments for one tool
 NOT_IN_TIME: Final = frozenset({Outcome.TIMEOUT, Outcome.HANG})
 _SHOWN_MAX: Final = 160
+_ABOUT_MAX: Final = 90  # characters of a description
+_ABOUT_READ: Final = 1000
 _ASKS_BACK: Final = re.compile(r"(?i)(?=.*(?:sampling|elicit|roots))(?=.*(?:declar|capab|support))")
 _METHODS: Final[dict[Kind, str]] = {
     "tool": "tools/call",
@@ -88,6 +91,7 @@ class Trier:
         plain = Learned(
             kind="tool",
             name=tool.name,
+            about=_sentence(tool.description),
             effects=tool.effects,
             open_world=tool.hints.get("openWorldHint") is True,
         )
@@ -313,6 +317,13 @@ def _references(way: _Candidate) -> Iterator[str]:
     """The arguments for which something that exists would have been needed."""
     linked = {link.argument for link in way.links}
     yield from (name for name in way.arguments if names.is_reference(name) and name not in linked)
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a description, on one line; without what looks like a credential."""
+    line = " ".join(redact(text[:_ABOUT_READ]).split())
+    first = re.split(r"(?<=[.!?]) ", line, maxsplit=1)[0].rstrip(".")
+    return first if len(first) <= _ABOUT_MAX else f"{first[: _ABOUT_MAX - 1]}…"
 
 
 def _worth(way: _Candidate, answer: _Answer) -> tuple[bool, bool, bool, bool]:

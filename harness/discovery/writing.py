@@ -245,6 +245,8 @@ def _measured(step: Step) -> str:
     elif learned.rows == 0:
         said.append("no rows, so that none are demanded")
     words = f"When tried: {', '.join(said)}."
+    if learned.about:
+        words = f"{learned.about}. {words}"
     if learned.effects == "unsaid":
         words += " It does not say whether it only reads."
     if learned.open_world:

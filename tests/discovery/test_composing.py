@@ -93,7 +93,7 @@ HOSTILE: Final = (
 def test_no_name_or_message_of_a_server_gets_out_of_its_place(name: str) -> None:
     """Neither as a tool, a value, a message nor a title; what cannot be said is left out."""
     found = findings(
-        learned(name, arguments={"text": name, name[:20]: [name]}),
+        learned(name, arguments={"text": name, name[:20]: [name]}, about=name[:90]),
         learned("good", arguments={"text": name.replace("${", "$${")}),
         left_out=(LeftOut(kind="tool", name=name, why=f"failed when tried: {name}"),),
         title=name,

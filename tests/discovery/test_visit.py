@@ -73,6 +73,7 @@ def test_only_tools_that_say_they_read_are_called_and_each_twice(tmp_path: Path)
     assert calls["describe"].arguments == {"item_id": f"${{{name}}}"}
     assert calls["describe"].expect.equals == {"itemId": f"${{{name}}}"}
     text = (tmp_path / "squall.yaml").read_text(encoding="utf-8")
+    assert "# Find items by words. When tried: " in text
     for reason in (
         "tool close_down: destructive",
         "tool order: it writes",
