@@ -179,8 +179,8 @@ class Identity:
                 for name, value in reply.error.items()
             }
 
-    def standing(self, *, leeway: bool = True) -> Standing:
-        """Judge the credential at this moment.
+    def standing(self, *, leeway: bool = True, at_ns: int | None = None) -> Standing:
+        """Judge the credential at this moment, or at `at_ns`.
 
         With `leeway`, it counts as invalid only once nobody may trust it any longer.
         """
@@ -189,7 +189,7 @@ class Identity:
             return OPEN_TARGET
         if not self.conduct.active and credential.expires_ns < 0:
             return GOOD
-        now_ns = self.clock.now_ns()
+        now_ns = self.clock.now_ns() if at_ns is None else at_ns
         overdue = self.conduct.get("overdue_token") if self._treated else None
         leeway_s = (overdue.after_s if overdue else DEFAULT_LEEWAY_S) if leeway else 0.0
         if 0 <= credential.expires_ns < now_ns - leeway_s * NS_PER_S:
@@ -207,9 +207,12 @@ class Identity:
         """Judge the credential again in the light of a reply that was not what was asked for.
 
         Within the leeway a server may accept a token that has just run out and may refuse it, and
-        a refusal then is one of an invalid token.
+        a refusal then is one of an invalid token. A 401 or 403 says itself that it is one, even if
+        the token ran out on the way. Any other failure is one only where the token had run out
+        before it was sent: else a server whose tool failed for being slow would be accused.
         """
         if before.auth is not Auth.VALID or reply.outcome is Outcome.OK or not reply.status:
             return before
-        strict = self.standing(leeway=False)
+        refused = reply.status in CREDENTIAL_STATUSES
+        strict = self.standing(leeway=False, at_ns=None if refused else reply.sent_ns)
         return before if strict.auth is Auth.VALID else strict

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from faults.levers import Behaviour
 from harness.journal import BEHAVIOUR_CODES, SampleEntry, SessionEntry, TokenEntry
 from harness.outcome import Auth, Outcome, Reason
+from harness.wire.reply import Reply
 from tests import virtual
 from tests.session.staged import Asked, Credential, Play, Target, fine, refused, scenario
 
@@ -231,6 +234,29 @@ async def test_a_refusal_within_the_leeway_is_one_of_an_expired_token(tmp_path: 
     assert within.any()
     assert set(mine["status"][within].tolist()) == {401}
     assert set(mine["auth"][within].tolist()) == {Auth.EXPIRED}
+
+
+@pytest.mark.parametrize(
+    ("reply", "worth"),
+    [
+        (partial(Reply, outcome=Outcome.TOOL_ERROR, status=200), Auth.VALID),
+        (partial(refused, 401), Auth.EXPIRED),
+    ],
+    ids=["the tool failed", "the token was refused"],
+)
+async def test_a_token_that_runs_out_on_the_way_explains_a_refusal_and_no_other_failure(
+    tmp_path: Path, reply: Callable[[], Reply], worth: Auth
+) -> None:
+    """A tool that failed for being slow hides no refusal; a 401 to the same call is a right one."""
+    play = _play(tmp_path, ttl_s=6.0, refresh="never")
+    play.target = Target(answer=lambda _: reply(), took_s=1.3)
+    play.conduct.engage(OVERDUE, now_ns=0)
+    await play.run()
+    play.balance()
+    expires_ns = play.credentials[0].expires_ns
+    mine = play.calls[play.calls["session"] == 0]
+    under_way = (mine["sent_ns"] < expires_ns) & (mine["done_ns"] > expires_ns)
+    assert set(mine["auth"][under_way].tolist()) == {worth}
 
 
 async def test_a_revoked_token_is_trusted_for_a_while_and_then_no_more(tmp_path: Path) -> None:
