@@ -25,7 +25,8 @@ from harness.journal import (
 )
 from harness.plan import NS_PER_S, Plan, PlannedWindow
 from harness.plan import make as make_plan
-from harness.scenario.records import Scenario, Window
+from harness.scenario.records import Scenario
+from harness.scenario.window import Window
 
 GAME_DAY: Final = "game_day"  # the fact that a run was one, and how long it might have lasted
 

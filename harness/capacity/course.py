@@ -13,7 +13,8 @@ from harness import plan as plans
 from harness.errors import JournalError, UsageError
 from harness.plan import Plan, PlannedWindow
 from harness.scenario.conditions import LIMITS, ConditionError, parse_limit
-from harness.scenario.records import Abort, Load, Phases, Scenario, Window
+from harness.scenario.records import Abort, Load, Phases, Scenario
+from harness.scenario.window import Window
 
 Spacing = Literal["poisson", "even"]
 

@@ -77,8 +77,9 @@ def gameday(scenario: str, **flags: Any) -> int:
     Prints two links to one live page, for operators and for those who look on.
     A fault is started with a hypothesis, on a lease that ends when no operator's
     page is connected; HALT undoes everything and proves it. The scenario gives
-    load, target and limits; its own faults are not played. When the day is ended,
-    it is judged as any run, and its record is in the run folder.
+    load, target and limits; its own faults are the game plan, offered one by one.
+    When the day is ended, it is judged as any run, and its record is in the run
+    folder.
 
     Exit code: as squall run.
     """

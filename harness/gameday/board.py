@@ -11,6 +11,9 @@ from harness.gameday.terms import LEVERS
 from harness.gameday.windows import Struck
 from harness.gameday.wish import limits_of
 from harness.journal import RemarkEntry
+from harness.scenario.parameters import given
+from harness.scenario.units import duration
+from harness.scenario.window import Hypothesis, Window
 
 Json = dict[str, Any]
 
@@ -31,7 +34,20 @@ def opening(game: Game) -> Json:
         "baseline_s": [plan.baseline_start_ns / NS_PER_S, plan.baseline_end_ns / NS_PER_S],
         "recovery_s": game.scenario.phases.recovery_s,
         "stop_condition": game.scenario.abort.control_errors or "",
+        "plan": [_step(each) for each in game.scenario.faults],
         "points": list(game.series.points),
+    }
+
+
+def _step(window: Window) -> Json:
+    """Give a fault of the scenario's own as the form is filled with it."""
+    said = window.hypothesis or Hypothesis()
+    return {
+        "kind": window.fault.kind,
+        "parameters": given(window.fault),
+        "for": duration(window.duration_s),
+        "pause": window.pause,
+        "hypothesis": said.model_dump(),
     }
 
 

@@ -85,6 +85,7 @@
       $("question").textContent = value.question;
       if (!$("who").value) $("who").value = localStorage.getItem("who") || "";
       fill($("breaks"), [["", "none"], ...Object.entries(value.limits).map(([name, limit]) => [name, `${name} ${limit}`])]);
+      plan(value.plan);
       banner("");
       if (!catalogue.length) learn();
       return;
@@ -347,6 +348,33 @@
       if (field) { field.setAttribute("aria-invalid", "true"); field.focus(); }
     }
   };
+
+  // Each step of the plan waits for an operator: it fills the form, and is started from there.
+  const plan = (steps) => {
+    $("plan").hidden = !steps.length;
+    put($("steps"), ...steps.map((step, at) => {
+      const item = make("li");
+      const go = make("button", { type: "button" }, "Prepare");
+      go.dataset.step = at;
+      item.append(go, ` ${step.kind} for ${step.for}${step.pause ? `: ${step.pause}` : ""}`);
+      return item;
+    }));
+  };
+
+  $("steps").addEventListener("click", (event) => {
+    const at = event.target.dataset.step;
+    if (at === undefined) return;
+    const step = opening.plan[Number(at)];
+    $("kind").value = step.kind;
+    choose();
+    for (const [name, value] of Object.entries(step.parameters)) {
+      const field = $("parameters").querySelector(`[data-name="${CSS.escape(name)}"]`);
+      if (field) field.value = value;
+    }
+    $("for").value = step.for;
+    for (const [name, value] of Object.entries(step.hypothesis)) $(name).value = value;
+    $("expected").focus();
+  });
 
   const said = (promise) => promise.catch((error) => banner(error.message, "fail"));
   $("kind").addEventListener("change", choose);

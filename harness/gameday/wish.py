@@ -22,7 +22,8 @@ from harness.errors import Mistake
 from harness.scenario import sense
 from harness.scenario.conditions import LIMITS, Condition, ConditionError, parse_abort
 from harness.scenario.mistakes import Mistakes
-from harness.scenario.records import Scenario, Window
+from harness.scenario.records import Scenario
+from harness.scenario.window import Window
 
 TEXT_MAX: Final = 2000
 EXPECTED_MIN: Final = 8

@@ -30,9 +30,9 @@ from harness.scenario.records import (
     SubscribeStep,
     Target,
     UrlTarget,
-    Window,
 )
 from harness.scenario.transports import is_piped
+from harness.scenario.window import Window
 from harness.scenario.wording import word
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
@@ -52,7 +52,7 @@ _STEPS: Final[Mapping[str, type[CallStep | ReadStep | PromptStep]]] = {
     "prompt": PromptStep,
 }
 _STEP_WORDS: Final = (*LISTINGS, *SUBSCRIPTIONS, *_STEPS, "parallel")
-_WINDOW_KEYS: Final = ("for", "at")
+WINDOW_KEYS: Final = ("for", "at", "pause", "hypothesis")
 # Stands in for what could not be read, so that the rest of the file is still looked at.
 _PING: Final = ListStep(method="ping")
 _NOBODY: Final = Agent(name="nobody", steps=(_PING,))
@@ -315,11 +315,11 @@ def _window(value: object, trail: Trail, mistakes: Mistakes) -> Window:
         mistakes.add(trail, "a fault", shown(value), mend)
         data = {}
     kinds = [key for key in data if key in CATALOGUE]
-    unknown = [key for key in data if key not in CATALOGUE and key not in _WINDOW_KEYS]
+    unknown = [key for key in data if key not in CATALOGUE and key not in WINDOW_KEYS]
     for key in unknown:
         place = (*trail, key) if isinstance(value, dict) else trail
-        known = _WINDOW_KEYS if kinds else (*CATALOGUE, *_WINDOW_KEYS)
-        expected = "for or at beside the fault" if kinds else "a fault"
+        known = WINDOW_KEYS if kinds else (*CATALOGUE, *WINDOW_KEYS)
+        expected = "for, at, pause or hypothesis beside the fault" if kinds else "a fault"
         mend = nearest(key, known, what="known")
         if kinds and key in CATALOGUE[kinds[0]].model_json_schema()["properties"]:
             mend = f"put it inside {kinds[0]}: {{{key}: …}}"
@@ -337,7 +337,7 @@ def _window(value: object, trail: Trail, mistakes: Mistakes) -> Window:
         mistakes.add(place, "the fault's parameters", shown(given), "write {key: value}")
         given = None
     fault = _build(CATALOGUE[kind], given or {}, (*trail, kind), mistakes)
-    rest = {key: data[key] for key in _WINDOW_KEYS if key in data}
+    rest = {key: data[key] for key in WINDOW_KEYS if key in data}
     window = _build(Window, {**rest, "fault": fault or CATALOGUE[kind]()}, trail, mistakes)
     assert window is not None
     return window

@@ -38,6 +38,16 @@ def parameters_of(fault: type[Fault]) -> list[tuple[str, str, str]]:
     ]
 
 
+def given(fault: Fault) -> dict[str, str]:
+    """Give the parameters that were not left to their defaults, as a scenario writes them."""
+    fields = type(fault).model_fields
+    return {
+        fields[key].alias or key: _written(key, getattr(fault, key))
+        for key in sorted(fault.model_fields_set)
+        if isinstance(getattr(fault, key), str | int | float)
+    }
+
+
 def _written(key: str, value: object) -> str:
     """Write a default the way a scenario would, unit included; the key's ending says which."""
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 from pydantic_core import PydanticCustomError
 
-from faults.catalogue import AnyFault
 from faults.quantities import Duration, Pace, Share
 from harness.flaws import Flaw
 from harness.scenario.audit import Audit
@@ -18,6 +17,7 @@ from harness.scenario.auth import Auth
 from harness.scenario.dependencies import Dependency
 from harness.scenario.observe import Observe
 from harness.scenario.record import Record
+from harness.scenario.window import Window
 
 # The bundled server's tools, which a scenario may name; a test holds them to it.
 REFERENCE_TOOLS: Final = (
@@ -323,16 +323,6 @@ class Phases(Record):
     warmup_s: Duration = Field(2.0, alias="warmup", description="after the ramp; dropped")
     baseline_s: Duration = Field(10.0, alias="baseline", description="what all is compared with")
     recovery_s: Duration = Field(10.0, alias="recovery", description="after each window")
-
-
-class Window(Record):
-    """One fault and when it is in force. In the file: `- tcp-reset: {after: 200ms}` and `for:`."""
-
-    fault: AnyFault
-    duration_s: Duration = Field(10.0, alias="for")
-    at_s: Duration | None = Field(
-        None, alias="at", description="since the run's start; default: after the window before"
-    )
 
 
 class Limits(Record):

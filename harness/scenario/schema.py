@@ -16,7 +16,7 @@ from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from faults.quantities import Bandwidth, Duration, Pace, Share, Size
 from harness.scenario import units
-from harness.scenario.decode import LISTINGS, SUBSCRIPTIONS
+from harness.scenario.decode import LISTINGS, SUBSCRIPTIONS, WINDOW_KEYS
 from harness.scenario.records import FLAWS, HARDENED, ListStep, Scenario
 
 Schema = dict[str, Any]
@@ -142,7 +142,7 @@ def _subscription(defs: Schema) -> Schema:
 
 
 def _window(record: Schema) -> Schema:
-    """Describe a fault window: the fault's name, its parameters behind it, for and at beside it."""
+    """Describe a fault window: the fault, its parameters behind it, what may stand beside it."""
     described = {
         kind: {
             "anyOf": [_ref(fault.__name__), {"type": "null"}],
@@ -150,7 +150,7 @@ def _window(record: Schema) -> Schema:
         }
         for kind, fault in CATALOGUE.items()
     }
-    beside = {key: record["properties"][key] for key in ("for", "at")}
+    beside = {key: record["properties"][key] for key in WINDOW_KEYS}
     return {
         "description": record.get("description", ""),
         "anyOf": [

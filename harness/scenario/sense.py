@@ -48,6 +48,7 @@ def examine(scenario: Scenario, mistakes: Mistakes) -> None:
         (_timeline, (("phases",), ("load",), ("faults",))),
         (_conditions, ()),
         (_unmeasurable, (("faults",),)),
+        (_hypotheses, (("faults",), ("limits",))),
         (tls, (("target",),)),
         (health, (("target",),)),
         (identity, (("target",), ("auth",), ("faults",), ("agents",))),
@@ -221,6 +222,26 @@ def _conditions(scenario: Scenario) -> Iterator[Objection]:
 
 def _condition(trail: Trail, text: str, error: ConditionError) -> Objection:
     return Objection(trail=trail, expected=error.expected, came=f'"{text}"', mend=error.mend)
+
+
+def _hypotheses(scenario: Scenario) -> Iterator[Objection]:
+    """Look at what is said of a fault for a game day."""
+    known = [name for name in LIMITS if getattr(scenario.limits, name) is not None]
+    for number, window in enumerate(scenario.faults):
+        said, trail = window.hypothesis, ("faults", number, "hypothesis")
+        if said is None:
+            continue
+        if said.breaks and said.breaks not in known:
+            yield Objection(
+                trail=(*trail, "breaks"),
+                expected="one of the limits that this scenario sets",
+                came=said.breaks,
+                mend=nearest(said.breaks, known, what="limits"),
+            )
+        try:
+            _ = not said.stop_errors or parse_abort(said.stop_errors)
+        except ConditionError as error:
+            yield _condition((*trail, "stop_errors"), said.stop_errors, error)
 
 
 def _unmeasurable(scenario: Scenario) -> Iterator[Objection]:

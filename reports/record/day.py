@@ -137,7 +137,7 @@ def _outcome(
     missed = [gate.name for gate in gates if gate.missed]
     unknown = [gate.name for gate in gates if gate.missed is None]
     others = [name for name in missed if name != order.breaks]
-    also = f"; {_listed(others)} was missed as well" if others else ""
+    also = f"; {_listed(others)} missed as well" if others else ""
     if order.breaks:
         told = f"{order.breaks} was expected to be missed, and "
         if order.breaks in missed:
@@ -147,9 +147,9 @@ def _outcome(
             "it held" if known else "was not measured"
         ) + also
     if missed:
-        return False, f"no limit was expected to be missed, and {_listed(missed)} was"
+        return False, f"no limit was expected to be missed, and {_listed(missed)} {_were(missed)}"
     if unknown:
-        return None, f"no limit was seen to be missed; {_listed(unknown)} was not measured"
+        return None, f"no limit was seen to be missed; not measured: {_listed(unknown)}"
     return True, "no limit was expected to be missed, and none was"
 
 
@@ -245,3 +245,7 @@ def _actions(evidence: Evidence, judgement: Judgement) -> Iterator[Action]:
 
 def _listed(names: list[str]) -> str:
     return " and ".join(names)
+
+
+def _were(names: list[str]) -> str:
+    return "was" if len(names) == 1 else "were"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from faults.catalogue import CATALOGUE
 from faults.network import TcpLatency
 from harness.gameday import wish
+from harness.gameday.board import opening
 from harness.gameday.panel import panel
 from harness.gameday.wish import RefusedError
 from tests import journals
-from tests.gameday.days import HYPOTHESIS, wanted
+from tests.gameday.days import HYPOTHESIS, staged, wanted
 
 SCENARIO = journals.scenario(limits={"latency_p99": "<= 800ms"})
 EVERY = frozenset(("network", "identity", "agent", "process", "dependency"))
@@ -90,3 +92,24 @@ def test_what_the_rig_lacks_is_not_available() -> None:
     whole = {entry["kind"]: entry for entry in panel(SCENARIO, EVERY, "shopify-process")}
     assert "squall's own proxy" in whole["idle-cut"]["why"]
     assert whole["tcp-down"]["available"]
+
+
+def test_a_scenarios_own_faults_are_the_game_plan(tmp_path: Path) -> None:
+    """Each fills the form: parameters with their units, and what stands beside it for the day."""
+    fault = {"fault": TcpLatency.model_validate({"delay": "300ms"}), "for": "1m"}
+    beside = {"pause": "Ready?", "hypothesis": {"expected": "slower", "breaks": "latency_p99"}}
+    day, _ = staged(tmp_path, journals.scenario(fault | beside, {"fault": TcpLatency()}))
+    first, second = opening(day.game)["plan"]
+    assert first == {
+        "kind": "tcp-latency",
+        "parameters": {"delay": "300ms"},
+        "for": "60s",
+        "pause": "Ready?",
+        "hypothesis": {
+            "expected": "slower",
+            "breaks": "latency_p99",
+            "stop_when": "",
+            "stop_errors": "",
+        },
+    }
+    assert (second["parameters"], second["for"], second["pause"]) == ({}, "10s", "")

@@ -19,7 +19,7 @@ PROMISED = {
     *("first_storm", "slow_network", "dropped_connections", "token_expires", "token_revoked"),
     *("oversized_payloads", "lost_reply", "clients_vanish", "slow_neighbours", "steady"),
     *("steady_echo", "sessions_die", "blackhole", "throttled", "compose_storm", "stdio_storm"),
-    *("agents_are_asked", "database_goes_away", "dependency_storm"),
+    *("agents_are_asked", "database_goes_away", "dependency_storm", "game_plan"),
 }
 VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema())
 
@@ -64,6 +64,14 @@ def test_together_they_use_every_fault() -> None:
     there = (*SHIPPED.values(), *stages().values())
     used = {window.fault.kind for file in there for window in load(file).scenario.faults}
     assert used == set(CATALOGUE)
+
+
+def test_a_game_plan_asks_before_each_of_its_faults() -> None:
+    """What to see to, and a hypothesis to begin with: a page is filled with both."""
+    for window in load(SHIPPED["game_plan"]).scenario.faults:
+        assert window.pause
+        assert window.hypothesis is not None
+        assert window.hypothesis.expected
 
 
 def test_each_has_its_own_seed() -> None:
