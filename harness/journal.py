@@ -83,6 +83,7 @@ class RunEntry:
     edge: Literal["started", "ended"]
     how: Literal["", "completed", "aborted", "interrupted", "failed"] = ""
     why: str = ""
+    unix_ns: int = NEVER_NS  # the same moment in Unix time, where it began
     type: Literal["run"] = "run"
 
 

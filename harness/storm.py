@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -168,7 +169,8 @@ async def _whole(
     ):
         stage.interruption.arm(lambda name: ending.call("interrupted", name))
         clock.origin_ns = RunClock().origin_ns + round(ZERO_LEAD_S * NS_PER_S)
-        writer.append(RunEntry(at_ns=clock.now_ns(), edge="started"), sync=True)
+        began = RunEntry(at_ns=clock.now_ns(), edge="started", unix_ns=time.time_ns())
+        writer.append(began, sync=True)
         append_all(writer, stage.audited)
         led = climb or game  # by steps or by people; otherwise by the plan alone
         chaos: Conductor = led or _chaos(stage, clock, writer, offering)

@@ -32,6 +32,8 @@ class Conclusion:
     report: Report
     lines: Lines  # where everything in the scenario stands
     yardstick: Path | None  # where A/A figures of this scenario are kept
+    evidence: Evidence
+    facts: dict[str, Any]
 
 
 def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
@@ -59,6 +61,8 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
         report=report,
         lines=loaded.lines,
         yardstick=folder.parent / str(kept) if kept else None,
+        evidence=evidence,
+        facts=facts,
     )
 
 

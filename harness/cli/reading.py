@@ -7,10 +7,12 @@ import sys
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
-from harness.cli.conclusion import Climbed, climbed, conclude, judged, read
+from harness.cli import telling
+from harness.cli.conclusion import Climbed, Conclusion, climbed, conclude, judged, read
 from harness.cli.failing import tell
 from harness.cli.gating import (
     Files,
@@ -76,9 +78,15 @@ def _judged(folder: Path, *, as_json: bool) -> Exit:
 @click.command(epilog="Example: squall report runs/* --junit all.xml --markdown all.md")
 @click.argument("folders", type=RUN, metavar="RUN...", nargs=-1, required=True)
 @gated
+@telling.flags
 @click.option("--open", "opened", is_flag=True, help="Show the page in a browser.")
 def report(
-    folders: tuple[Path, ...], junit: str | None, markdown: str | None, *, opened: bool
+    folders: tuple[Path, ...],
+    junit: str | None,
+    markdown: str | None,
+    *,
+    opened: bool,
+    **given: Any,
 ) -> int:
     """Write runs' reports again, and show their result; of several together.
 
@@ -86,9 +94,10 @@ def report(
     """
     files = Files(junit=junit, markdown=markdown)
     files.check()
+    listener = telling.listener(given)
     entries = []
     for folder in folders:
-        entry = _reported(folder, several=len(folders) > 1)
+        entry = _reported(folder, listener, several=len(folders) > 1)
         entries.append(entry)
         if entry.report is not None and len(folders) > 1:
             show(entry, piped=False, apart=True)
@@ -105,12 +114,12 @@ def _open(page: Path) -> None:
     click.echo(f"no browser was found here; open {page.resolve()}", err=True)
 
 
-def _reported(folder: Path, *, several: bool) -> Entry:
+def _reported(folder: Path, listener: telling.Listener | None, *, several: bool) -> Entry:
     """Write one run's reports again; of several one that cannot be read hides no other."""
     try:
         with under_way(f"judging {folder.name}"):
             found = climbed(folder) or conclude(folder)
-        entry = _climb(found) if isinstance(found, Climbed) else entry_of(found)
+        entry = _climb(found, listener) if isinstance(found, Climbed) else _run(found, listener)
     except SquallError as error:
         if not several:
             raise
@@ -119,8 +128,15 @@ def _reported(folder: Path, *, several: bool) -> Entry:
     return entry
 
 
-def _climb(climb: Climbed) -> Entry:
+def _run(conclusion: Conclusion, listener: telling.Listener | None) -> Entry:
+    telling.tell(conclusion, listener)
+    return entry_of(conclusion)
+
+
+def _climb(climb: Climbed, listener: telling.Listener | None) -> Entry:
     write_climb(climb.folder, climb.result, climb.facts)
     color = wants_color(sys.stdout, os.environ)
     click.echo(climb_summary(climb.result, color=color, folder=str(climb.folder)), nl=False)
+    if listener is not None:
+        click.echo("squall: warning: a search for capacity is not sent by --otlp", err=True)
     return entry_of_climb(climb)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from harness import yardstick
-from harness.cli import arguments
+from harness.cli import arguments, telling
 from harness.cli.arguments import load_scenario, overrides_of
 from harness.cli.completing import flaw_words, scenario_words
 from harness.cli.conclusion import Conclusion, conclude
@@ -52,6 +52,7 @@ class Options:
     fail_fast: bool
     json: str | None
     files: Files
+    listener: telling.Listener | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,7 @@ def _shared(command: F) -> F:
         arguments.QUIET,
         click.option("--json", metavar="FILE", help="Also write verdict.json here; - is stdout."),
         gated,
+        telling.flags,
     )
     for decorate in reversed(decorators):
         command = decorate(command)
@@ -186,7 +188,8 @@ def _options(flags: dict[str, Any]) -> Options:
     files = Files(junit=flags["junit"], markdown=flags["markdown"])
     files.check()
     names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "fail_fast", "json")
-    return Options(files=files, **{name: flags[name] for name in names})
+    listener = telling.listener(flags)
+    return Options(files=files, listener=listener, **{name: flags[name] for name in names})
 
 
 def _read(word: str, chosen: Sequence[Overrides]) -> Sequence[Planned | Entry]:
@@ -256,6 +259,7 @@ def _judged(planned: Planned, options: Options, command: tuple[str, ...]) -> Ent
         conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _keep_yardstick(conclusion)
     write_json(verdict(conclusion.judgement), options.json)
+    telling.tell(conclusion, options.listener, quiet=options.quiet)
     return entry_of(conclusion)
 
 
