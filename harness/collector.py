@@ -187,10 +187,10 @@ class _Sending:
         return late
 
     def _spans(self, spans: Iterable[ReadableSpan]) -> None:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415  an extra
             OTLPSpanExporter,
         )
-        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415  an extra
 
         session = _Watched()
         exporter = OTLPSpanExporter(
@@ -207,10 +207,10 @@ class _Sending:
         session.close()
 
     def _metrics(self, metrics: MetricsData) -> None:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415  an extra
             OTLPMetricExporter,
         )
-        from opentelemetry.sdk.metrics.export import MetricExportResult  # noqa: PLC0415
+        from opentelemetry.sdk.metrics.export import MetricExportResult  # noqa: PLC0415  an extra
 
         if self._late():
             return

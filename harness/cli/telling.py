@@ -73,7 +73,7 @@ def tell(conclusion: Conclusion, to: Listener | None, *, quiet: bool = False) ->
 
 def _told(conclusion: Conclusion, to: Listener) -> str:
     # Only here: they need the extra, and most runs are told to nobody.
-    from reports.otlp.telling import make  # noqa: PLC0415
+    from reports.otlp.telling import make  # noqa: PLC0415  an extra
 
     made = make(conclusion.evidence, conclusion.judgement, conclusion.facts, spans_max=to.spans_max)
     sent = collector.send(to.base, made.spans, made.metrics)
