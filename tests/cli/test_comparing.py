@@ -18,7 +18,7 @@ from reports.comparison.document import json_schema
 from tests import command, journals
 from tests.comparison.runs import folder
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def _slower(made: Calls) -> None:

@@ -52,6 +52,21 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert compare(kept, head).changes == compare(base, head).changes
 
 
+def test_a_coarse_file_still_meets_a_fine_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their groups are laid together alike, so sessions are pairs all the same."""
+    base, head = pair(SMALL, seed=4, scale=2.0)
+    monkeypatch.setattr(baseline, "_RUNGS", ((2, 6),))
+    coarse = read(tmp_path, baseline.write(base.identity, base.runs))
+    assert coarse[0].stretches[0].lots[0].by_group.rows == 2
+    told = compare(Side(name="x", identity=base.identity, runs=coarse), head)
+    exact = compare(base, head)
+    assert told.verdict == exact.verdict == "worse"
+    for one, other in zip(told.changes, exact.changes, strict=True):
+        assert (one.base, one.head, one.effect) == (other.base, other.head, other.effect)
+
+
 def test_the_schema_describes_the_file() -> None:
     """And nothing beside it: every object is closed."""
     schema = json.loads(baseline.schema_text())

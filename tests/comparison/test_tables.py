@@ -8,17 +8,15 @@ from harness.comparison.tables import Table, Told, added, count, fine, merged, s
 from harness.latencies import SAMPLES_MIN
 from tests.journals import MS
 
-RANDOM = np.random.default_rng(3)
-
 
 def told(calls: int = 600, ms: float = 20.0) -> Told:
     """Calls of which some failed, and some were lost."""
-    place = np.arange(calls)
+    place, random = np.arange(calls), np.random.default_rng(calls)
     return Told(
         failed=place % 10 == 1,
         lost=place % 20 == 2,
         timed=place % 7 != 0,
-        took_ns=(ms * MS * RANDOM.lognormal(0, 0.5, calls)).astype(np.int64),
+        took_ns=(ms * MS * random.lognormal(0, 0.5, calls)).astype(np.int64),
     )
 
 
@@ -119,5 +117,4 @@ def test_a_session_is_in_the_same_group_of_every_run() -> None:
     assert len(sizes) == 128
     assert sizes.max() - sizes.min() <= 1
     assert len(np.unique(groups(numbers[:40]))) == 40  # few sessions are a group each
-    assert np.abs(np.diff(group[:100])).min() >= 0
     assert (np.diff(group) != 1).mean() > 0.9
