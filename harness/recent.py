@@ -24,6 +24,8 @@ class ArmTally:
     errors: int = 0
     buckets: dict[int, int] = field(default_factory=dict)
     behaved: dict[int, int] = field(default_factory=dict)  # fault window -> attempts it made bad
+    outcomes: dict[int, int] = field(default_factory=dict)  # `Outcome` -> calls
+    took_us: int = 0  # the latencies in `buckets`, added up
 
     def add(self, other: ArmTally) -> None:
         """Take another tally in."""
@@ -33,6 +35,9 @@ class ArmTally:
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         for window, count in other.behaved.items():
             self.behaved[window] = self.behaved.get(window, 0) + count
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.took_us += other.took_us
 
     def quantile_ms(self, share: float) -> float | None:
         """Milliseconds below which this share of the calls ended; None without calls."""
@@ -62,11 +67,14 @@ def tally(batch: Calls) -> dict[str, ArmTally]:
         )
         asked = batch["window"][(batch["treated"] == code) & (batch["window"] > 0)]
         windows, hits = np.unique(asked, return_counts=True)
+        ends, ended = np.unique(mine["outcome"], return_counts=True)
         sums[arm] = ArmTally(
             calls=len(mine),
             errors=int(np.count_nonzero(bad)),
             buckets=dict(zip(buckets.tolist(), counts.tolist(), strict=True)),
             behaved=dict(zip(windows.tolist(), hits.tolist(), strict=True)),
+            outcomes=dict(zip(ends.tolist(), ended.tolist(), strict=True)),
+            took_us=int(micros.sum()),
         )
     return sums
 
@@ -97,7 +105,15 @@ class Recent:
 def dump(sums: dict[str, ArmTally]) -> dict[str, Any]:
     """Make a tally fit for a message between processes."""
     return {
-        arm: [part.calls, part.errors, part.buckets, part.behaved] for arm, part in sums.items()
+        arm: [
+            part.calls,
+            part.errors,
+            part.took_us,
+            part.buckets,
+            part.behaved,
+            part.outcomes,
+        ]
+        for arm, part in sums.items()
     }
 
 
@@ -107,8 +123,10 @@ def restore(data: dict[str, Any]) -> dict[str, ArmTally]:
         arm: ArmTally(
             calls=part[0],
             errors=part[1],
-            buckets={int(key): n for key, n in part[2].items()},
-            behaved={int(key): n for key, n in part[3].items()},
+            took_us=part[2],
+            buckets={int(key): n for key, n in part[3].items()},
+            behaved={int(key): n for key, n in part[4].items()},
+            outcomes={int(key): n for key, n in part[5].items()},
         )
         for arm, part in data.items()
     }

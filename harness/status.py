@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from harness.chaos import Conductor
 from harness.clock import NS_PER_S, RunClock
 from harness.offering import Offering
 from harness.plan import Plan
 from harness.recent import Recent
+
+PHASES: Final = ("ramp", "warm-up", "baseline", "fault", "recovery", "steady", "ending")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """What a fault in force has hit so far."""
+
+    fault: str  # "1:tcp-latency"
+    count: int
+    unit: str  # "connections"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +32,7 @@ class Status:
     phase: str
     faults: tuple[str, ...]
     exposure: str  # what the faults in force have hit so far, as in "412 connections"
+    hits: tuple[Hit, ...]  # the same in numbers
     fault_left_s: float | None  # until the plan undoes the last of them
     sessions: int
     alive: dict[str, int]  # the same by arm
@@ -33,12 +46,14 @@ def status(
 ) -> Status:
     """Give where a run stands now."""
     now_ns, alive = clock.now_ns(), offering.alive()
+    hits = tuple(_hit(chaos, recent, number, kind) for number, kind in chaos.in_force.items())
     return Status(
         run_s=max(0.0, now_ns / NS_PER_S),
         total_s=plan.end_ns / NS_PER_S,
         phase=phase_at(plan, now_ns),
         faults=tuple(f"{number}:{kind}" for number, kind in chaos.in_force.items()),
-        exposure=", ".join(filter(None, (_hit(chaos, recent, one) for one in chaos.in_force))),
+        exposure=", ".join(f"{hit.count:,} {hit.unit}" for hit in hits if hit.count),
+        hits=hits,
         fault_left_s=_left_s(plan, chaos, now_ns),
         sessions=sum(alive.values()),
         alive=alive,
@@ -54,13 +69,13 @@ def _left_s(plan: Plan, chaos: Conductor, now_ns: int) -> float | None:
     return max(0.0, (max(ends_ns) - now_ns) / NS_PER_S) if ends_ns else None
 
 
-def _hit(chaos: Conductor, recent: Recent, window: int) -> str:
+def _hit(chaos: Conductor, recent: Recent, window: int, kind: str) -> Hit:
     """Say what a fault has hit: by its injector, else by the calls that it made misbehave."""
-    seen = chaos.exposures.get(window)
+    fault, seen = f"{window}:{kind}", chaos.exposures.get(window)
     if seen is not None and seen.count:
-        return f"{seen.count:,} {seen.unit}"
+        return Hit(fault=fault, count=seen.count, unit=seen.unit)
     behaved = sum(part.behaved.get(window, 0) for part in recent.total.values())
-    return f"{behaved:,} calls" if behaved else ""
+    return Hit(fault=fault, count=behaved, unit="calls")
 
 
 def phase_at(plan: Plan, now_ns: int) -> str:

@@ -83,7 +83,7 @@ def test_a_message_survives_keys_that_became_text() -> None:
     """JSON knows no numbers as keys."""
     sums = tally(_batch())
     message = {
-        arm: [part[0], part[1], *({str(key): n for key, n in each.items()} for each in part[2:])]
+        arm: [*part[:3], *({str(key): n for key, n in each.items()} for each in part[3:])]
         for arm, part in dump(sums).items()
     }
     assert restore(message) == sums

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ import anyio
 import click
 
 from harness.errors import UsageError
+from harness.exposition import serve
 from harness.recent import ARMS
 from harness.run import Order, conduct
 from harness.status import Status
@@ -26,17 +28,29 @@ RECENT_S: Final = 5
 PIPED: Final = "-"  # for a file's name: standard output is for it alone
 
 
-def conducted(order: Order, *, quiet: bool) -> Ran:
-    """Conduct a run and show it while it lasts.
+def conducted(order: Order, *, quiet: bool, metrics_port: int | None = None) -> Ran:
+    """Conduct a run and show it while it lasts, to Prometheus too where it has a port.
 
     Raises:
+        UsageError: when the port is taken.
         SquallError: as `conduct` says.
     """
-    with Live(order.loaded.name, sys.stderr, environment=os.environ, quiet=quiet) as live:
-        ran: Ran = anyio.run(
-            partial(conduct, order, lambda status: live.update(_snapshot_of(status))),
-            backend_options={"use_uvloop": True},
+    with ExitStack() as shown:
+        to: list[Callable[[Status], None]] = []
+        if metrics_port is not None:
+            page, url = shown.enter_context(serve(metrics_port, scenario=order.loaded.name))
+            click.echo(f"squall: metrics for Prometheus at {url}", err=True)
+            to.append(page.update)
+        live = shown.enter_context(
+            Live(order.loaded.name, sys.stderr, environment=os.environ, quiet=quiet)
         )
+        to.append(lambda status: live.update(_snapshot_of(status)))
+
+        def show(status: Status) -> None:
+            for each in to:
+                each(status)
+
+        ran: Ran = anyio.run(partial(conduct, order, show), backend_options={"use_uvloop": True})
     return ran
 
 

@@ -47,6 +47,7 @@ class Options:
     toxiproxy: str | None
     workers: int
     web: int | None
+    metrics: int | None
     allow_target: tuple[str, ...]
     quiet: bool
     fail_fast: bool
@@ -86,6 +87,13 @@ def _shared(command: F) -> F:
             type=click.IntRange(1, 65535),
             metavar="PORT",
             help="Show Locust's own page on 127.0.0.1:PORT while the storm lasts.",
+        ),
+        click.option(
+            "--metrics",
+            type=click.IntRange(0, 65535),
+            metavar="PORT",
+            help="Let Prometheus scrape 127.0.0.1:PORT/metrics while the storm lasts; 0: a free "
+            "port, which is said.",
         ),
         arguments.TRANSPORT,
         arguments.REVISION,
@@ -187,9 +195,13 @@ def _options(flags: dict[str, Any]) -> Options:
     check_place("json", flags["json"])
     files = Files(junit=flags["junit"], markdown=flags["markdown"])
     files.check()
-    names = ("out", "toxiproxy", "workers", "web", "allow_target", "quiet", "fail_fast", "json")
-    listener = telling.listener(flags)
-    return Options(files=files, listener=listener, **{name: flags[name] for name in names})
+    names = ("out", "toxiproxy", "workers", "web", "metrics", "allow_target", "quiet", "json")
+    return Options(
+        files=files,
+        listener=telling.listener(flags),
+        fail_fast=flags["fail_fast"],
+        **{name: flags[name] for name in names},
+    )
 
 
 def _read(word: str, chosen: Sequence[Overrides]) -> Sequence[Planned | Entry]:
@@ -254,7 +266,7 @@ def _judged(planned: Planned, options: Options, command: tuple[str, ...]) -> Ent
         web_port=options.web,
         allowed=options.allow_target,
     )
-    ran = conducted(order, quiet=options.quiet)
+    ran = conducted(order, quiet=options.quiet, metrics_port=options.metrics)
     with under_way("judging", quiet=options.quiet):
         conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     _keep_yardstick(conclusion)
