@@ -61,6 +61,16 @@ def test_a_percentile_is_right_within_a_bucket(share: float) -> None:
     assert part.quantile_ms(share) == pytest.approx(exact_ms, rel=0.045)
 
 
+def test_calls_are_counted_by_outcome_and_their_latencies_add_up() -> None:
+    """Of settled calls alone: what settled nothing has neither."""
+    batch = _batch()
+    batch["outcome"][[4, 5]] = Outcome.TIMEOUT
+    sums = tally(batch)
+    assert sums["treated"].outcomes == {Outcome.OK: 2, Outcome.TIMEOUT: 2}
+    assert sums["control"].took_us == 10_000
+    assert sums["treated"].took_us == 100_000
+
+
 def test_a_call_that_was_never_sent_has_no_latency() -> None:
     """It is an error all the same."""
     batch = journals.calls(3, took_ms=5)
