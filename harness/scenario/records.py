@@ -23,7 +23,7 @@ from harness.scenario.window import Window
 REFERENCE_TOOLS: Final = (
     "search", "fetch", "append_note", "remember", "recall", "slow", "big",
     "summarize", "confirm", "roots", "touch", "job", "schedule_note", "add_entry", "list_entries",
-    "feed",
+    "feed", "publish",
 )  # fmt: skip
 FLAWS: Final = tuple(flaw.value for flaw in Flaw)
 HARDENED: Final = "hardened"
