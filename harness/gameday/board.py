@@ -10,6 +10,7 @@ from harness.gameday.game import Game
 from harness.gameday.terms import LEVERS
 from harness.gameday.windows import Struck
 from harness.gameday.wish import limits_of
+from harness.generator import LAG_P99_SUSPECT_MS, RUN_DELAY_SUSPECT, STALL_OVER_MS
 from harness.journal import RemarkEntry
 from harness.scenario.parameters import given
 from harness.scenario.units import duration
@@ -162,9 +163,12 @@ def _generator(game: Game) -> Json | None:
         return None
     return {
         "lag_p99_ms": round(health.lag_p99_ms, 2),
+        "lag_suspect_ms": LAG_P99_SUSPECT_MS,
+        "lag_late_ms": STALL_OVER_MS,
         "slip_p99_ms": round(health.slip_p99_ms, 2),
         "cpu_share": round(health.cpu_share, 3),
         "run_delay_share": health.run_delay_share,
+        "run_delay_suspect": RUN_DELAY_SUSPECT,
         "open_files": health.open_files,
         "open_files_max": health.open_files_max,
         "sessions": health.sessions,

@@ -50,7 +50,10 @@ HEADERS: Final = {
 }
 FILES: Final = {
     "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("page", "chart", "dom", "form", "trials")
+    },
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
 
