@@ -3,6 +3,7 @@
 import { $, ARMS } from "/dom.js";
 
 const POINTS_MAX = 1500;
+const EVERY_MS = 500, REST = 8;
 const PERCENT = 100;
 const ROWS = [
   { title: "calls/s", lines: [["solid", (one) => one.rate]], hover: "%{y:.1f}/s" },
@@ -26,10 +27,10 @@ const scale = (row, values) => {
 const band = (from, to, fillcolor) => ({ type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, fillcolor, line: { width: 0 }, layer: "below" });
 const note = (text, x, y, size, color, more) => ({ text, x, y, yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { size, color }, ...more });
 
-let drawn = 0;
+let drawn = 0, took_ms = 0;
 export const draw = (points, opening, now, at_once = false) => {
-  if (!window.Plotly || !points.length || document.hidden || (!at_once && Date.now() - drawn < 500)) return;
-  drawn = Date.now();
+  if (!window.Plotly || !points.length || document.hidden || (!at_once && Date.now() - drawn < Math.max(EVERY_MS, REST * took_ms))) return;
+  const began = Date.now();
   const place = $("chart");
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -77,4 +78,7 @@ export const draw = (points, opening, now, at_once = false) => {
     layout.annotations.push(note(text, start, 1, 12, color("ink"), { xref: "x", yshift: 17 }));
   }
   Plotly.react(place, data, layout, { displayModeBar: false, displaylogo: false, showTips: false, scrollZoom: false });
+  // A slow machine draws less often: whoever presses HALT must not wait for a picture.
+  drawn = Date.now();
+  took_ms = drawn - began;
 };

@@ -32,12 +32,14 @@ _CONTRAST: Final = """() => {
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {
     const node = text.parentElement;
     const box = node.getBoundingClientRect();
-    if (!text.data.trim() || box.width < 2 || box.height < 2 || node.closest("svg, script, style")) continue;
+    if (!text.data.trim() || box.width < 2 || box.height < 2) continue;
+    if (node.closest("svg, script, style")) continue;
     if (getComputedStyle(node).visibility !== "visible") continue;
     const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     seen += 1;
-    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${node.tagName} ${text.data.trim().slice(0, 40)}`);
+    const told = text.data.trim().slice(0, 40);
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${node.tagName} ${told}`);
   }
   return [seen, poor];
 }"""
@@ -45,10 +47,10 @@ _CONTRAST: Final = """() => {
 # Where the keyboard is, as somebody would name it; and whether that can be seen.
 _FOCUS: Final = """() => {
   const node = document.activeElement;
-  const ring = getComputedStyle(node).outlineStyle !== "none";
-  const around = node.closest(".pick") && getComputedStyle(node.closest(".pick")).outlineStyle !== "none";
+  const ringed = (it) => Boolean(it) && getComputedStyle(it).outlineStyle !== "none";
   const names = [...(node.labels || [])].map((one) => one.textContent.trim()).join(" ");
-  return [node.id || node.name || node.tagName, node.getAttribute("aria-label") || names || node.textContent.trim(), Boolean(ring || around)];
+  const called = node.getAttribute("aria-label") || names || node.textContent.trim();
+  return [node.id || node.name || node.tagName, called, ringed(node) || ringed(node.closest(".pick"))];
 }"""
 
 

@@ -17,7 +17,7 @@ from harness.gameday.serving import served
 from harness.journal import DeedEntry, RemarkEntry
 from tests import journals
 from tests.gameday.browser import focus, launched, opened, poor_contrast
-from tests.gameday.days import StagedDay, staged
+from tests.gameday.days import StagedDay, staged, wanted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.slow]
 SCENARIO = journals.scenario(
@@ -140,10 +140,10 @@ async def test_four_plots_share_a_time_axis_with_the_fault(
     browser: Browser, tmp_path: Path
 ) -> None:
     """Both arms in each of them, and a band where the fault is in force, with its name."""
-    async with held(tmp_path) as (_, doors):
+    async with held(tmp_path) as (day, doors):
         page = await opened(browser, doors.link("operator"), charts=True)
-        await fill(page, "Ana")
-        await page.click("#go")
+        await until(lambda: day.game.attendance.has_operator)
+        day.game.start(wanted(day.game.scenario, **{"for": "5m"}), "Ana")
         chart = page.locator("#chart")
         await expect(chart).to_contain_text("1:tcp-latency")
         await expect(chart.locator(".shapelayer path")).to_have_count(2)  # the baseline's, too
@@ -292,12 +292,14 @@ async def test_a_page_that_hears_nothing_says_so_and_comes_back(
     async with held(tmp_path) as (day, doors):
         page = await opened(browser, doors.link("operator"))
         await expect(page.locator("#now")).to_contain_text("20 ms")
-        await page.context.set_offline(True)
+        await page.route("**/api/**", lambda route: route.abort())
+        await page.fill("#who", "Ana")
+        await page.press("#who", "Tab")  # a new name is told by a new stream
         await expect(page.locator("#link")).to_contain_text("The connection is lost")
         await page.click("#halt")
         await expect(page.locator("#said")).to_contain_text("nothing was done")
         assert day.game.halted is None
-        await page.context.set_offline(False)
+        await page.unroute("**/api/**")
         await expect(page.locator("#link")).to_be_hidden()
         await page.context.close()
 
