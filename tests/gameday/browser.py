@@ -50,7 +50,8 @@ _FOCUS: Final = """() => {
   const ringed = (it) => Boolean(it) && getComputedStyle(it).outlineStyle !== "none";
   const names = [...(node.labels || [])].map((one) => one.textContent.trim()).join(" ");
   const called = node.getAttribute("aria-label") || names || node.textContent.trim();
-  return [node.id || node.name || node.tagName, called, ringed(node) || ringed(node.closest(".pick"))];
+  const seen = ringed(node) || ringed(node.closest(".pick"));
+  return [node.id || node.name || node.tagName, called, seen];
 }"""
 
 
