@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from faults.network import TcpDown
 from harness.clock import RunClock
 from harness.gameday.desk import Desk
 from harness.gameday.doors import Doors, open_doors
 from harness.gameday.serving import served
 from harness.journal import DeedEntry, RemarkEntry
+from harness.scenario.records import Scenario
+from harness.scenario.window import Hypothesis, Window
 from tests import journals
 from tests.gameday.browser import focus, launched, opened, poor_contrast
 from tests.gameday.days import StagedDay, staged, wanted
@@ -47,7 +50,7 @@ async def browser() -> AsyncIterator[Browser]:
 @asynccontextmanager
 async def held(folder: Path, *, lease_s: float = 30.0) -> AsyncIterator[tuple[StagedDay, Doors]]:
     """A day under way in real time; under a fault, the treated arm's calls are slow."""
-    day, writer = staged(folder, SCENARIO, lease_s=lease_s)
+    day, writer = staged(folder, of, lease_s=lease_s)
     day.game.clock = day.game.book.clock = day.game.attendance.clock = RunClock()
     doors = open_doors(0)
     with writer:
@@ -134,6 +137,28 @@ async def test_who_never_saw_the_page_is_led_to_a_fault_and_its_end(
         await page.context.close()
     (said,) = day.journal().of(RemarkEntry)
     assert (said.who, said.window, said.as_expected) == ("Ana", 1, "yes")
+
+
+async def test_a_game_plan_fills_the_form(browser: Browser, tmp_path: Path) -> None:
+    """One press takes a step of the plan over, with what is asked before it; a person starts it."""
+    said = Hypothesis(expected="all are back in 4 s", breaks="answered", stop_when="no alert")
+    step = Window.model_validate(
+        {"fault": TcpDown(), "for": "5s", "pause": "Who is paged?", "hypothesis": said}
+    )
+    planned = SCENARIO.model_copy(update={"faults": (step,)})
+    async with held(tmp_path, of=planned) as (day, doors):
+        page = await opened(browser, doors.link("operator"))
+        await page.fill("#who", "Ana")
+        await expect(page.locator("#plan")).to_contain_text("Who is paged?")
+        await page.click("#planned button")
+        await expect(page.locator("#expected")).to_have_value("all are back in 4 s")
+        await expect(page.locator("#breaks")).to_have_value("answered")
+        await expect(page.locator("#for")).to_have_value("5s")
+        await expect(page.locator("#why_not")).to_have_text("")
+        assert not day.game.faults
+        await page.click("#go")
+        await expect(page.locator("#happening")).to_contain_text("1:tcp-down is in force")
+        await page.context.close()
 
 
 async def test_four_plots_share_a_time_axis_with_the_fault(
