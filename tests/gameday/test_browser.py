@@ -48,7 +48,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def held(folder: Path, *, lease_s: float = 30.0) -> AsyncIterator[tuple[StagedDay, Doors]]:
+async def held(
+    folder: Path, *, lease_s: float = 30.0, of: Scenario = SCENARIO
+) -> AsyncIterator[tuple[StagedDay, Doors]]:
     """A day under way in real time; under a fault, the treated arm's calls are slow."""
     day, writer = staged(folder, of, lease_s=lease_s)
     day.game.clock = day.game.book.clock = day.game.attendance.clock = RunClock()
