@@ -125,8 +125,15 @@ def _observed(game: Game, one: Struck, now_ns: int) -> Json | None:
     during = game.series.between(_s(one.start_ns), end_s)
     after = None
     if one.end_ns is not None:
-        after = game.series.between(end_s + 1, end_s + 1 + game.scenario.phases.recovery_s)
+        after = game.series.between(end_s + 1, _recovered_by_s(game, one, end_s))
     return {"during": during, "after": after}
+
+
+def _recovered_by_s(game: Game, one: Struck, end_s: float) -> float:
+    """Give the end of a fault's recovery: what the next fault does is none of its doing."""
+    until_s = end_s + 1 + game.scenario.phases.recovery_s
+    nexts = [each.start_ns for each in game.faults if each.number > one.number and each.start_ns]
+    return min([until_s, *map(_s, nexts)])
 
 
 def _baseline(game: Game) -> Json | None:

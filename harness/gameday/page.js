@@ -110,6 +110,7 @@ const over = () => {
   show(latest);
   linked("over", `The game day has ended and is being judged. The terminal where it was started tells the outcome; the record is record.html, in the folder of run ${opening.run}.`);
   for (const one of document.querySelectorAll("button, input, textarea, select:not(#span)")) one.disabled = true;
+  $("start").closest("section").hidden = $("note").hidden = true;  // nothing more can be done
 };
 
 // --- hearing -----------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ const figures = (one, base, sessions) => [
   [make("span", { className: one.errors ? "bad" : "" }, share(one.errors)), base ? was(share(base.errors)) : ""],
   [ms(one.p50_ms), base ? was(ms(base.p50_ms)) : ""],
   [ms(one.p99_ms), base ? was(ms(base.p99_ms)) : ""],
-  [make("span", { className: one.alive < sessions && latest.baseline ? "bad" : "" }, `${one.alive} of ${sessions}`)],
+  [make("span", { className: one.alive < sessions && latest.baseline && latest.phase !== "over" ? "bad" : "" }, `${one.alive} of ${sessions}`)],
 ];
 
 const step = (now) => {
