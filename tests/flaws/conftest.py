@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-LIMIT_S: Final = 2400.0
+LIMIT_S: Final = 2700.0
 LOOK_S: Final = 0.5
 JOBS: Final = 5
 LAST: Final = "test_matrix.py"
