@@ -21,8 +21,8 @@ Item = CompletionItem[str]
 
 @click.command(
     epilog="\b\n"
-    'Example: squall completion bash > "$BASH_COMPLETION_USER_DIR/completions/squall"\n'
-    'In bash, for now: eval "$(squall completion bash)"\n'
+    "Example: squall completion bash > ~/.squall.bash\n"
+    "In bash, in ~/.bashrc: source ~/.squall.bash\n"
     'In zsh, in ~/.zshrc: eval "$(squall completion zsh)"\n'
     "In fish: squall completion fish > ~/.config/fish/completions/squall.fish"
 )
