@@ -158,8 +158,9 @@ def test_the_installed_command_lists_and_copies_the_scenarios(installation: Inst
 def test_the_installed_demo_ends_with_a_verdict_and_a_page(installation: Installation) -> None:
     """The demo passes far from the sources, and leaves a run that can be read.
 
-    On a machine that is busy with something else squall rightly withholds its verdict; then it is
-    asked once more, and if it still cannot tell, neither can this test, which says so.
+    On a machine that is busy with something else squall rightly withholds its verdict, or says
+    that its own generator is suspect; then it is asked once more, and if it still cannot tell,
+    neither can this test, which says so. Two failures are one.
     """
     for attempt in ("first", "second"):
         done = installation.run("demo", "--quiet", "--out", attempt, timeout_s=DEMO_S)
@@ -167,7 +168,7 @@ def test_the_installed_demo_ends_with_a_verdict_and_a_page(installation: Install
         verdict = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
         assert verdict["exit_code"] == done.returncode
         assert (run / "report.html").stat().st_size > 0
-        if done.returncode != Exit.UNKNOWN:
+        if done.returncode != Exit.UNKNOWN and verdict["generator"]["verdict"] == "ok":
             break
     last = done.stdout.strip().splitlines()[-1]
     if done.returncode == Exit.UNKNOWN:
