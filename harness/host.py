@@ -104,8 +104,7 @@ class Host:
         self._credentials: dict[int, Credential] = {}
         self._client_secrets = access.secrets
         writer.secrets_of = self._secrets_of
-        self.lag_ms: float | None = None  # the loop's lag in the last second, its 99th percentile
-        self.health: HealthEntry | None = None  # the same and more
+        self.health: HealthEntry | None = None  # of the last second
         self._group: TaskGroup | None = None
         self._settled = 0  # how many sessions lived when the collector was last told to pass over
         self._left = anyio.Event()  # set whenever a session leaves
@@ -197,6 +196,11 @@ class Host:
         """How many sessions live now."""
         return sum(number < len(self._plan.sessions) for number in self._scopes)
 
+    @property
+    def lag_ms(self) -> float | None:
+        """The loop's lag in the last second, its 99th percentile."""
+        return None if self.health is None else self.health.lag_p99_ms
+
     def alive(self) -> dict[str, int]:
         """How many sessions of each arm live now; another thread may ask."""
         planned = self._plan.sessions
@@ -254,7 +258,7 @@ class Host:
         """Hand the finished calls of the last second to the file, the meter and the listener."""
         batch: Calls = np.frombuffer(bytes(self._writer.buffer), dtype=CALL_DTYPE)
         health = self._meter.entry(batch, sessions=self.living)
-        self.lag_ms, self.health = health.lag_p99_ms, health
+        self.health = health
         self._writer.append(health)
         said = self._stage.said
         if said:

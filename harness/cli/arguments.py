@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 from pydantic_core import PydanticCustomError
@@ -17,6 +17,8 @@ from harness.overrides import Overrides
 from harness.scenario.load import Loaded
 from harness.scenario.records import Revision
 from scenarios import shipped
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Duration(click.ParamType[float]):
@@ -78,6 +80,34 @@ OUT = click.option(
     help="Where run folders are made.",
 )
 QUIET = click.option("--quiet", is_flag=True, help="No progress; only the result.")
+# What stands one target up for one storm, in the order in which help lists it.
+_STANDING = (
+    SEED,
+    click.option(
+        "--era", type=click.Choice(["auto", "legacy", "modern"]), help="Speak this protocol era."
+    ),
+    click.option("--toxiproxy", metavar="URL", help="Use this Toxiproxy server."),
+    ALLOW_TARGET,
+    TRANSPORT,
+    REVISION,
+    SOCKET,
+    CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    OUT,
+)
+
+
+def together(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    """Add options to a command, in the order in which its help is to list them."""
+    for add in reversed(options):
+        command = add(command)
+    return command
+
+
+def standing(command: F) -> F:
+    """Add the flags of a command that stands one target up for one storm."""
+    return together(command, _STANDING)
 
 
 def overrides_of(given: dict[str, Any], era: str | None) -> Overrides:

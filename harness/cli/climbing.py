@@ -114,19 +114,7 @@ class _Rate(click.ParamType[float]):
     metavar="RATE",
     help="Fail unless the bare target surely keeps up with this.",
 )
-@arguments.SEED
-@click.option(
-    "--era", type=click.Choice(["auto", "legacy", "modern"]), help="Speak this protocol era."
-)
-@click.option("--toxiproxy", metavar="URL", help="Use this Toxiproxy server.")
-@arguments.ALLOW_TARGET
-@arguments.TRANSPORT
-@arguments.REVISION
-@arguments.SOCKET
-@arguments.CA
-@arguments.CLIENT_CERTIFICATE
-@arguments.CLIENT_KEY
-@arguments.OUT
+@arguments.standing
 @click.option("--json", metavar="FILE", help="Also write capacity.json here; - is stdout.")
 @arguments.QUIET
 def capacity(scenario: str, **flags: Any) -> int:

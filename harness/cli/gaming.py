@@ -57,19 +57,7 @@ AFTER_BASELINE_S: Final = 10.0  # a day without time for a fault is none
     metavar="TIME",
     help="How long a fault outlives the last operator's page; default 30s, at most 120s.",
 )
-@arguments.SEED
-@click.option(
-    "--era", type=click.Choice(["auto", "legacy", "modern"]), help="Speak this protocol era."
-)
-@click.option("--toxiproxy", metavar="URL", help="Use this Toxiproxy server.")
-@arguments.ALLOW_TARGET
-@arguments.TRANSPORT
-@arguments.REVISION
-@arguments.SOCKET
-@arguments.CA
-@arguments.CLIENT_CERTIFICATE
-@arguments.CLIENT_KEY
-@arguments.OUT
+@arguments.standing
 @arguments.QUIET
 def gameday(scenario: str, **flags: Any) -> int:
     """Hold a game day: steady load, and faults started and stopped by hand.

@@ -120,9 +120,7 @@ def _shared(command: F) -> F:
         gated,
         telling.flags,
     )
-    for decorate in reversed(decorators):
-        command = decorate(command)
-    return command
+    return arguments.together(command, decorators)
 
 
 @click.command(epilog="Example: squall run first_storm --target http://127.0.0.1:8001/mcp")
