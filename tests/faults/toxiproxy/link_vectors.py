@@ -350,10 +350,12 @@ def _stop(bench: Bench, signal_name: str) -> Seen:
     bench.echo()
     upstream = bench.server.api.get("/proxies/p").json()["upstream"]
     with bench.server.another() as fresh, client(fresh.proxy(upstream)) as stream:
+        heard = echoed(stream, b"x")  # what still waited to be accepted would be reset
         began = time.monotonic()
         fresh.process.send_signal(signal.Signals[signal_name])
         status = fresh.process.wait(WAIT_S)
-        return {"status": status, "soon": in_time(began, 0, 2.0), "end": last_of(stream)}
+        soon = in_time(began, 0, 2.0)
+        return {"heard": heard, "status": status, "soon": soon, "end": last_of(stream)}
 
 
 def _lots_at_once(bench: Bench) -> Seen:
@@ -513,7 +515,7 @@ LINK_VECTORS: Final[dict[str, Probe]] = {
     **{
         f"stopped by {name}": (
             partial(_stop, signal_name=name),
-            {"status": 0, "soon": "in time", "end": END},
+            {"heard": b"x", "status": 0, "soon": "in time", "end": END},
         )
         for name in ("SIGTERM", "SIGINT")
     },
