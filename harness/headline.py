@@ -116,5 +116,10 @@ def _doubt(
     if open_limits:
         return f"{open_limits[0].name} wanted {open_limits[0].wanted}: {open_limits[0].why}"
     blind = [fault.id for fault in faults if fault.ruling == "unknown"]
-    unseen = [f.why for f in findings if f.ruling == "unknown" and f.why]
-    return f"nothing could be said of {', '.join(blind)}: {'; '.join(unseen[:1])}"
+    unseen = sorted(
+        (one for one in findings if one.ruling == "unknown" and one.why),
+        key=lambda one: one.fault not in blind,  # what is said of the fault itself comes first
+    )
+    return (
+        f"nothing could be said of {', '.join(blind)}: {'; '.join(one.why for one in unseen[:1])}"
+    )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from faults.agent import ClientVanish, ResponseLost
+from faults.agent_sessions import SessionFlood
 from faults.fault import Fault
 from faults.network import TcpLatency, TcpReset
 from harness import checks, summaries
@@ -20,7 +21,7 @@ from harness import judge as judging
 from harness.checks import soundness
 from harness.errors import Exit
 from harness.headline import headline
-from harness.journal import Calls, EffectEntry, FaultEntry, HealthEntry, NoteEntry
+from harness.journal import Calls, EffectEntry, FaultEntry, FloodEntry, HealthEntry, NoteEntry
 from harness.judge import judge
 from harness.outcome import Effect, Outcome, Reason
 from harness.phases import Evidence, evidence
@@ -119,6 +120,17 @@ def test_a_fault_that_did_not_bite_leaves_the_run_unknown() -> None:
     assert found.faults[0].ruling == "unknown"
     assert not found.faults[0].bit
     assert "fault-bit: 1:tcp-latency: nothing was hit" in found.headline
+
+
+def test_a_fault_of_which_nothing_could_be_said_has_its_own_reason_told() -> None:
+    """Not that of another check which saw nothing either."""
+    poured = [
+        FloodEntry(at_ns=12 * S, window=1, kind="session_flood", flood=1, edge="began", sent=30),
+        FloodEntry(at_ns=13 * S, window=1, kind="session_flood", flood=1, edge="ended", sent=30),
+    ]
+    found = judge(_run(SessionFlood.model_validate({"rest": "1s"}), add=poured))
+    assert found.exit_code == Exit.UNKNOWN
+    assert "nothing could be said of 1:session-flood: 0 of 3 floods" in found.headline
 
 
 def test_a_broken_hard_rule_fails_a_run_that_is_not_sound_too() -> None:
