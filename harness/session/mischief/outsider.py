@@ -24,6 +24,8 @@ from harness.wire.raw import Heard, Mouth
 Headers = Mapping[str, str | None]
 FloodEdge = Literal["began", "ended", "rested"]
 ASK_S: Final = 3.0  # for one answer; who is asked oddly still owes it soon
+GREETINGS_MAX: Final = 3
+_PATIENCE: Final = (0, 429, 503)  # no answer at all, or one that says: later
 OUTSIDER: Final = -1  # the session number of all of them
 NONCE_INDEX: Final = 2**30  # their nonces come from a range that no planned step uses
 TEXT_MAX: Final = 200
@@ -90,21 +92,28 @@ class Outsider:
     # --- speaking ---------------------------------------------------------------------------
 
     async def greet(self, holder: Pass) -> Session | None:
-        """Open as a good client does; None where the server does not let it in."""
-        client = self.ground.connect()
-        if holder.token:
-            client.authorization = b"Bearer " + holder.token.encode()
-        deadline_ns = self.ground.clock.now_ns() + round(ASK_S * NS_PER_S)
-        try:
-            reply = await client.open(deadline_ns=deadline_ns)
-            if reply.outcome is not Outcome.OK:
-                return None
-            self.era = client.era
-            return Session(
-                era=client.era, version=client.protocol_version, session_id=client.session_id
-            )
-        finally:
-            client.drop_connections()
+        """Open as a good client does; None where the server does not let it in.
+
+        A server that gives no answer in time, or asks for patience, is asked again.
+        """
+        clock = self.ground.clock
+        for patience in reversed(range(GREETINGS_MAX)):
+            client = self.ground.connect()
+            if holder.token:
+                client.authorization = b"Bearer " + holder.token.encode()
+            try:
+                reply = await client.open(deadline_ns=clock.now_ns() + round(ASK_S * NS_PER_S))
+            finally:
+                client.drop_connections()
+            if reply.outcome is Outcome.OK:
+                self.era = client.era
+                return Session(
+                    era=client.era, version=client.protocol_version, session_id=client.session_id
+                )
+            if reply.status not in _PATIENCE or not patience:
+                break
+            await clock.sleep_until(clock.now_ns() + NS_PER_S)
+        return None
 
     async def ask(
         self,
