@@ -78,6 +78,7 @@ class Result:
     against: tuple[str, ...]
     seconds: float
     spoilt: bool = False  # the run said itself that something else kept the machine busy
+    undecided: bool = False  # it accused nobody, and acquitted nobody
     missed: bool = False  # the flaw's verdict was not found
     false_alarms: int = 0  # findings that are not so
 
@@ -157,10 +158,14 @@ class Players:
                 pool.shutdown(cancel_futures=True)
 
     def play(self, trial: Trial) -> Result:
-        """Make a trial's run and judge it; one that the machine spoilt, as it says, is repeated."""
+        """Make a trial's run and judge it.
+
+        One that the machine spoilt, as it says, or that came to no ruling is repeated.
+        """
         for _ in range(TRIES_MAX - 1):
             result = self._once(trial)
-            if result.right or not result.spoilt or self._runs.stopped:
+            again = result.spoilt or result.undecided
+            if result.right or not again or self._runs.stopped:
                 return result
         return self._once(trial)
 
@@ -198,6 +203,7 @@ class Players:
             against=said,
             seconds=took_s,
             spoilt=spoilt(document, missed=missed),
+            undecided=document.ruling == "unknown",
             missed=missed,
             false_alarms=len(alarms(trial, document)),
         )

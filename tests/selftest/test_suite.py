@@ -115,6 +115,39 @@ def test_a_run_on_a_busy_machine_is_made_again_as_far_as_it_says_so() -> None:
         assert spoilt(document, missed=missed) is again, changed
 
 
+@pytest.mark.parametrize(
+    ("fates", "tries"),
+    [
+        (["undecided", "right"], 2),
+        (["undecided", "undecided", "undecided"], 3),
+        (["spoilt", "undecided", "wrong"], 3),
+        (["wrong"], 1),
+    ],
+)
+def test_a_run_that_came_to_no_ruling_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fates: list[str], tries: int
+) -> None:
+    """Three times in all; what came to the wrong one is not."""
+    (trial, *_) = suite.of(names=["repeats"], eras=("legacy",), seeds=(1,))
+    made: list[str] = []
+
+    def once(_: Players, trial: Trial) -> Result:
+        made.append(fates[len(made)])
+        fate = made[-1]
+        return Result(
+            trial=trial,
+            headline=fate,
+            against=() if fate == "right" else (fate,),
+            seconds=1.0,
+            spoilt=fate == "spoilt",
+            undecided=fate == "undecided",
+        )
+
+    monkeypatch.setattr(Players, "_once", once)
+    assert Players(out=tmp_path, jobs=1).play(trial).headline == fates[-1]
+    assert len(made) == tries
+
+
 def test_trials_are_made_for_what_is_asked_and_in_the_eras_that_it_speaks() -> None:
     """A flaw by its cases, a stage with its sound servers too, and all where nothing is named."""
     by_flaw = suite.of(flaws=["no-dedup"], eras=ERAS, seeds=(1, 2))
