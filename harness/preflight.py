@@ -26,7 +26,7 @@ from harness.wire.speaker import Speaker
 
 ARMS: Final[tuple[Literal["treated", "control"], ...]] = ("treated", "control")
 PAGES_MAX = 50
-CHECK_S = 15.0
+CHECK_S = 30.0  # a target that has just been started may be slow to wake
 
 
 async def check(scenario: Scenario, doors: Doors, access: Access) -> tuple[dict[str, Any], ...]:
