@@ -315,6 +315,8 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
             "the reply away, or was rightly refused"
         )
     for window in evidence.phases.windows:
+        if why := recovery.doubt(evidence, window):
+            notes.append(f"whether the target was back to normal after {window.id}: {why}")
         ratio = busier(evidence, Span(start_ns=window.start_ns, end_ns=window.recovery_end_ns))
         if ratio >= _BUSIER_TOLD:
             notes.append(

@@ -183,8 +183,8 @@ class Evidence(Attempts):
         return {}
 
     @cached_property
-    def recoveries_s(self) -> dict[int, float | None]:
-        """What `recovery.recovery_s` has given, by window number."""
+    def recoveries(self) -> dict[int, tuple[float | None, str]]:
+        """What `recovery.recovery_s` and `recovery.doubt` have given, by window number."""
         return {}
 
     @cached_property

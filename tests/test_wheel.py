@@ -31,10 +31,10 @@ DEMO_S: Final = 180  # the promise is 60 s, on a machine that does nothing else
 INSTALL_S: Final = 600
 
 # What a busy machine does to a run's evidence; anything else in doubt is a defect.
-DISTURBED: Final = {"generator", "baseline-steady", "arms-agree", "samples"}
+DISTURBED: Final = {"generator", "baseline-steady", "arms-agree", "samples", "recovery"}
 
 # One environment serves every test here; whichever test comes first pays for it.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(INSTALL_S + 2 * DEMO_S)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(INSTALL_S + DEMO_S)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,21 +158,18 @@ def test_the_installed_command_lists_and_copies_the_scenarios(installation: Inst
 def test_the_installed_demo_ends_with_a_verdict_and_a_page(installation: Installation) -> None:
     """The demo passes far from the sources, and leaves a run that can be read.
 
-    On a machine that is busy with something else squall rightly withholds its verdict, or says
-    that its own generator is suspect; then it is asked once more, and if it still cannot tell,
-    neither can this test, which says so. Two failures are one.
+    On a machine that is busy with something else squall rightly withholds its verdict; then neither
+    can this test tell, which says so. A sound server never fails, however busy the machine.
     """
-    for attempt in ("first", "second"):
-        done = installation.run("demo", "--quiet", "--out", attempt, timeout_s=DEMO_S)
-        (run,) = (installation.elsewhere / attempt).iterdir()
-        verdict = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
-        assert verdict["exit_code"] == done.returncode
-        assert (run / "report.html").stat().st_size > 0
-        if done.returncode != Exit.UNKNOWN and verdict["generator"]["verdict"] == "ok":
-            break
+    done = installation.run("demo", "--quiet", timeout_s=DEMO_S)
+    (run,) = (installation.elsewhere / "runs").iterdir()
+    verdict = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["exit_code"] == done.returncode
+    assert (run / "report.html").stat().st_size > 0
     last = done.stdout.strip().splitlines()[-1]
     if done.returncode == Exit.UNKNOWN:
         doubtful = {found["name"] for found in verdict["soundness"] if found["ruling"] != "pass"}
+        doubtful |= {limit["name"] for limit in verdict["limits"] if limit["ruling"] == "unknown"}
         assert doubtful, done.stdout
         assert doubtful <= DISTURBED, done.stdout
         pytest.skip(f"this machine is too busy for a verdict: {last}")

@@ -119,9 +119,21 @@ def _recovery(evidence: Evidence, condition: Condition) -> Limit:
     missing = [fault for fault, value in times_s.items() if value is None]
     worst_s = max(known.values(), default=0.0)
     if missing and (not known or condition.holds(worst_s)):
-        return _limit(name, condition, None, "s", f"not measured after {', '.join(missing)}")
+        return _limit(name, condition, None, "s", _unmeasured(evidence, missing))
     longest = max(known, key=lambda fault: known[fault])
     return _limit(name, condition, worst_s, "s", f"{duration(worst_s)} after {longest}")
+
+
+def _unmeasured(evidence: Evidence, missing: list[str]) -> str:
+    """Say after which faults it is not known, and why where there is more to say."""
+    doubts = {
+        window.id: why
+        for window in evidence.phases.windows
+        if (why := recovery.doubt(evidence, window)) and window.id in missing
+    }
+    blind = [fault for fault in missing if fault not in doubts]
+    parts = [f"in doubt after {fault}: {why}" for fault, why in doubts.items()]
+    return "; ".join([*parts, *([f"not measured after {', '.join(blind)}"] if blind else [])])
 
 
 def _survived(evidence: Evidence, condition: Condition) -> Limit:
