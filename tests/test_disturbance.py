@@ -25,7 +25,7 @@ from tests.journals import MS, S, Spoil
 
 HEALED_S: Final = 22.0
 FEW_S: Final = 4  # the demo watches for as long
-BUSY: Final = {"cpu_share": 0.05, "run_delay_share": 0.29, "lag_p99_ms": 11.7}
+BUSY: Final[dict[str, Any]] = {"cpu_share": 0.05, "run_delay_share": 0.29, "lag_p99_ms": 11.7}
 
 
 def seen(
