@@ -132,7 +132,9 @@ def sentence(struck: Fared, untouched: Fared, machine: Shortage, which: Mask) ->
     slow, calls = int(untouched.slow[near].sum()), int(untouched.calls[near].sum())
     if slow:
         mine = f"{int(struck.slow[which].sum())} of {int(struck.calls[which].sum())}"
-        parts.append(f"{slow} of {calls} calls that no fault touched were slow beside {mine}")
+        parts.append(
+            f"{slow} of {calls} calls that no fault touched were slow beside {mine} treated ones"
+        )
     return "; ".join(parts)
 
 

@@ -59,7 +59,7 @@ def summary(
     sections = {
         "heading": _heading(report, width),
         "losses": list(_losses(report, width)),
-        "limits": list(_limits(judgement.limits)),
+        "limits": list(_limits(judgement.limits, width)),
         "arms": [
             *_arms(report, width),
             *_generator(report, width),
@@ -173,13 +173,15 @@ def _beside(finding: Finding) -> str:
     return f"{seen}, allowed {measured(finding.limit, finding.unit)}"
 
 
-def _limits(limits: tuple[Limit, ...]) -> Iterator[Text]:
+def _limits(limits: tuple[Limit, ...], width: int) -> Iterator[Text]:
+    """Show every limit; why one could not be ruled on is told whole."""
     for limit in sorted(limits, key=lambda limit: _RANK[limit.ruling]):
-        yield _line(
-            (f"{mark(limit.ruling)} ", STYLES[limit.ruling]),
-            f"{limit.name:<18}{measured(limit.observed, limit.unit):>14}  wanted {limit.wanted}",
-            f"  ({limit.why})" if limit.why else "",
-        )
+        told = f"{limit.name:<18}{measured(limit.observed, limit.unit):>14}  wanted {limit.wanted}"
+        why = f"  ({limit.why})" if limit.why else ""
+        if limit.ruling == "unknown":
+            yield from _wrapped(f"{mark('unknown')} {told}{why}", STYLES["unknown"], width)
+        else:
+            yield _line((f"{mark(limit.ruling)} ", STYLES[limit.ruling]), told, why)
 
 
 def _arms(report: Report, width: int) -> Iterator[Text]:

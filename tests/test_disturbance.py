@@ -12,6 +12,7 @@ from faults.identity import TokenExpire
 from faults.network import TcpReset
 from faults.process import ProcessKill
 from harness import recovery
+from harness.checks import agreement
 from harness.checks.limits import judge_limits
 from harness.disturbance import Bad, Fared, Shortage, unproven
 from harness.journal import Calls, HealthEntry
@@ -119,6 +120,22 @@ def test_a_verdict_in_doubt_is_unknown_and_its_line_names_the_machine() -> None:
     assert told.score is not None
     assert told.score.components["recovery"] is None
     assert any("back to normal after 1:tcp-reset: this machine was" in one for one in told.notes)
+
+
+def test_an_unsteady_baseline_on_a_crowded_machine_names_the_machine_first() -> None:
+    """It is what a reader of one line gets to see; the figures follow."""
+
+    def drift(made: Calls) -> None:
+        made["done_ns"][journals.between(made, 7.0, 12.0)] += 200 * MS
+
+    (calm,) = agreement.baseline_steady(seen(drift))
+    (busy,) = agreement.baseline_steady(seen(drift, busy_s=(0, 40)))
+    assert (calm.ruling, busy.ruling) == ("fail", "fail")
+    assert calm.why.startswith("second half beside first: p50")
+    assert busy.why == (
+        "this machine was busy with something else: squall waited for a processor 29% of the time; "
+        + calm.why
+    )
 
 
 # --- what stays a failure -------------------------------------------------------------------

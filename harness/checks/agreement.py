@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.disturbance import crowd, shortage
 from harness.draws import Bins, Ratio
 from harness.latencies import latency_ns, measured
 from harness.phases import BASELINE, Evidence
@@ -57,16 +58,15 @@ def arms_agree(evidence: Evidence) -> tuple[Soundness, ...]:
         )
         for arm in (arm_of(evidence, treated=True), arm_of(evidence, treated=False))
     ]
-    return (
-        _compare(
-            "arms-agree",
-            "treated beside control",
-            (sides[0], sides[1]),
-            seed=evidence.scenario.seed,
-            p50_max=ARMS_RATIO_MAX,
-            paired=False,
-        ),
+    found = _compare(
+        "arms-agree",
+        "treated beside control",
+        (sides[0], sides[1]),
+        seed=evidence.scenario.seed,
+        p50_max=ARMS_RATIO_MAX,
+        paired=False,
     )
+    return (_explained(evidence, found),)
 
 
 def baseline_steady(evidence: Evidence) -> tuple[Soundness, ...]:
@@ -84,16 +84,24 @@ def baseline_steady(evidence: Evidence) -> tuple[Soundness, ...]:
         )
         for half in (~early, early)
     ]
-    return (
-        _compare(
-            "baseline-steady",
-            "second half beside first",
-            (sides[0], sides[1]),
-            seed=evidence.scenario.seed,
-            p50_max=STEADY_RATIO_MAX,
-            paired=True,
-        ),
+    found = _compare(
+        "baseline-steady",
+        "second half beside first",
+        (sides[0], sides[1]),
+        seed=evidence.scenario.seed,
+        p50_max=STEADY_RATIO_MAX,
+        paired=True,
     )
+    return (_explained(evidence, found),)
+
+
+def _explained(evidence: Evidence, found: Soundness) -> Soundness:
+    """Say first what squall was short of in a baseline that is not as it should be."""
+    span = evidence.phases.baseline
+    if found.ruling == "pass" or span.end_ns <= span.start_ns:
+        return found
+    machine = shortage(evidence, span, length_ns=span.end_ns - span.start_ns, count=1)
+    return replace(found, why=f"{crowd(machine)}; {found.why}") if machine.crowded[0] else found
 
 
 def _compare(
