@@ -147,5 +147,7 @@ def words(reply: Reply) -> str:
     """Say what came of a request, for an error's sentence."""
     status = f"HTTP {reply.status}, " if reply.status else ""
     error = f" ({reply.error.get('message')})" if reply.error else ""
+    if reply.detail == f"HTTP {reply.status}":  # nothing but the status again
+        return f"{reply.detail}{error}"[:300]
     detail = f" {reply.detail}" if reply.detail else ""
     return f"{status}{reply.reason.name.lower().replace('_', ' ')}{detail}{error}"[:300]

@@ -22,6 +22,7 @@ from harness.discovery.permits import Permit
 from harness.discovery.visit import Order, visit
 from harness.errors import Exit, UsageError, full_disk
 from harness.guard import is_loopback
+from harness.redaction import redact
 from harness.scenario.auth import Auth
 from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
 
@@ -48,8 +49,10 @@ GRANTS: Final = ("bearer", "client_credentials", "authorization_code", "jwt_bear
 @click.option(
     "--auth",
     type=click.Choice(GRANTS),
-    help="How tokens are had: bearer from SQUALL_TOKEN, or by a grant of the server's own issuer "
-    "for SQUALL_CLIENT_ID and SQUALL_CLIENT_SECRET.",
+    help="How tokens are had: bearer, from SQUALL_TOKEN; else by that grant of the server's own "
+    "issuer, for SQUALL_CLIENT_ID with SQUALL_CLIENT_SECRET or SQUALL_CLIENT_KEY. "
+    "authorization_code needs none where the issuer lets squall register; jwt_bearer also takes "
+    "SQUALL_ASSERTION.",
 )
 @click.option(
     "--allow-effects",
@@ -185,6 +188,11 @@ def _given(texts: Sequence[str]) -> dict[str, str]:
                 f"--argument {name} looks like a secret, and its value would stand in the file; "
                 "--skip the tool, and add a step of your own when you run it"
             )
+        if redact(value) != value:
+            raise UsageError(
+                f"--argument {name}: its value looks like a credential, and would stand in the "
+                "file; --skip the tool, and add a step of your own when you run it"
+            )
         given[name] = value
     return given
 
@@ -223,9 +231,14 @@ def _again(flags: Mapping[str, Any], out: str) -> str:
 
 def _needed(order: Order) -> str:
     """Give the flags that a run of the file needs, as they are typed."""
-    if _is_local(order.target) or not isinstance(order.target, UrlTarget):
-        return ""
-    return f" --allow-target {urlsplit(order.target.url).hostname}"
+    target = order.target
+    flags = ""
+    if secrecy.public(target)[1]:  # the file cannot say it whole
+        flags = " --stdio CMD" if isinstance(target, StdioTarget) else " --launch CMD"
+        flags = " --target URL" if isinstance(target, UrlTarget) else flags
+    if isinstance(target, UrlTarget) and not _is_local(target):
+        flags += f" --allow-target {urlsplit(target.url).hostname}"
+    return flags
 
 
 def _keep(text: str, out: str) -> None:

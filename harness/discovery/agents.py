@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from harness.discovery.findings import Counter, Findings, Learned, LeftOut
 
-SLOW_MS: Final = 300.0  # from here on a tool gets an agent of its own
+SLOW_MS: Final = 100.0  # from here on a tool gets an agent of its own
 STEPS_MAX: Final = 8  # of one agent: each is to be seen often enough to be judged
 LISTED_MAX: Final = 2  # resources, and prompts
 BUSY_SHARE: Final = 0.25  # of the time in which one call after the other would be answered
@@ -175,6 +175,16 @@ def _pace(
     return next((pace for pace in PACES_S if pace >= wanted_s * 0.999), PACES_S[-1])
 
 
-def rate_of(agents: tuple[Agent, ...], sessions: int) -> float:
+def rate_of(agents: Iterable[Agent], sessions: int) -> float:
     """Give how many steps a second all of them take."""
     return sum(sessions * one.share_percent / 100 / one.pace_s for one in agents)
+
+
+def busy_percent(agents: Iterable[Agent], sessions: int) -> float:
+    """Give the share of the time that their calls would take one after the other."""
+    return sum(rate_of((one,), sessions) * _mean_s(one) * 100 for one in agents)
+
+
+def _mean_s(agent: Agent) -> float:
+    took_ms = [step.learned.latency_ms for step in agent.steps]
+    return sum(took_ms) / 1e3 / (len(took_ms) + bool(agent.lists)) if took_ms else 0.0

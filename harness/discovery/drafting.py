@@ -69,6 +69,8 @@ def draft(
     remote: bool = False,
 ) -> Draft:
     """Draft a scenario that is run as it is; a `remote` target is not this machine's."""
+    if auth is not None and auth.grant != "bearer" and findings.open_door:
+        auth = None  # tokens that nobody asks for are not had
     piped = is_piped(target)
     sessions = 8 if piped or remote else 20
     opening_s = findings.opening_ms / 1e3
@@ -81,7 +83,8 @@ def draft(
         one.learned.repeat_key or not writes(one.learned, findings.counter) for one in steps
     )
     keyed = any(one.effect_once and one.learned.repeat_key for one in steps)
-    faults = _faults(agents, piped=piped, auth=auth, loses=keyed and repeatable)
+    guarded = auth is not None and not findings.open_door
+    faults = _faults(agents, piped=piped, guarded=guarded, loses=keyed and repeatable)
     recovery_s = float(min(max(math.ceil(RECOVERY_CALLS / rate_of_arm), 5), 45))
     if piped:  # a killed process is started anew, and its session's calls have piled up
         recovery_s += min(math.ceil(4 * opening_s) + 2, 40)
@@ -122,7 +125,7 @@ def nice(value: float) -> float:
 
 
 def _faults(
-    agents: tuple[Agent, ...], *, piped: bool, auth: Auth | None, loses: bool
+    agents: tuple[Agent, ...], *, piped: bool, guarded: bool, loses: bool
 ) -> tuple[Fault, ...]:
     lost = Fault(
         kind="response-lost",
@@ -169,7 +172,7 @@ def _faults(
             why="Agents ask, and leave before the answer can be there.",
         ),
     ]
-    if auth is not None:
+    if guarded:
         token = Fault(
             kind="token-expire",
             parameters={"by": "damage"},

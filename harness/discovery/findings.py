@@ -68,4 +68,5 @@ class Findings:
     learned: tuple[Learned, ...]
     left_out: tuple[LeftOut, ...]
     counter: Counter | None = None
+    open_door: bool = False  # a session opens without any token
     opening_ms: float = 0.0  # how long a session took to open, its process started where it has one

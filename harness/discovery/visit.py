@@ -80,6 +80,9 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
                 + f", revision {offer.revision}: {len(offer.tools)} tools, "
                 f"{len(offer.resources)} resources, {len(offer.prompts)} prompts"
             )
+            open_door = await visitor.lets_anybody_in()
+            if open_door and order.auth is not None:
+                say("  it asks for no token: a session opens without any")
             trier = Trier(
                 visitor=visitor,
                 given=order.given,
@@ -88,7 +91,7 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
                 now_ns=clock.now_ns,
             )
             found = await try_all(offer, trier, order.permit, say)
-            return replace(found, opening_ms=visitor.opening_ms)
+            return replace(found, opening_ms=visitor.opening_ms, open_door=open_door)
 
 
 def _scenario(order: Order) -> Scenario:

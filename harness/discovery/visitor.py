@@ -44,9 +44,10 @@ class Visitor:
         """Prepare; nothing is connected. `secrets` are kept out of every word that is passed on."""
         self._scenario, self._rig, self._clock, self._processes = scenario, rig, clock, processes
         self._secrets = (*secrets, *rig.access.secrets)
-        self._token = ""
+        self._token = ""  # the newest; each one that was had is among the secrets
         self._client: Speaker | None = None
         self._reopened = 0
+        self._nameless = False  # whether it shows no token, though there are some
         self.schemas = SchemaBook()
         self.opened: dict[str, Any] = {}  # what the server has said of itself
         self.opening_ms = 0.0
@@ -87,6 +88,32 @@ class Visitor:
         Raises:
             TargetError: it cannot be opened any more.
         """
+        reply = await self._ask(method, params, name, deadline_s)
+        if reply.status == _UNAUTHORIZED and self._renews:  # its token has come to its end
+            await self._close()
+            await self._open()
+            reply = await self._ask(method, params, name, deadline_s)
+        if reply.outcome in _LOST and self._reopened < REOPENED_MAX:
+            self._reopened += 1
+            await self._close()
+            await self._open()
+        return reply
+
+    async def lets_anybody_in(self) -> bool:
+        """Whether a session can be opened without any token."""
+        if self._processes is not None or not self._token:
+            return True
+        stranger = Visitor(self._scenario, self._rig, self._clock, None, secrets=self._secrets)
+        stranger._nameless = True
+        try:
+            async with stranger:
+                return True
+        except TargetError:
+            return False
+
+    async def _ask(
+        self, method: str, params: dict[str, Any], name: str, deadline_s: float
+    ) -> Reply:
         conversation = Conversation(
             client=self.client,
             clock=self._clock,
@@ -95,12 +122,11 @@ class Visitor:
             name=name,
             deadline_ns=self._in(deadline_s),
         )
-        reply = await conversation.hold()
-        if reply.outcome in _LOST and self._reopened < REOPENED_MAX:
-            self._reopened += 1
-            await self._close()
-            await self._open()
-        return reply
+        return await conversation.hold()
+
+    @property
+    def _renews(self) -> bool:
+        return bool(self._token) and self._rig.access.authority is not None
 
     def say(self, reply: Reply) -> str:
         """Put into words what came of a request, without anything that is secret."""
@@ -109,15 +135,16 @@ class Visitor:
             said = _told(reply.result)
         elif reply.error is not None:
             said = str(reply.error.get("message") or "")
-        return redact(said or words(reply), (self._token, *self._secrets))
+        return redact(said or words(reply), self._secrets)
 
     async def _open(self) -> None:
         rig = self._rig
         connect = connector(
             self._scenario, rig.doors, self.schemas, self._clock.now_ns, self._processes
         )
-        if self._processes is None:
+        if self._processes is None and not self._nameless:
             self._token = await token_of(rig.access, "control", rig.doors, self._clock)
+            self._secrets = (*self._secrets, self._token)
         self._client = client = connect("control")
         if self._token:
             client.authorization = b"Bearer " + self._token.encode()
@@ -137,6 +164,11 @@ class Visitor:
                 "token in SQUALL_TOKEN, or --auth client_credentials with SQUALL_CLIENT_ID and "
                 "SQUALL_CLIENT_SECRET"
             )
+        if opened.status == _UNAUTHORIZED:
+            variable = self._rig.access.bearer_variable
+            which = f"the token in {variable}" if variable else "a token of its own issuer's"
+            mend = f"; put one into {variable} that is for it, and still good" if variable else ""
+            return f"{self._rig.doors.url} refuses {which} ({said}){mend}"
         return f"no session with {self._rig.doors.url}: {said}"
 
     async def _close(self) -> None:

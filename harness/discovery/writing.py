@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from harness.discovery.agents import Step
+from harness.discovery.agents import Step, busy_percent, rate_of
 from harness.discovery.drafting import Draft
 from harness.discovery.findings import LeftOut
 from harness.discovery.guessing import escaped
 from harness.discovery.notation import WIDTH, comment, flow, key, quoted, word
 from harness.discovery.offers import Offer
 from harness.scenario import units
+from harness.scenario.auth import Auth
 from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
 from harness.scenario.transports import is_piped
 
@@ -97,7 +98,8 @@ def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
     if hidden:
         lines += comment(
             "There was a credential in the target, which is not written down: name it with "
-            "--target or --stdio when you run this, or let the server find it in its environment."
+            "--target, --launch or --stdio when you run this, or let the server find it in its "
+            "environment."
         )
     lines += _target(draft.target)
     if draft.revision:
@@ -105,17 +107,7 @@ def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
     elif draft.era:
         lines.append(f"era: {draft.era}")
     if draft.auth is not None:
-        auth = draft.auth
-        shown = {"issuer": word(auth.issuer), "grant": word(auth.grant)}
-        if auth.grant == "bearer":
-            lines += comment(f"The token is read from {auth.token_variable}, and stands nowhere.")
-            shown["token_variable"] = word(auth.token_variable)
-        else:
-            lines += comment(
-                f"The client is named by {auth.client_id_variable} and "
-                f"{auth.client_secret_variable} in the environment; no secret stands here."
-            )
-        lines.append("auth: {" + ", ".join(f"{k}: {v}" for k, v in shown.items()) + "}")
+        lines += _auth(draft.auth, open_door=draft.findings.open_door)
     parts = [f"deadline: {units.duration(draft.deadline_s)}"]
     if draft.retries:
         lines += comment(
@@ -127,6 +119,27 @@ def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
     lesson = "      # whoever has no answer by then gives up"
     lines.append(line + lesson if len(line) + len(lesson) <= WIDTH else line)
     return lines
+
+
+def _auth(auth: Auth, *, open_door: bool) -> list[str]:
+    shown = {"issuer": word(auth.issuer), "grant": word(auth.grant)}
+    if auth.grant == "bearer":
+        said = f"The token is read from {auth.token_variable}, and stands nowhere."
+        if open_door:
+            said += " Sessions open without any too, so none that is bad is tried."
+        shown["token_variable"] = word(auth.token_variable)
+    else:
+        said = (
+            f"The server's own issuer gives the tokens, for the client that "
+            f"{auth.client_id_variable} names; {auth.client_secret_variable} or "
+            f"{auth.client_key_variable} proves it. "
+        )
+        if auth.grant == "authorization_code":
+            said += "Where none is named squall registers itself, if the issuer allows it. "
+        if auth.grant == "jwt_bearer":
+            said += f"They are bought with the assertion in {auth.assertion_variable}. "
+        said += "All of these are read from the environment; no secret stands here."
+    return [*comment(said), "auth: {" + ", ".join(f"{k}: {v}" for k, v in shown.items()) + "}"]
 
 
 def _target(target: Target) -> list[str]:
@@ -292,7 +305,11 @@ def _expected(step: Step) -> dict[str, str]:
 
 def _load(draft: Draft) -> list[str]:
     piped = is_piped(draft.target)
-    why = "Gentle: about a quarter of what one call after the other would keep it busy with."
+    share = busy_percent(draft.agents, draft.sessions)
+    why = (
+        f"Gentle: {rate_of(draft.agents, draft.sessions):.0f} calls a second, which would take "
+        f"{max(share, 1):.0f}% of the time if it answered one after the other."
+    )
     if piped:
         why = "Each session has a server process of its own, so there are few."
     if draft.remote:

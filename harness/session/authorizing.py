@@ -48,7 +48,8 @@ async def authorize(
     if answer.get("state") != state or not code:
         raise TokenError(
             f"expected {authority.authorization_endpoint} to redirect with a code, "
-            f"got HTTP {status} {answer.get('error', '')[:64]}".rstrip(),
+            f"got HTTP {status} {answer.get('error', '')[:64]}".rstrip()
+            + ("" if answer else f"; see that the client is known there, with {REDIRECT_URI}"),
             error=answer.get("error", "")[:64],
         )
     _check_issuer(authority, answer.get("iss", ""))

@@ -12,6 +12,14 @@ from harness.errors import TargetError
 ANSWER_S: Final = 10.0
 BODY_LIMIT_BYTES: Final = 256 * 1024
 
+# What helps, by the OAuth error code.
+MENDS: Final = {
+    "invalid_client": "; see that client id and secret are those of a client there",
+    "unauthorized_client": "; see that this client may use this grant there",
+    "unsupported_grant_type": "; that issuer has no such grant, so choose another",
+    "invalid_scope": "; see that this client may have the scopes that the target asks for",
+}
+
 
 class TokenError(TargetError):
     """No access token could be had; `transient` when trying again later may help."""

@@ -19,7 +19,7 @@ from harness.clock import NS_PER_S
 from harness.errors import UsageError
 from harness.session.authority import OFFLINE, Authority, challenge_parameters
 from harness.session.authorizing import authorize
-from harness.session.exchange import ANSWER_S, TokenError, answer_of
+from harness.session.exchange import ANSWER_S, MENDS, TokenError, answer_of
 from harness.session.membership import Membership
 from harness.session.misfits import Misfit
 from harness.session.registration import GRANT_TYPES, Grant
@@ -253,7 +253,7 @@ class TokenSource:
             raise TokenError(
                 f"{authority.token_endpoint} answered HTTP {status}"
                 + (f" {code}" if code else "")
-                + f" where a token was due{authority.excuse}",
+                + f" where a token was due{MENDS.get(code, '')}{authority.excuse}",
                 error=code,
                 transient=status >= 500 or status == httpx.codes.TOO_MANY_REQUESTS,  # noqa: PLR2004
             )

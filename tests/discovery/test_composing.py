@@ -177,7 +177,10 @@ def test_each_phase_holds_the_calls_that_a_judgement_needs(latency_ms: float, wh
     assert rate * scenario.phases.recovery_s >= (10 if slow else 29)
     assert made.end_ns < 300e9
     servers = len(made.sessions) if where == "pipes" else 1
-    asking = [one for one in made.sessions if scenario.agents[one.agent].name == "slow" or not slow]
+    apart = latency_ms > 100  # the readers only list
+    asking = [
+        one for one in made.sessions if scenario.agents[one.agent].name == "slow" or not apart
+    ]
     assert sum(1e9 / one.pace_ns for one in asking) * latency_ms / 1e3 <= 0.55 * servers
     if where == "remote":
         assert len(made.sessions) <= 8
