@@ -141,7 +141,7 @@ class Climb:
 
     def told(self, status: Status) -> Status:
         """Say where the climb is, in the words of a live view."""
-        return replace(status, phase=self._now, faults=(), windows=(), total_s=self.course.budget_s)
+        return replace(status, phase=self._now, hits=(), windows=(), total_s=self.course.budget_s)
 
     # --- curves -------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from harness.host import Host
 from harness.journal import Calls, JournalWriter, WorkerEntry
 from harness.load import LocustThread
 from harness.plan import Plan
-from harness.recent import ArmTally, restore, tally
+from harness.recent import Recent, restore, tally
 from harness.rig.process import keep_end, marked, promise_end, trace
 
 LEAD_NS = 2 * NS_PER_S  # Locust spawns a session this long before the plan opens it
@@ -222,7 +222,7 @@ class WorkerOffering:
     writer: JournalWriter
     assignment: Assignment  # worker 0 of it is the pattern for all
     web_port: int | None
-    on_tally: Callable[[dict[str, ArmTally]], None]
+    recent: Recent
     deadline_s: float
     _locust: LocustThread | None = None
     _over: bool = False
@@ -331,7 +331,7 @@ class WorkerOffering:
             self._living[data["worker"]] = data["alive"]
             if data["lag_ms"] is not None:
                 self._lags_ms[data["worker"]] = data["lag_ms"]
-            self.on_tally(restore(data["sums"]))
+            self.recent.add(restore(data["sums"]), data["worker"])
         elif kind == "stopped":
             self._stopped = True
         elif data.get("say") == "done":
@@ -349,6 +349,7 @@ class WorkerOffering:
             self._lost.add(number)
             self._living.pop(number, None)
             self._lags_ms.pop(number, None)
+            self.recent.forget(number)
             self._entry(number, "lost", why=why)
 
     def _entry(self, worker: int, edge: Any, *, calls: int = 0, why: str = "") -> None:
@@ -391,10 +392,10 @@ async def _end_worker(process: Process) -> None:
         keep_end(process)
 
 
-def tallied(on_tally: Callable[[dict[str, ArmTally]], None]) -> Callable[[Calls], None]:
-    """Turn a listener for tallies into one for batches."""
+def tallied(recent: Recent) -> Callable[[Calls], None]:
+    """Give a listener for batches that keeps them as this process's last seconds."""
 
     def on_batch(batch: Calls) -> None:
-        on_tally(tally(batch))
+        recent.add(tally(batch))
 
     return on_batch

@@ -80,25 +80,30 @@ def tally(batch: Calls) -> dict[str, ArmTally]:
 
 
 class Recent:
-    """The last seconds per arm, and the totals since the start."""
+    """The last seconds per arm, and the totals since the start, of all processes together."""
 
     def __init__(self, intervals: int = 5) -> None:
-        """Remember this many one-second intervals."""
-        self._last: dict[str, deque[ArmTally]] = {arm: deque(maxlen=intervals) for arm in ARMS}
+        """Remember this many one-second intervals of each process."""
+        self._intervals = intervals
+        self._last: dict[int, deque[dict[str, ArmTally]]] = {}
         self.total: dict[str, ArmTally] = {arm: ArmTally() for arm in ARMS}
 
-    def add(self, sums: dict[str, ArmTally]) -> None:
-        """Close one interval."""
+    def add(self, sums: dict[str, ArmTally], worker: int = 0) -> None:
+        """Close one interval of a process."""
+        self._last.setdefault(worker, deque(maxlen=self._intervals)).append(sums)
         for arm in ARMS:
-            part = sums.get(arm, ArmTally())
-            self._last[arm].append(part)
-            self.total[arm].add(part)
+            self.total[arm].add(sums.get(arm, ArmTally()))
+
+    def forget(self, worker: int) -> None:
+        """Let go of a process that says no more: what it last said is not now."""
+        self._last.pop(worker, None)
 
     def window(self, arm: str, intervals: int) -> ArmTally:
         """Sum up the last intervals of one arm."""
         joined = ArmTally()
-        for part in list(self._last[arm])[-intervals:]:
-            joined.add(part)
+        for mine in list(self._last.values()):
+            for part in list(mine)[-intervals:]:
+                joined.add(part.get(arm, ArmTally()))
         return joined
 
 

@@ -30,33 +30,41 @@ class Status:
     run_s: float
     total_s: float
     phase: str
-    faults: tuple[str, ...]
-    exposure: str  # what the faults in force have hit so far, as in "412 connections"
-    hits: tuple[Hit, ...]  # the same in numbers
+    hits: tuple[Hit, ...]  # one for each fault in force
     fault_left_s: float | None  # until the plan undoes the last of them
-    sessions: int
-    alive: dict[str, int]  # the same by arm
+    alive: dict[str, int]  # sessions by arm
     lag_ms: float | None  # the generator's own
     recent: Recent
     windows: tuple[tuple[float, float], ...]  # where the plan has its faults, from and to, in s
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The faults in force, by id."""
+        return tuple(hit.fault for hit in self.hits)
+
+    @property
+    def exposure(self) -> str:
+        """What they have hit so far, as in "412 connections"; "" while that is nothing."""
+        return ", ".join(f"{hit.count:,} {hit.unit}" for hit in self.hits if hit.count)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are alive."""
+        return sum(self.alive.values())
 
 
 def status(
     plan: Plan, clock: RunClock, chaos: Conductor, *, offering: Offering, recent: Recent
 ) -> Status:
     """Give where a run stands now."""
-    now_ns, alive = clock.now_ns(), offering.alive()
-    hits = tuple(_hit(chaos, recent, number, kind) for number, kind in chaos.in_force.items())
+    now_ns = clock.now_ns()
     return Status(
         run_s=max(0.0, now_ns / NS_PER_S),
         total_s=plan.end_ns / NS_PER_S,
         phase=phase_at(plan, now_ns),
-        faults=tuple(f"{number}:{kind}" for number, kind in chaos.in_force.items()),
-        exposure=", ".join(f"{hit.count:,} {hit.unit}" for hit in hits if hit.count),
-        hits=hits,
+        hits=tuple(_hit(chaos, recent, number, kind) for number, kind in chaos.in_force.items()),
         fault_left_s=_left_s(plan, chaos, now_ns),
-        sessions=sum(alive.values()),
-        alive=alive,
+        alive=offering.alive(),
         lag_ms=offering.lag_ms(),
         recent=recent,
         windows=tuple((one.start_ns / NS_PER_S, one.end_ns / NS_PER_S) for one in plan.windows),

@@ -14,6 +14,7 @@ import anyio
 from harness import audit, health, ledgers, lookout, overrides
 from harness.assembly import Rig
 from harness.assignment import Assignment
+from harness.brake import Brake
 from harness.capacity.course import Course
 from harness.chaos import Chaos, Conductor
 from harness.climb import Climb, Pids
@@ -36,7 +37,7 @@ from harness.journal import (
 from harness.offering import LocalOffering, Offering, WorkerOffering, offered_here, tallied
 from harness.overrides import Overrides
 from harness.plan import Plan
-from harness.recent import ArmTally, Recent
+from harness.recent import Recent
 from harness.rig.spans.control import record
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
@@ -45,6 +46,7 @@ from harness.status import Status, status
 from harness.wire.schemas import SchemaBook
 
 LIVE_S = 0.25
+LOOKED_S = 1.0  # between two looks at the control arm
 ZERO_LEAD_S = 0.3  # from the moment all stands to the plan's zero
 LATE_EFFECTS_S = 1.0  # how long work that was asked for may still reach the ledger
 KEY_MAX = 128  # an inflated argument may have been the key; its nonce stands at the front
@@ -296,7 +298,7 @@ async def _offering(
                     tools=stage.tools,
                 ),
                 web_port=stage.web_port,
-                on_tally=recent.add,
+                recent=recent,
                 deadline_s=longest_deadline_s(scenario),
             )
             await crew.start(stack)
@@ -306,7 +308,7 @@ async def _offering(
     schemas = SchemaBook()
     for page in stage.tools:
         schemas.learn(page)
-    listeners: list[Callable[[Calls], None]] = [tallied(recent.add)]
+    listeners: list[Callable[[Calls], None]] = [tallied(recent)]
     listeners += [] if led is None else [led.hear]
 
     def hear(batch: Calls) -> None:
@@ -347,17 +349,11 @@ async def _watch_control(scenario: Scenario, recent: Recent, ending: Ending) -> 
     """End the run when the control arm suffers more than the scenario accepts."""
     if scenario.abort.control_errors is None:
         return
-    condition = parse_abort(scenario.abort.control_errors)
-    held_s = 0.0
+    brake = Brake(arm="control", condition=parse_abort(scenario.abort.control_errors))
     while True:
-        await anyio.sleep(1.0)
-        last: ArmTally = recent.window("control", 1)
-        share = last.errors / last.calls if last.calls else 0.0
-        held_s = held_s + 1.0 if last.calls and condition.holds(share) else 0.0
-        if held_s >= max(1.0, condition.for_s):
-            ending.call(
-                "aborted", f"control arm: {share:.0%} errors, {condition.text} was the limit"
-            )
+        await anyio.sleep(LOOKED_S)
+        if why := brake.pull({brake.arm: recent.window(brake.arm, 1)}, LOOKED_S):
+            ending.call("aborted", why)
             return
 
 

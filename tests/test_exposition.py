@@ -47,11 +47,8 @@ def status(recent: Recent, **changes: Any) -> Status:
         "run_s": 12.5,
         "total_s": 30.0,
         "phase": "fault",
-        "faults": ("1:tcp-latency",),
-        "exposure": "412 connections",
         "hits": (Hit(fault="1:tcp-latency", count=412, unit="connections"),),
         "fault_left_s": 3.0,
-        "sessions": 11,
         "alive": {"control": 6, "treated": 5},
         "lag_ms": 2.0,
         "recent": recent,
@@ -90,6 +87,21 @@ def test_each_arm_is_told_with_units_in_its_names() -> None:
     assert value(found, "squall_run_phase", phase="fault") == 1
     assert value(found, "squall_run_phase", phase="baseline") == 0
     assert value(found, "process_cpu_seconds_total") > 0
+
+
+def test_what_a_view_says_in_words_follows_from_the_numbers() -> None:
+    """The faults in force, what they have hit, and how many are alive."""
+    hits = (
+        Hit(fault="1:tcp-latency", count=1412, unit="connections"),
+        Hit(fault="2:tcp-down", count=0, unit="connections"),
+        Hit(fault="3:call-repeat", count=7, unit="calls"),
+    )
+    now = status(Recent(), hits=hits)
+    assert now.faults == ("1:tcp-latency", "2:tcp-down", "3:call-repeat")
+    assert now.exposure == "1,412 connections, 7 calls"
+    assert now.sessions == 11
+    calm = status(Recent(), hits=(), alive={})
+    assert (calm.faults, calm.exposure, calm.sessions) == ((), "", 0)
 
 
 def test_the_histogram_is_cumulative_and_exact_at_its_bounds() -> None:
@@ -134,11 +146,13 @@ def test_a_port_that_is_taken_is_refused_with_the_mend() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_can_be_scraped_while_it_lasts(tmp_path: Path) -> None:
-    """On the address that it says; both arms have calls, and then the fault is there."""
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_run_can_be_scraped_while_it_lasts(workers: str, tmp_path: Path) -> None:
+    """On the address that it says; every session is there, and then the fault."""
     longer = command.STORM.replace("for: 2s", "for: 5s")  # to be seen on a busy machine too
     (tmp_path / "storm.yaml").write_text(longer, encoding="utf-8")
-    process = command.start("run", "storm.yaml", "--metrics", "0", "--quiet", cwd=tmp_path)
+    words = ("--metrics", "0", "--quiet", "--workers", workers)
+    process = command.start("run", "storm.yaml", *words, cwd=tmp_path)
     try:
         url = command.await_line(process, "metrics for Prometheus at").split()[-1]
         found = under_a_fault(url)
@@ -147,7 +161,7 @@ def test_a_run_can_be_scraped_while_it_lasts(tmp_path: Path) -> None:
     command.assert_passed(done.code, command.verdict_of(command.folder_of(tmp_path / "runs")))
     for arm in ("control", "treated"):
         assert value(found, "squall_calls_total", arm=arm, outcome="ok") > 0
-        assert value(found, "squall_sessions_alive", arm=arm) > 0
+        assert value(found, "squall_sessions_alive", arm=arm) == 3
     assert sum(one.value for one in found["squall_run_phase"].samples) == 1
     with pytest.raises(OSError, match="refused"):
         scrape(url)  # with the run, its page is gone

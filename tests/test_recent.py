@@ -117,3 +117,15 @@ def test_looking_at_a_window_changes_nothing() -> None:
     recent.add({"treated": ArmTally(calls=5, buckets={1: 5})})
     seen = [recent.window("treated", 5) for _ in range(3)]
     assert seen[0] == seen[1] == seen[2] == ArmTally(calls=5, buckets={1: 5})
+
+
+def test_a_second_of_several_processes_is_that_of_all_of_them() -> None:
+    """However their words interleave; whoever was lost has no last second."""
+    recent = Recent(intervals=2)
+    for worker, count in ((1, 10), (2, 100), (2, 200), (1, 20), (1, 40)):
+        recent.add({"control": ArmTally(calls=count)}, worker)
+    assert recent.window("control", 1).calls == 240
+    assert recent.window("control", 2).calls == 360
+    recent.forget(2)
+    assert recent.window("control", 2).calls == 60
+    assert recent.total["control"].calls == 370

@@ -57,6 +57,7 @@ def test_two_workers_merge_into_one_exact_run(tmp_path: Path) -> None:
     fullest = max(statuses, key=lambda status: status.sessions)
     assert (fullest.sessions, fullest.alive) == (6, {"control": 3, "treated": 3})
     assert any(status.lag_ms is not None for status in statuses)
+    assert sum(arm.calls for arm in statuses[-1].recent.total.values()) == len(last)
 
 
 def test_a_worker_that_is_killed_leaves_the_run_unknown_and_named(tmp_path: Path) -> None:

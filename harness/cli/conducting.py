@@ -40,6 +40,9 @@ def conducted(order: Order, *, quiet: bool, metrics_port: int | None = None) -> 
         if metrics_port is not None:
             page, url = shown.enter_context(serve(metrics_port, scenario=order.loaded.name))
             click.echo(f"squall: metrics for Prometheus at {url}", err=True)
+            if order.workers:
+                told = f"of all {order.workers} workers together; process_* is the master's alone"
+                click.echo(f"squall: they are {told}", err=True)
             to.append(page.update)
         live = shown.enter_context(
             Live(order.loaded.name, sys.stderr, environment=os.environ, quiet=quiet)

@@ -93,7 +93,7 @@ def _shared(command: F) -> F:
             type=click.IntRange(0, 65535),
             metavar="PORT",
             help="Let Prometheus scrape 127.0.0.1:PORT/metrics while the storm lasts; 0: a free "
-            "port, which is said.",
+            "port, which is said. With --workers it is of all of them together.",
         ),
         arguments.TRANSPORT,
         arguments.REVISION,
