@@ -82,6 +82,17 @@ def shortage(evidence: Evidence, span: Span, *, length_ns: int, count: int) -> S
     )
 
 
+def busy(evidence: Evidence, span: Span) -> str:
+    """Say what squall was short of for at least half of a stretch; "" where it was at ease."""
+    length_ns = span.end_ns - span.start_ns
+    there = [
+        one for one in evidence.journal.of(HealthEntry) if span.start_ns < one.at_ns <= span.end_ns
+    ]
+    if not there or 2 * sum(map(_short, there)) < len(there):
+        return ""
+    return crowd(shortage(evidence, span, length_ns=length_ns, count=1))
+
+
 def _short(entry: HealthEntry) -> bool:
     """Tell whether a process of the generator was short of something in one second."""
     return (
@@ -124,7 +135,7 @@ def usual_most(calls: NDArray[np.number[Any]]) -> Floats:
 
 
 def sentence(struck: Fared, untouched: Fared, machine: Shortage, which: Mask) -> str:
-    """Say what speaks against the machine in the slices that prove nothing."""
+    """Say what the machine may have done in the slices that prove nothing."""
     parts = []
     if (machine.crowded & which).any():
         parts.append(crowd(machine))

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.disturbance import crowd, shortage
+from harness.disturbance import busy
 from harness.draws import Bins, Ratio
 from harness.latencies import latency_ns, measured
 from harness.phases import BASELINE, Evidence
@@ -97,11 +97,8 @@ def baseline_steady(evidence: Evidence) -> tuple[Soundness, ...]:
 
 def _explained(evidence: Evidence, found: Soundness) -> Soundness:
     """Say first what squall was short of in a baseline that is not as it should be."""
-    span = evidence.phases.baseline
-    if found.ruling == "pass" or span.end_ns <= span.start_ns:
-        return found
-    machine = shortage(evidence, span, length_ns=span.end_ns - span.start_ns, count=1)
-    return replace(found, why=f"{crowd(machine)}; {found.why}") if machine.crowded[0] else found
+    why = "" if found.ruling == "pass" else busy(evidence, evidence.phases.baseline)
+    return replace(found, why=f"{why}; {found.why}") if why else found
 
 
 def _compare(

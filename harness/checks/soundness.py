@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -13,10 +14,11 @@ import numpy as np
 from harness.checks import agreement
 from harness.checks.bite import bite
 from harness.checks.engines import engines_agree
+from harness.disturbance import busy
 from harness.generator import SLIP_P99_MAX_MS, Stretch, assess
 from harness.journal import HealthEntry, RunEntry, WorkerEntry
 from harness.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
-from harness.phases import BASELINE, Evidence, fault_code, recovery_code
+from harness.phases import BASELINE, Evidence, Span, fault_code, recovery_code
 from harness.verdict import GeneratorHealth, GeneratorVerdict, Ruling, Soundness
 
 CALLS_MIN: Final = SAMPLES_MIN[90.0]
@@ -197,12 +199,13 @@ def workers(evidence: Evidence) -> tuple[Soundness, ...]:
 
 def samples(evidence: Evidence) -> tuple[Soundness, ...]:
     """Ask whether every phase that is compared holds enough calls, and the arms enough sessions."""
-    return (
-        min(
-            _counts(evidence),
-            key=lambda one: (one.ruling == "pass", (one.observed or 0) / (one.limit or 1)),
-        ),
+    least = min(
+        _counts(evidence),
+        key=lambda one: (one.ruling == "pass", (one.observed or 0) / (one.limit or 1)),
     )
+    whole = Span(start_ns=evidence.phases.baseline.start_ns, end_ns=evidence.phases.end_ns)
+    why = "" if least.ruling == "pass" else busy(evidence, whole)
+    return (replace(least, why=f"{why}; {least.why}") if why else least,)
 
 
 def _counts(evidence: Evidence) -> Iterator[Soundness]:

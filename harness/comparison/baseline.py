@@ -113,12 +113,7 @@ def _validator() -> jsonschema_rs.Validator:
 
 def _run(run: Digest, groups: int, bits: int) -> dict[str, Any]:
     return {
-        "run": run.run,
-        "squall": run.squall,
-        "started_at": run.started_at,
-        "target": run.target,
-        "revision": run.revision,
-        "ruling": run.ruling,
+        **run.origin,
         "headline": run.headline,
         "doubts": list(run.doubts),
         "late_p50_ms": run.late_p50_ms,

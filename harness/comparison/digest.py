@@ -100,6 +100,18 @@ class Digest:
     score: Drawn | None
 
     @property
+    def origin(self) -> dict[str, str]:
+        """Which run it was: how every document about it names it."""
+        return {
+            "run": self.run,
+            "squall": self.squall,
+            "started_at": self.started_at,
+            "target": self.target,
+            "revision": self.revision,
+            "ruling": self.ruling,
+        }
+
+    @property
     def slowness(self) -> float | None:
         """How many times longer work took at worst; None where the system does not say."""
         return max((one.slowness for one in self.stretches if one.slowness), default=None)

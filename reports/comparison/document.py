@@ -45,12 +45,7 @@ def _side(side: Side) -> dict[str, Any]:
         "name": side.name,
         "runs": [
             {
-                "run": run.run,
-                "squall": run.squall,
-                "started_at": run.started_at,
-                "target": run.target,
-                "revision": run.revision,
-                "ruling": run.ruling,
+                **run.origin,
                 "doubts": list(run.doubts),
             }
             for run in side.runs
