@@ -26,7 +26,7 @@ from harness.host import Host
 from harness.journal import Calls, JournalWriter, WorkerEntry
 from harness.load import LocustThread
 from harness.plan import Plan
-from harness.recent import Recent, restore, tally
+from harness.recent import Recent, restore
 from harness.rig.process import keep_end, marked, promise_end, trace
 
 LEAD_NS = 2 * NS_PER_S  # Locust spawns a session this long before the plan opens it
@@ -390,12 +390,3 @@ async def _end_worker(process: Process) -> None:
         with anyio.move_on_after(3):
             await process.aclose()
         keep_end(process)
-
-
-def tallied(recent: Recent) -> Callable[[Calls], None]:
-    """Give a listener for batches that keeps them as this process's last seconds."""
-
-    def on_batch(batch: Calls) -> None:
-        recent.add(tally(batch))
-
-    return on_batch

@@ -94,6 +94,10 @@ class Recent:
         for arm in ARMS:
             self.total[arm].add(sums.get(arm, ArmTally()))
 
+    def hear(self, batch: Calls) -> None:
+        """Close an interval of this process with the attempts that ended in it."""
+        self.add(tally(batch))
+
     def forget(self, worker: int) -> None:
         """Let go of a process that says no more: what it last said is not now."""
         self._last.pop(worker, None)

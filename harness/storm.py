@@ -34,7 +34,7 @@ from harness.journal import (
     append_all,
     merge,
 )
-from harness.offering import LocalOffering, Offering, WorkerOffering, offered_here, tallied
+from harness.offering import LocalOffering, Offering, WorkerOffering, offered_here
 from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.recent import Recent
@@ -308,7 +308,7 @@ async def _offering(
     schemas = SchemaBook()
     for page in stage.tools:
         schemas.learn(page)
-    listeners: list[Callable[[Calls], None]] = [tallied(recent)]
+    listeners: list[Callable[[Calls], None]] = [recent.hear]
     listeners += [] if led is None else [led.hear]
 
     def hear(batch: Calls) -> None:
