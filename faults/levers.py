@@ -145,7 +145,7 @@ class NetworkLever(Protocol):
         ...
 
     async def exposure(self, toxic: str | None) -> Exposure:
-        """Count what the toxic (or, for None, the closed listener) has hit so far."""
+        """Count what the toxic (or, for None, the listener since it was closed) has hit so far."""
         ...
 
 
@@ -182,7 +182,7 @@ class IdentityLever(Protocol):
         ...
 
     async def exposure(self, mishap: Mishap) -> Exposure:
-        """Count the requests that such a mishap has hit so far, or how often it has happened."""
+        """Count the requests that such a mishap has hit since it was last begun, or its turns."""
         ...
 
 

@@ -78,6 +78,7 @@ class Identity:
         """Pull on this issuer; `ttl_s` is the scenario's own lifetime."""
         self._issuer = issuer
         self._ttl_s = ttl_s
+        self._before: dict[levers.Mishap, int] = {}  # struck by earlier faults
 
     async def set_ttl(self, ttl_s: float | None) -> None:
         """Mint with this lifetime from now on; None restores the scenario's."""
@@ -93,6 +94,7 @@ class Identity:
     async def rotate(self, *, keep_s: float) -> None:
         """Sign the treated sessions' tokens with a new key."""
         with as_fault():
+            self._before["rotation"] = await self._struck("rotation")
             await self._issuer.rotate(keep_s=keep_s)
 
     async def withdraw(self) -> None:
@@ -105,6 +107,8 @@ class Identity:
     ) -> None:
         """Fail every request, or answer late."""
         with as_fault():
+            if how is not None:
+                self._before["outage"] = await self._struck("outage")
             await self._issuer.set_outage(how, delay_s=delay_s)
 
     async def set_refreshing(
@@ -112,13 +116,18 @@ class Identity:
     ) -> None:
         """Let the treated sessions' refreshes go wrong, or forgive spent tokens for a while."""
         with as_fault():
+            if how is not None:
+                self._before["refresh"] = await self._struck("refresh")
             await self._issuer.set_refreshing("treated", how, leeway_s=leeway_s)
 
     async def exposure(self, mishap: levers.Mishap) -> levers.Exposure:
         """Count the requests that such a mishap has hit so far, or how often it has happened."""
         with as_fault():
-            hit = (await self._issuer.statistics()).struck.get(mishap, 0)
+            hit = await self._struck(mishap) - self._before.get(mishap, 0)
         return levers.Exposure(count=hit, unit="calls", source="issuer")
+
+    async def _struck(self, mishap: levers.Mishap) -> int:
+        return (await self._issuer.statistics()).struck.get(mishap, 0)
 
 
 @asynccontextmanager

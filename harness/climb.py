@@ -85,6 +85,7 @@ class Climb:
     levers: Callable[[int], Levers] | None = None
     _rungs: Rungs = field(default_factory=Rungs)
     _chaos: list[Chaos] = field(default_factory=list)
+    _windows: dict[int, PlannedWindow] = field(default_factory=dict)  # by their curves
     _steps: int = 0
     _turns: list[int] = field(default_factory=list)  # of each session, over all steps
     _count: _Count | None = None
@@ -124,6 +125,10 @@ class Climb:
     def life(self, stage: Stage, planned: PlannedSession) -> Session:
         """Give the life of one session."""
         return Climber(stage=stage, planned=planned, rungs=self._rungs)
+
+    def window(self, number: int) -> PlannedWindow:
+        """Give the window of a curve's fault."""
+        return self._windows[number]
 
     def hear(self, batch: Calls) -> None:
         """Count the calls that were settled in the last second, and those that failed."""
@@ -183,6 +188,7 @@ class Climb:
             run_id=self.run_id,
         )
         self._chaos.append(chaos)
+        self._windows[curve] = window
         over, ended = anyio.Event(), anyio.Event()
 
         async def hold() -> None:

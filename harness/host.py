@@ -26,7 +26,7 @@ from harness.journal import (
     SaidEntry,
     append_all,
 )
-from harness.plan import Plan, PlannedSession, flat
+from harness.plan import Plan, PlannedSession, PlannedWindow, flat
 from harness.rig.reaching import http_client
 from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors, creditor
@@ -88,8 +88,12 @@ class Host:
         schemas: SchemaBook,
         on_batch: Callable[[Calls], None],
         life: Callable[[Stage, PlannedSession], Session] = _session,
+        window: Callable[[int], PlannedWindow] | None = None,
     ) -> None:
-        """Compile what all sessions share; nothing is connected yet."""
+        """Compile what all sessions share; nothing is connected yet.
+
+        `window` gives the fault windows where they are not the plan's.
+        """
         self._life = life
         self.clock = clock
         self.conduct = Conduct()
@@ -140,6 +144,7 @@ class Host:
             inspector=Inspector(clock.now_ns, worker=writer.worker),
             lists=Lists(clock.now_ns),
             schemas=schemas,
+            made_up=window,
         )
 
     async def __aenter__(self) -> Self:

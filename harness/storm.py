@@ -325,6 +325,7 @@ async def _offering(
             access=rig.access,
             schemas=schemas,
             on_batch=hear,
+            window=None if led is None else led.window,
             **({} if led is None else {"life": led.life}),
         )
         local = await stack.enter_async_context(

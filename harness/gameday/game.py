@@ -135,6 +135,10 @@ class Game:
         """Give the life of one session."""
         return Steady(stage=stage, planned=planned, curtain=self._curtain)
 
+    def window(self, number: int) -> PlannedWindow:
+        """Give the window of a fault, up to its end as things stand."""
+        return self.faults[number - 1].window()
+
     def hear(self, batch: Calls) -> None:
         """Take in the calls of about a second, and look whether they end what is in force."""
         now_ns = self.clock.now_ns()

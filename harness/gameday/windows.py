@@ -10,6 +10,7 @@ import anyio
 from harness.gameday.leases import Lease
 from harness.gameday.wish import Wish
 from harness.journal import FaultEntry
+from harness.plan import PlannedWindow
 
 State = Literal["ordered", "in force", "ending", "healed", "failed", "not proven healed"]
 _OF_EDGE: dict[str, State] = {
@@ -50,6 +51,16 @@ class Struck:
     def is_over(self) -> bool:
         """Whether nothing more happens to it."""
         return self.state in OVER
+
+    def window(self) -> PlannedWindow:
+        """Give its window, up to its end as things stand."""
+        end_ns = self.lease.wanted_ns if self.end_ns is None else self.end_ns
+        return PlannedWindow(
+            window=self.number,
+            start_ns=self.ordered_ns if self.start_ns is None else self.start_ns,
+            end_ns=end_ns,
+            recovery_end_ns=end_ns,
+        )
 
     def hear(self, entry: FaultEntry) -> None:
         """Follow what was written down of it."""

@@ -27,6 +27,7 @@ class Network:
     def __init__(self, proxy: Proxy) -> None:
         """Pull on this proxy."""
         self._proxy = proxy
+        self._before = 0  # connections closed by going down earlier: another fault's doing
 
     async def add_toxic(
         self,
@@ -48,6 +49,8 @@ class Network:
     async def set_enabled(self, enabled: bool) -> None:
         """Close the listener and every connection, or open it again."""
         with as_fault():
+            if not enabled:
+                self._before = (await self._proxy.exposure(None)).hits
             await self._proxy.set_enabled(enabled)
 
     async def exposure(self, toxic: str | None) -> levers.Exposure:
@@ -56,7 +59,7 @@ class Network:
             seen = await self._proxy.exposure(toxic)
         if seen.source != "injector":
             return levers.Exposure(count=0, unit="connections", source="proxy")
-        count = seen.hits if toxic is None else seen.connections
+        count = seen.hits - self._before if toxic is None else seen.connections
         return levers.Exposure(
             count=count,
             unit="connections",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.clock import Clock
 from harness.journal import JournalWriter
-from harness.plan import Plan, PlannedSession
+from harness.plan import Plan, PlannedSession, PlannedWindow
 from harness.scenario.records import Scenario
 from harness.session.backstage import Backstage
 from harness.session.conduct import Conduct
@@ -41,3 +41,8 @@ class Stage:
     lists: Lists | None = None  # None: nobody looks at what is offered
     backstage: Backstage = field(default_factory=Backstage)
     schemas: SchemaBook = field(default_factory=SchemaBook)  # what the target's tools take and give
+    made_up: Callable[[int], PlannedWindow] | None = None  # windows that no plan has
+
+    def window(self, number: int) -> PlannedWindow:
+        """Give a fault window by its number, of the plan or made up since."""
+        return self.plan.windows[number - 1] if self.made_up is None else self.made_up(number)

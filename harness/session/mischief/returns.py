@@ -21,13 +21,12 @@ async def rejoin(scene: Scene, behaviour: Behaviour) -> None:
 
 async def _come_back(scene: Scene, behaviour: Behaviour) -> None:
     """Wait for the end of the cut and, where it is spread, for the session's own turn after it."""
-    clock, conduct, plan = scene.stage.clock, scene.stage.conduct, scene.stage.plan
-    limit_ns = plan.windows[behaviour.window - 1].end_ns + LATE_NS
-    while conduct.get("rejoin") is not None:
-        if clock.now_ns() >= limit_ns:
+    stage, clock = scene.stage, scene.stage.clock
+    while stage.conduct.get("rejoin") is not None:
+        if clock.now_ns() >= stage.window(behaviour.window).end_ns + LATE_NS:
             return
         await clock.sleep_until(clock.now_ns() + LOOK_NS)
-    turn = plan.draw("rejoin", scene.session.session, behaviour.window)
+    turn = stage.plan.draw("rejoin", scene.session.session, behaviour.window)
     await clock.sleep_until(clock.now_ns() + round(turn * behaviour.every_s * NS_PER_S))
     if clock.now_ns() < scene.session.end_ns:
         await scene.begin_again()

@@ -36,18 +36,33 @@ async def read_slowly(scene: Scene, behaviour: Behaviour) -> None:
 
 
 async def _floods(scene: Scene, behaviour: Behaviour) -> None:
-    """Open so many streams in each third of the window, and hold them all to its end."""
+    """Open so many streams in each third of the window, and hold them all while it lasts."""
     clock = scene.stage.clock
-    window = scene.stage.plan.windows[behaviour.window - 1]
+    window = scene.stage.window(behaviour.window)
     third_ns = (window.end_ns - window.start_ns) // FLOODS
     async with anyio.create_task_group() as group:
         for flood in range(FLOODS):
-            await clock.sleep_until(window.start_ns + flood * third_ns)
+            while clock.now_ns() < window.start_ns + flood * third_ns:
+                if not _lasts(scene, behaviour):
+                    return
+                await _a_while(scene)
             for _ in range(STREAMS):
-                group.start_soon(_stream, scene, behaviour, window.end_ns - LEAVE_NS)
+                group.start_soon(_stream, scene, behaviour)
 
 
-async def _stream(scene: Scene, behaviour: Behaviour, until_ns: int) -> None:
+def _lasts(scene: Scene, behaviour: Behaviour) -> bool:
+    """Whether the streams are to be held: it may be stopped, and it may be given more time."""
+    stage = scene.stage
+    engaged = stage.conduct.get(behaviour.kind) is not None
+    return engaged and stage.clock.now_ns() < stage.window(behaviour.window).end_ns - LEAVE_NS
+
+
+async def _a_while(scene: Scene) -> None:
+    clock = scene.stage.clock
+    await clock.sleep_until(clock.now_ns() + round(EVERY_S * NS_PER_S))
+
+
+async def _stream(scene: Scene, behaviour: Behaviour) -> None:
     """Open a session for one stream, and close it when the time is over."""
     client = scene.another()
     if client is None:
@@ -56,14 +71,14 @@ async def _stream(scene: Scene, behaviour: Behaviour, until_ns: int) -> None:
     if opened.outcome is not Outcome.OK:
         return
     try:
-        await _hold(scene, behaviour, client, until_ns)
+        await _hold(scene, behaviour, client)
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             await client.close(deadline_ns=scene.deadline_ns(1))
         client.drop_connections()
 
 
-async def _hold(scene: Scene, behaviour: Behaviour, client: WireClient, until_ns: int) -> None:
+async def _hold(scene: Scene, behaviour: Behaviour, client: WireClient) -> None:
     """Ask for much progress, and read it at the given rate until the time is over."""
     clock = scene.stage.clock
     asked = {
@@ -80,14 +95,14 @@ async def _hold(scene: Scene, behaviour: Behaviour, client: WireClient, until_ns
         return
     try:
         writer.write(request)
-        while clock.now_ns() < until_ns:
+        while _lasts(scene, behaviour):
             if behaviour.bytes_per_s:
                 with anyio.move_on_after(EVERY_S):
                     data = await reader.read(max(1, round(behaviour.bytes_per_s * EVERY_S)))
                     reply.reply_bytes += len(data)
                     if not data:
                         break
-            await clock.sleep_until(clock.now_ns() + round(EVERY_S * NS_PER_S))
+            await _a_while(scene)
     except ConnectionError:
         reply.reason = Reason.RESET
     finally:

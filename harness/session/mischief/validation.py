@@ -121,10 +121,11 @@ async def fuzzed(scene: Scene, behaviour: Behaviour) -> None:
 
 async def _fuzz(scene: Scene, behaviour: Behaviour) -> None:
     backstage, tool = scene.stage.backstage, scene.step.name
+    mine = f"{behaviour.window}:{tool}"
     schema = scene.stage.schemas.input_schema(tool)
     if schema is None:
         return
-    cases = backstage.cases.get(tool)
+    cases = backstage.cases.get(mine)
     if cases is None:
         # In a thread, since two hundred of them would hold up the sessions of this process.
         cases = await to_thread.run_sync(
@@ -136,9 +137,9 @@ async def _fuzz(scene: Scene, behaviour: Behaviour) -> None:
                 count=behaviour.count,
             )
         )
-        cases = backstage.cases.setdefault(tool, cases)
+        cases = backstage.cases.setdefault(mine, cases)
     for _ in range(AT_ONCE):
-        number = backstage.turn(tool)
+        number = backstage.turn(mine)
         engaged = scene.stage.conduct.get(behaviour.kind) is not None
         if number >= len(cases) or not engaged:
             return
