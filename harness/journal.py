@@ -803,6 +803,7 @@ class JournalWriter:
     worker: int = 0
     calls_written: int = 0
     secrets_of: Callable[[int], Iterable[str]] | None = None
+    on_entry: Callable[[Any], None] | None = None  # hears of each, besides
     on_failure: Callable[[OSError], None] | None = None
     failure: OSError | None = None
     _buffer: bytearray = field(default_factory=bytearray)
@@ -838,6 +839,8 @@ class JournalWriter:
     def append(self, entry: Any, *, sync: bool = False) -> None:
         """Write one entry; with `sync` it is on disk when this returns."""
         assert self._lines is not None
+        if self.on_entry is not None:
+            self.on_entry(entry)
         if self.failure is not None:
             return
         line = _line(entry)

@@ -41,6 +41,7 @@ class Overrides:
     aa: bool | None = None  # nothing is broken, and both arms are compared
     unix_socket: str | None = None
     transport: str | None = None
+    by_hand: bool | None = None  # its faults are started by people: the scenario needs none
 
     def target(self) -> Target | None:
         """Give the target that the flags ask for.
@@ -70,7 +71,9 @@ class Overrides:
         Raises:
             ScenarioError: with every mistake in the text.
         """
-        return self._changed(load_text(text, file, target=self.target()))
+        return self._changed(
+            load_text(text, file, target=self.target(), by_hand=bool(self.by_hand))
+        )
 
     def load_file(self, path: Path) -> Loaded:
         """Read a scenario file, with these changes.
@@ -78,7 +81,7 @@ class Overrides:
         Raises:
             ScenarioError: with every mistake in the file.
         """
-        return self._changed(load(path, target=self.target()))
+        return self._changed(load(path, target=self.target(), by_hand=bool(self.by_hand)))
 
     def _changed(self, loaded: Loaded) -> Loaded:
         changes: dict[str, Any] = {}

@@ -31,7 +31,7 @@ from harness import plan as plans
 from harness.capacity import course as courses
 from harness.capacity.course import Course
 from harness.errors import NotHealedError, SquallError, UsageError
-from harness.gameday.day import Day
+from harness.gameday.day import Day, awaited
 from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.plan import Plan
@@ -88,7 +88,7 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     await run_sync(leftovers.check, order.out, order.toxiproxy_url)
     folder = _folder(order)
     try:
-        async with interruptible() as interruption:
+        async with interruptible() as interruption, awaited(order.day):
             return await _conduct(order, on_status, folder, interruption)
     except SquallError as error:
         _clear_away(folder, error)
@@ -116,6 +116,7 @@ async def _conduct(
     else:
         known |= _yardstick(order, known["machine"])
     ran: Ran | None = None
+    _tell(order, "the target and what stands around it are being started")
     try:
         async with (
             kept_whole(folder, run_id, folder / LOGS) as safety,
@@ -127,6 +128,7 @@ async def _conduct(
                 folder=folder,
             ) as rig,
         ):
+            _tell(order, "one session through each arm's door looks whether the target answers")
             tools = await preflight.check(scenario, rig.doors, rig.access)
             known |= {
                 "target": rig.doors.url,
@@ -134,6 +136,7 @@ async def _conduct(
                 "toxiproxy": {"kind": rig.toxiproxy_kind, "version": rig.toxiproxy_version},
             }
             _write_facts(folder, known)
+            _tell(order, "the sessions are being prepared")
             ran = await storm(
                 Stage(
                     loaded=order.loaded,
@@ -159,6 +162,12 @@ async def _conduct(
         return replace(ran, not_healed=(*ran.not_healed, str(error)))
     assert ran is not None
     return ran
+
+
+def _tell(order: Order, words: str) -> None:
+    """Say to those who look at a game day's page what it waits for."""
+    if order.day is not None:
+        order.day.wait_for(words)
 
 
 def _plan(order: Order) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -19,7 +20,6 @@ from harness.gameday.leases import LEASE_MAX_S, LEASE_S
 from harness.gameday.terms import Terms
 from harness.run import Order
 from harness.scenario.records import Scenario
-from harness.scenario.shares import treated_count
 from reports.terminal import summary
 
 LONGEST_S: Final = 2 * 3600.0
@@ -71,7 +71,7 @@ def gameday(scenario: str, **flags: Any) -> int:
 
     Exit code: as squall run.
     """
-    overrides = overrides_of(flags, flags["era"])
+    overrides = replace(overrides_of(flags, flags["era"]), by_hand=True)
     loaded = load_scenario(scenario, overrides)
     _check(loaded.scenario, flags)
     doors = open_doors(flags["web"])
@@ -98,18 +98,11 @@ def gameday(scenario: str, **flags: Any) -> int:
 
 
 def _check(scenario: Scenario, flags: dict[str, Any]) -> None:
-    """See that there can be a day of this kind with this scenario.
+    """See that there can be a day of this kind with this scenario, on these terms.
 
     Raises:
         UsageError: when there cannot.
     """
-    treated = treated_count(scenario.load.sessions, scenario.load.treated)
-    if not 0 < treated < scenario.load.sessions:
-        raise UsageError(
-            f"a game day compares two arms, and this scenario has {treated} treated of "
-            f"{scenario.load.sessions} sessions; write for example load: {{sessions: 20, "
-            "treated: 50%}"
-        )
     if not LEASE_MIN_S <= flags["lease"] <= LEASE_MAX_S:
         raise UsageError(
             f"--lease is from {LEASE_MIN_S:g}s to {LEASE_MAX_S:g}s: a page that has gone must "

@@ -88,6 +88,7 @@ def _fault(game: Game, one: Struck, now_ns: int, baseline: Json | None) -> Json:
     if live is not None and live.count:
         hit = f"{live.count:,} {live.unit}"
     behaved = game.series.behaved.get(one.number, 0)
+    seen = f"{behaved:,} calls" if behaved else game.hits.words(one.number)
     return {
         "window": one.number,
         "id": one.id,
@@ -104,7 +105,7 @@ def _fault(game: Game, one: Struck, now_ns: int, baseline: Json | None) -> Json:
         "lease_left_s": _left(one.lease.until_ns, now_ns) if running else None,
         "why": one.why,
         "error": one.error,
-        "hit": hit or (f"{behaved:,} calls" if behaved else ""),
+        "hit": hit or seen,
         "hypothesis": {
             "expected": said.expected,
             "breaks": said.breaks,

@@ -9,23 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 import anyio
-from plotly.offline import get_plotlyjs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.gameday import board, wish
 from harness.gameday.crowd import Page, Role
 from harness.gameday.doors import Doors
 from harness.gameday.game import Game
 from harness.gameday.panel import panel
+from harness.gameday.porch import Guarded, page_routes, refusal
 from harness.gameday.terms import SQUALL, STOP_CONDITION
 from harness.gameday.wish import RefusedError
 from harness.journal import RemarkEntry
@@ -35,27 +33,6 @@ BODY_BYTES_MAX: Final = 64 * 1024
 SHOW_S: Final = 1.0  # a page hears of everything at least so often
 GATHER_S: Final = 0.05  # several changes at once are shown as one
 KINDS: Final = ("note", "observation", "action")
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
-FILES: Final = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    **{
-        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("page", "chart", "dom", "form", "trials")
-    },
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,8 +45,7 @@ class Desk:
     def app(self) -> ASGIApp:
         """Give the application."""
         routes = [
-            *(Route(path, _file(*what), methods=["GET"]) for path, what in FILES.items()),
-            Route("/plotly.js", _plotly, methods=["GET"]),
+            *page_routes(),
             Route("/api/live", self._live, methods=["POST"]),
             Route("/api/catalogue", self._catalogue, methods=["GET"]),
             *(
@@ -78,8 +54,8 @@ class Desk:
             ),
             Route("/api/beat", self._beat, methods=["POST"]),
         ]
-        app = Starlette(routes=routes, exception_handlers={RefusedError: _refusal})
-        return _Guarded(app, self.doors)
+        app = Starlette(routes=routes, exception_handlers={RefusedError: refusal})
+        return Guarded(app, self.doors)
 
     def _deeds(self) -> dict[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]:
         return {
@@ -233,39 +209,6 @@ class _Stream(StreamingResponse):
             self._left()
 
 
-class _Guarded:
-    """Asks every request where it comes from, before anything else; and puts headers on answers."""
-
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
-        self._app = app
-        self._doors = doors
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            return
-
-        async def dressed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [*message.get("headers", ()), *own]
-            await send(message)
-
-        request = Request(scope, receive)
-        try:
-            self._doors.check(request.method, request.headers)
-            await self._app(scope, receive, dressed)
-        except RefusedError as refused:
-            await _refusal(request, refused)(scope, receive, dressed)
-
-
-def _refusal(_: Request, refused: Exception) -> Response:
-    assert isinstance(refused, RefusedError)
-    return JSONResponse({"why": str(refused), "at": refused.at}, refused.status)
-
-
 def _event(name: str, value: Mapping[str, Any]) -> str:
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return f"event: {name}\ndata: {text}\n\n"
@@ -275,21 +218,3 @@ def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise RefusedError("expected the number of a fault", at="window")
     return value
-
-
-def _file(name: str, kind: str) -> Any:
-    async def serve(_: Request) -> Response:
-        text = (files("harness.gameday") / name).read_text(encoding="utf-8")
-        return Response(text, media_type=kind)
-
-    return serve
-
-
-async def _plotly(_: Request) -> Response:
-    return Response(plotly_text(), media_type="text/javascript; charset=utf-8")
-
-
-@cache
-def plotly_text() -> bytes:
-    """Give the library that draws, as it is installed."""
-    return bytes(get_plotlyjs(), "utf-8")

@@ -20,6 +20,7 @@ from harness.clock import NS_PER_S, Clock
 from harness.gameday.attendance import Attendance
 from harness.gameday.book import Book, Deed
 from harness.gameday.brakes import Brakes
+from harness.gameday.hits import Hits
 from harness.gameday.leases import GRACE_S, Leases
 from harness.gameday.series import Series
 from harness.gameday.steady import Curtain, Steady, let_go
@@ -69,6 +70,8 @@ class Game:
 
     def __post_init__(self) -> None:
         self.book = Book(writer=self.writer, clock=self.clock)
+        self.hits = Hits([one.session for one in self.plan.sessions if one.arm == "treated"])
+        self.writer.on_entry = self.hits.hear
         self.attendance = Attendance(
             leases=Leases(
                 length_ns=ns(self.terms.lease_s), grace_ns=ns(min(GRACE_S, self.terms.lease_s))
@@ -368,11 +371,9 @@ class Game:
     async def _drop_the_curtain(self) -> None:
         """Let the sessions go; whoever interrupts does not wait for them."""
         how, at_ns = self.ended()
-        if how != "completed" or self.load is None:
-            self._curtain.fall(at_ns)
-            return
+        load = self.load if how == "completed" else None
         patience_s = self.scenario.client.deadline_s + 1
-        await let_go(self._curtain, self.load, at_ns, patience_s=patience_s, look_s=TICK_S / 2)
+        await let_go(self._curtain, load, at_ns, patience_s=patience_s, look_s=TICK_S / 2)
 
     def _hear_edge(self, entry: FaultEntry) -> None:
         self.faults[entry.window - 1].hear(entry)

@@ -5,7 +5,7 @@ import { $, arms, count, fill, make, ms, put, share, slug, tell, time } from "/d
 import { attach, learn, ready } from "/form.js";
 import { showFaults } from "/trials.js";
 
-const BEAT_MS = 4000, AGAIN_MS = 1000, SAID_MS = 12000, FORGOTTEN_S = 20, SILENT_MS = 5000, MORE_S = 30;
+const BEAT_MS = 4000, AGAIN_MS = 1000, EARLY_MS = 400, SAID_MS = 12000, FORGOTTEN_S = 20, SILENT_MS = 5000, MORE_S = 30;
 const STEPS = ["Baseline", "Hypothesis", "Fault", "Recovery", "Observation"];
 
 const key = new URLSearchParams(location.hash.slice(1)).get("key") || sessionStorage.getItem("key") || "";
@@ -22,7 +22,7 @@ const headers = () => ({ authorization: `Bearer ${key}`, "content-type": "applic
 const who = () => $("who").value.trim() || localStorage.getItem("who") || "";
 const why = async (answer) => {
   const said = await answer.json().catch(() => ({}));
-  return Object.assign(new Error(said.why || `refused (${answer.status})`), { at: said.at || "", final: answer.status === 401 || answer.status === 403 });
+  return Object.assign(new Error(said.why || `refused (${answer.status})`), { at: said.at || "", final: answer.status === 401 || answer.status === 403, early: answer.status === 503 });
 };
 
 const ask = async (name, body) => {
@@ -60,15 +60,23 @@ const listen = async (mine) => {
 
 const stay = async (mine) => {
   while (mine === stream) {
+    let early = "";
     try {
       await listen(mine);
     } catch (error) {
       if (mine !== stream) return;
       if (error.final) return refused(error.message);
+      if (error.early) early = `Getting ready: ${error.message}. This page goes on by itself.`;
     }
     if (mine !== stream) return;
     if (mine.signal.aborted) mine = stream = new AbortController();
     if (latest && latest.over) return over();
+    if (early && !opening) {
+      linked("early", early);
+      tell($("phase"), "getting ready");
+      await new Promise((go) => setTimeout(go, EARLY_MS));
+      continue;
+    }
     lost ||= Date.now();
     const gone_s = Math.round((Date.now() - lost) / 1000);
     linked("lost", `The connection is lost, since ${gone_s} s: the figures below are old. Faults end by themselves when no operator's page is connected. Trying again.${gone_s > FORGOTTEN_S ? " Look at the terminal: squall may have ended." : ""}`);
@@ -95,7 +103,7 @@ setInterval(() => {
 const linked = (how, words = "") => {
   document.body.dataset.link = how;
   $("link").hidden = !words;
-  $("link").classList.toggle("fail", how !== "over");
+  $("link").classList.toggle("fail", how !== "over" && how !== "early");
   $("link").classList.toggle("pass", how === "over");
   tell($("link"), words);
 };

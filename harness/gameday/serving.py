@@ -26,7 +26,10 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def served(app: ASGIApp, doors: Doors) -> AsyncIterator[None]:
-    """Answer at the doors for the block; afterwards nobody listens there."""
+    """Answer at the doors for the block; afterwards nobody listens there.
+
+    What goes wrong in the block is raised as it is, and in no group.
+    """
     config = uvicorn.Config(
         app,
         http="h11",
@@ -50,6 +53,7 @@ async def served(app: ASGIApp, doors: Doors) -> AsyncIterator[None]:
         finally:
             ended.set()
 
+    failure: Exception | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(run)
         try:
@@ -57,9 +61,13 @@ async def served(app: ASGIApp, doors: Doors) -> AsyncIterator[None]:
                 while not server.started:  # noqa: ASYNC110  it sets a flag, and no event
                     await anyio.sleep(0.01)
             yield
+        except Exception as error:  # noqa: BLE001 - raised again below, unchanged
+            failure = error
         finally:
             server.should_exit = True
             with anyio.CancelScope(shield=True), anyio.move_on_after(PARTING_S):
                 await ended.wait()
             doors.listener.close()
             group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -42,10 +42,16 @@ class Curtain:
 
 
 async def let_go(
-    curtain: Curtain, load: Load, at_ns: int, *, patience_s: float, look_s: float
+    curtain: Curtain, load: Load | None, at_ns: int, *, patience_s: float, look_s: float
 ) -> None:
-    """Let the curtain fall: who waits goes at once, the others when their call is answered."""
-    for number in curtain.fall(at_ns):
+    """Let the curtain fall: who waits goes at once, the others when their call is answered.
+
+    Without a `load` nobody is waited for.
+    """
+    waiting = curtain.fall(at_ns)
+    if load is None:
+        return
+    for number in waiting:
         load.end(number)
     with anyio.move_on_after(patience_s):
         # They tell nobody when they leave.

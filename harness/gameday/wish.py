@@ -167,7 +167,7 @@ def unfit(fault: Fault, scenario: Scenario) -> str:
 
 def _mistakes(scenario: Scenario, faults: tuple[Window, ...]) -> tuple[Mistake, ...]:
     mistakes = Mistakes("the scenario")
-    sense.examine(scenario.model_copy(update={"faults": faults}), mistakes)
+    sense.examine(scenario.model_copy(update={"faults": faults}), mistakes, by_hand=True)
     return mistakes.in_order()
 
 

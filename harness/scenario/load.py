@@ -44,8 +44,10 @@ class Loaded:
     lines: Lines
 
 
-def load(path: Path, *, target: Target | None = None) -> Loaded:
+def load(path: Path, *, target: Target | None = None, by_hand: bool = False) -> Loaded:
     """Read and check a scenario file; a given `target` takes the place of the file's own.
+
+    With `by_hand` its faults are people's matter: it needs none, and two arms all the same.
 
     Raises:
         ScenarioError: with every mistake in the file, each with its place and its mend.
@@ -63,10 +65,12 @@ def load(path: Path, *, target: Target | None = None) -> Loaded:
         raise _refusal(
             file, "a readable file", error.strerror or "none", "see squall scenarios for names"
         ) from None
-    return load_text(text, file, target=target)
+    return load_text(text, file, target=target, by_hand=by_hand)
 
 
-def load_text(text: str, file: str, *, target: Target | None = None) -> Loaded:
+def load_text(
+    text: str, file: str, *, target: Target | None = None, by_hand: bool = False
+) -> Loaded:
     """Check a scenario that is already in memory; `file` names it in messages.
 
     Raises:
@@ -76,7 +80,7 @@ def load_text(text: str, file: str, *, target: Target | None = None) -> Loaded:
     mistakes = document.mistakes
     scenario = decode(document.value, mistakes, target=target)
     values.examine(scenario, mistakes)
-    sense.examine(scenario, mistakes)
+    sense.examine(scenario, mistakes, by_hand=by_hand)
     found = mistakes.in_order()
     if found:
         raise ScenarioError(found)

@@ -6,6 +6,7 @@ Each check is skipped where something it stands on is already known to be wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -39,15 +40,19 @@ SHARE_SLACK: Final = 0.001  # three times 33.3% is meant to be all
 RUN_MAX_S: Final = 24 * 3600.0
 
 
-def examine(scenario: Scenario, mistakes: Mistakes) -> None:
-    """Note everything about the experiment that makes no sense."""
+def examine(scenario: Scenario, mistakes: Mistakes, *, by_hand: bool = False) -> None:
+    """Note everything about the experiment that makes no sense.
+
+    With `by_hand` it is one whose faults people start, whether it names any or not.
+    """
+    broken = by_hand or bool(scenario.faults)
     checks = (
         (_shares, (("agents",), ("load",))),
-        (_arms, (("load",), ("faults",))),
-        (_phases, (("phases",),)),
+        (partial(_arms, broken=broken), (("load",), ("faults",))),
+        (partial(_phases, broken=broken), (("phases",),)),
         (_timeline, (("phases",), ("load",), ("faults",))),
         (_conditions, ()),
-        (_unmeasurable, (("faults",),)),
+        (partial(_unmeasurable, broken=broken), (("faults",),)),
         (_hypotheses, (("faults",), ("limits",))),
         (tls, (("target",),)),
         (health, (("target",),)),
@@ -134,16 +139,16 @@ def _shares(scenario: Scenario) -> Iterator[Objection]:
             )
 
 
-def _arms(scenario: Scenario) -> Iterator[Objection]:
+def _arms(scenario: Scenario, *, broken: bool) -> Iterator[Objection]:
     sessions = scenario.load.sessions
-    if not scenario.faults:
+    if not broken:
         return
     if sessions < 2:  # noqa: PLR2004  one for each arm
         yield Objection(
             trail=("load", "sessions"),
             expected="at least 2 sessions, one for each arm",
             came=str(sessions),
-            mend="raise load.sessions, or remove the faults",
+            mend="raise load.sessions" + (", or remove the faults" if scenario.faults else ""),
         )
         return
     treated = treated_count(sessions, scenario.load.treated)
@@ -156,7 +161,7 @@ def _arms(scenario: Scenario) -> Iterator[Objection]:
         )
 
 
-def _phases(scenario: Scenario) -> Iterator[Objection]:
+def _phases(scenario: Scenario, *, broken: bool) -> Iterator[Objection]:
     phases = scenario.phases
     if phases.baseline_s < BASELINE_MIN_S:
         yield Objection(
@@ -165,7 +170,7 @@ def _phases(scenario: Scenario) -> Iterator[Objection]:
             came=duration(phases.baseline_s),
             mend="write for example baseline: 10s",
         )
-    if scenario.faults and phases.recovery_s < RECOVERY_MIN_S:
+    if broken and phases.recovery_s < RECOVERY_MIN_S:
         yield Objection(
             trail=("phases", "recovery"),
             expected=f"at least {duration(RECOVERY_MIN_S)}, or no recovery can be seen",
@@ -244,8 +249,8 @@ def _hypotheses(scenario: Scenario) -> Iterator[Objection]:
             yield _condition((*trail, "stop_errors"), said.stop_errors, error)
 
 
-def _unmeasurable(scenario: Scenario) -> Iterator[Objection]:
-    if scenario.limits.recovery is not None and not scenario.faults:
+def _unmeasurable(scenario: Scenario, *, broken: bool) -> Iterator[Objection]:
+    if scenario.limits.recovery is not None and not broken:
         yield Objection(
             trail=("limits", "recovery"),
             expected="a fault to recover from",

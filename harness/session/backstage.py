@@ -25,9 +25,7 @@ class Backstage:
         self._probes = 0
         self._turns: Counter[str] = Counter()
         self.drawn: dict[str, frozenset[int]] = {}  # by purpose: the sessions that serve it
-        self.cases: dict[
-            str, tuple[Arguments, ...]
-        ] = {}  # by window and tool: what fuzzes it
+        self.cases: dict[str, tuple[Arguments, ...]] = {}  # by window and tool: what fuzzes it
 
     def open(self, group: TaskGroup) -> None:
         """Let acts begin; they end with the group."""

@@ -1,0 +1,51 @@
+"""What faults have hit as the journal tells it, counted while a day lasts as it is judged later.
+
+An injector counts what it hits itself. Tokens that had to be replaced, processes that were struck
+and odd requests are told by whoever saw them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, Final
+
+from harness.journal import FaultEntry, FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
+
+_STRUCK: Final = ("killed", "stopped", "slowed")
+_REPLACED: Final = ("minted", "renewed")
+
+
+class Hits:
+    """One day's, fault by fault."""
+
+    def __init__(self, treated: Collection[int]) -> None:
+        """`treated` are the sessions of the treated arm."""
+        self._treated = frozenset(treated)
+        self._taking: set[int] = set()  # faults of identity in force
+        self._counts: dict[int, Counter[str]] = {}
+
+    def hear(self, entry: Any) -> None:
+        """Take in what is being written down."""
+        match entry:
+            case FaultEntry(lever="identity", edge="intended"):
+                self._taking.add(entry.window)
+            case FaultEntry(edge="healed" | "failed" | "not_healed"):
+                self._taking.discard(entry.window)
+            case TokenEntry() if entry.edge in _REPLACED and entry.session in self._treated:
+                for window in self._taking:
+                    self._count(window, "tokens replaced", 1)
+            case ProcessEntry() if entry.window and entry.edge in _STRUCK:
+                self._count(entry.window, "processes", 1)
+            case ProbeEntry() if entry.window:
+                self._count(entry.window, "odd requests", 1)
+            case FloodEntry(edge="ended"):
+                self._count(entry.window, "odd requests", entry.sent)
+
+    def _count(self, window: int, what: str, count: int) -> None:
+        self._counts.setdefault(window, Counter())[what] += count
+
+    def words(self, window: int) -> str:
+        """Say what was hit, as in `8 tokens replaced`; "" for nothing."""
+        found = self._counts.get(window, Counter())
+        return " and ".join(f"{count:,} {what}" for what, count in found.items())
