@@ -77,6 +77,7 @@ const choose = () => {
     const form = one.choices.length ? "" : one.default ? `default ${one.default}` : one.examples.length ? `like ${one.examples[0]}` : "may be left out";
     return make("div", { className: "parameter" }, make("label", { htmlFor: id }, one.name.replaceAll("_", " ")), input, make("small", { id: `${id}-means` }, [one.meaning, form].filter(Boolean).join("; ")));
   }));
+  $("for").value = fault.for;
   refuse("");
 };
 

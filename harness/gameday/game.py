@@ -190,9 +190,12 @@ class Game:
             yield f"the baseline is being measured for {left_s:.0f} s more"
         if self.halted is not None and self.halted.state != "resumed":
             yield "everything was halted; let the day go on first"
-        for one in self.faults:
-            if not one.is_over:
-                yield f"{one.id}, started by {one.who}, is in force; stop it first"
+        running = [one for one in self.faults if not one.is_over]
+        for one in running:
+            yield f"{one.id}, started by {one.who}, is in force; stop it first"
+        left_s = 0.0 if running else self.recovering_s()
+        if left_s > 0:
+            yield f"the recovery of {self.faults[-1].id} is being watched for {left_s:.0f} s more"
         if self.not_healed:
             yield "a fault is not proven undone; end the day, then squall recover"
         if len(self.faults) >= WINDOWS_MAX:
@@ -323,12 +326,7 @@ class Game:
     async def _strike(self, one: Struck) -> None:
         """Have a fault in force until it is to end, and see it healed."""
         assert self._chaos is not None
-        window = PlannedWindow(
-            window=one.number,
-            start_ns=self.clock.now_ns(),
-            end_ns=self.plan.end_ns,
-            recovery_end_ns=self.plan.end_ns,
-        )
+        window = replace(one.window(), end_ns=self.plan.end_ns)  # unless somebody ends it before
         try:
             await self._chaos.window(window, one.wish.fault, one.over)
         finally:

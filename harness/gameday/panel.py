@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from faults.agent_sessions import RejectFlood, SessionFlood
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
+from faults.identity import TokenExpire
 from harness.gameday.wish import missing, unfit
 from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.records import Scenario
 from harness.scenario.schema import json_schema
+from harness.scenario.units import duration
+from harness.session.mischief.floods import FLOODS, SETTLE_S
+
+USUAL_S: Final = 30.0
+SPARE_S: Final = 10.0
 
 
 def panel(scenario: Scenario, levers: frozenset[str], proxy: str) -> list[dict[str, Any]]:
@@ -33,9 +40,23 @@ def _entry(
         "strikes": "both" if plain is None else plain.strikes(),
         "shows": list(fault.shows),
         "parameters": _parameters(fault),
+        "for": duration(_wanted_s(plain)),
         "available": not why,
         "why": why,
     }
+
+
+def _wanted_s(fault: Fault | None) -> float:
+    """Give how long a fault wants to last, with its defaults, until it has shown what it can."""
+    match fault:
+        case SessionFlood():
+            return FLOODS * (fault.sessions * fault.rate_s + fault.rest_s + SETTLE_S) + SPARE_S
+        case RejectFlood():
+            return FLOODS * (fault.requests * fault.rate_s + fault.rest_s) + SPARE_S
+        case TokenExpire():
+            return max(USUAL_S, 2 * fault.ttl_s)
+        case _:
+            return USUAL_S
 
 
 def _plain(fault: type[Fault]) -> Fault | None:
