@@ -171,7 +171,7 @@ class Game:
 
     def recovering_s(self) -> float:
         """Seconds for which the recovery of the last fault is yet to be watched."""
-        ends = [one.end_ns for one in self.faults if one.end_ns is not None]
+        ends = [one.end_ns for one in self.faults if one.start_ns and one.end_ns is not None]
         if not ends:
             return 0.0
         until_ns = max(ends) + ns(self.scenario.phases.recovery_s)

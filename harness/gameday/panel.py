@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import ceil
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -40,7 +41,7 @@ def _entry(
         "strikes": "both" if plain is None else plain.strikes(),
         "shows": list(fault.shows),
         "parameters": _parameters(fault),
-        "for": duration(_wanted_s(plain)),
+        "for": duration(ceil(_wanted_s(plain))),
         "available": not why,
         "why": why,
     }

@@ -19,6 +19,7 @@ from tests.command import DISTURBED, STORM, Done, await_line, folder_of, squall,
 
 WAIT_S = 150.0  # a machine with ten times its work takes minutes to start everything
 pytestmark = pytest.mark.timeout(400)
+WITH_LIMIT = STORM.replace("limits: {", "limits: {latency_p99: '<= 5s', ")
 ORDER = {
     "who": "Ana",
     "kind": "tcp-latency",
@@ -34,9 +35,9 @@ class Page:
     def __init__(self, link: str) -> None:
         self.base, _, self.key = link.partition("/#key=")
         self.headers = {"authorization": f"Bearer {self.key}"}
-        # The page is there once the rig stands.
         self.client = httpx.Client(base_url=self.base, headers=self.headers, timeout=WAIT_S)
         self.states: list[dict[str, Any]] = []
+        self.waited_for: list[str] = []
         self._gone = threading.Event()
         self._listening = threading.Thread(target=self._listen, daemon=True)
 
@@ -52,18 +53,23 @@ class Page:
     def _listen(self) -> None:
         body = {"page": "p", "who": "Ana"}
         try:
-            with (
-                httpx.Client(base_url=self.base, headers=self.headers, timeout=WAIT_S) as own,
-                own.stream("POST", "/api/live", json=body) as answer,
-            ):
-                for line in answer.iter_lines():  # one a second at least, until the day ends
-                    if self._gone.is_set():
-                        return
-                    if line.startswith("data: "):
-                        self.states.append(json.loads(line.removeprefix("data: ")))
-                        self.client.post("/api/beat", json={"page": "p"})
+            with httpx.Client(base_url=self.base, headers=self.headers, timeout=WAIT_S) as own:
+                while not self._gone.is_set():
+                    with own.stream("POST", "/api/live", json=body) as answer:
+                        if answer.status_code == httpx.codes.OK:
+                            return self._hear(answer)
+                        self.waited_for.append(json.loads(answer.read())["why"])
+                        self._gone.wait(0.2)  # as the page does: it is there before the day
         except httpx.HTTPError:
-            return  # the day is over
+            return None  # the day is over
+
+    def _hear(self, answer: httpx.Response) -> None:
+        for line in answer.iter_lines():  # one a second at least, until the day ends
+            if self._gone.is_set():
+                return
+            if line.startswith("data: "):
+                self.states.append(json.loads(line.removeprefix("data: ")))
+                self.client.post("/api/beat", json={"page": "p"})
 
     def ask(self, deed: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """Ask for something."""
@@ -85,9 +91,11 @@ def fault_is(number: int, state: str) -> Callable[[dict[str, Any]], bool]:
 
 
 @contextmanager
-def day(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def day(
+    folder: Path, *words: str, text: str = WITH_LIMIT
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """A game day under way, with its two links."""
-    (folder / "day.yaml").write_text(STORM.replace("limits: {", "limits: {latency_p99: '<= 5s', "))
+    (folder / "day.yaml").write_text(text)
     process = start("gameday", "day.yaml", "--for", "2m", "--quiet", *words, cwd=folder)
     try:
         operator = await_line(process, "operators:").split()[-1]
@@ -110,8 +118,9 @@ def test_a_game_day_from_the_first_link_to_the_record(tmp_path: Path) -> None:
     """Real processes and sockets: a fault by hand, a halt, notes, the end, and the same verdict."""
     with day(tmp_path) as (process, operator, viewer), Page(operator) as page:
         refused = page.ask("start", ORDER)  # the baseline is not over, or the storm has not begun
-        assert refused.status_code == 409
+        assert refused.status_code in {409, 503}
         page.until(lambda now: bool(now["can_start"]))
+        assert any("are being started" in words for words in page.waited_for)
         assert page.ask("start", ORDER).json() == {"window": 1}
         page.until(fault_is(1, "in force"))
         seen = page.until(fault_is(1, "healed"))
@@ -196,9 +205,28 @@ def test_a_day_that_cannot_be_is_refused_with_the_mend(
 
 
 def test_a_day_needs_two_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing can be compared with nobody."""
+    """Nothing can be compared with nobody; the place in the file is told, and the mend."""
     text = STORM.replace("treated: 50%", "treated: 100%")
     file = tmp_path / "day.yaml"
     file.write_text(text[: text.index("faults:")] + "limits: {}\n")
     assert run(["gameday", str(file), "--out", str(tmp_path / "runs")]) == 2
-    assert "two arms" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "day.yaml:15:43: load.treated: expected at least one treated and one control" in said
+    assert "write for example treated: 50%" in said
+
+
+def test_a_day_without_a_fault_is_a_day(tmp_path: Path) -> None:
+    """Steady load with a limit on recovery: squall run refuses it, and people break something."""
+    text = STORM[: STORM.index("faults:")] + 'limits: {recovery: "<= 2s"}\n'
+    with day(tmp_path, text=text) as (process, operator, _), Page(operator) as page:
+        assert page.until(lambda now: bool(now["can_start"]))["phase"] == "steady"
+        assert page.ask("end").is_success
+        done = ended(process)
+    assert done.code == 3, done.all  # nothing was broken, so no recovery was seen
+    folder = folder_of(tmp_path / "runs")
+    (limit,) = verdict_of(folder)["limits"]
+    assert (limit["ruling"], limit["why"]) == ("unknown", "there was no fault to recover from")
+    assert "No fault was started." in (folder / "record.md").read_text(encoding="utf-8")
+    refused = squall("run", "day.yaml", cwd=tmp_path)
+    assert refused.code == 2
+    assert "expected a fault to recover from" in refused.err

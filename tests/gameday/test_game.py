@@ -20,6 +20,7 @@ from tests.gameday.days import BASELINE_END_S, StagedDay, staged, under_way, wan
 
 pytestmark = pytest.mark.anyio
 S = virtual.NS_PER_S
+RECOVERY_S = 10.0  # of `journals.scenario`
 
 
 @pytest.fixture
@@ -142,7 +143,8 @@ async def test_two_operators_cannot_start_two_faults(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="1:tcp-latency, started by Ana"):
             day.game.start(wanted(day.game.scenario, "tcp-down"), "Ben")
         day.game.stop(1, "Ben")
-        await anyio.sleep(1)
+        await stay(day, for_s=RECOVERY_S + 1)
+        day.game.attendance.beat("Ben", "operator")
         two = day.game.start(wanted(day.game.scenario, "tcp-down"), "Ben")
         await anyio.sleep(1)
         assert (two.number, two.state, day.world.network.enabled) == (2, "in force", False)
@@ -169,6 +171,9 @@ async def test_a_halt_says_proven_only_after_it_was_looked(tmp_path: Path) -> No
         with pytest.raises(RefusedError, match="halted"):
             day.game.start(wanted(day.game.scenario), "Ana")
         day.game.resume("Ana")
+        with pytest.raises(RefusedError, match="recovery of 1:tcp-latency is being watched for 9"):
+            day.game.start(wanted(day.game.scenario), "Ana")
+        await stay(day, for_s=RECOVERY_S)
         assert day.game.start(wanted(day.game.scenario), "Ana").number == 2
     halts = [(one.edge, one.who) for one in day.journal().of(HaltEntry)]
     assert halts == [("asked", "Ben"), ("proven", "Ben")]
