@@ -56,6 +56,8 @@ async def test_a_fault_ends_when_its_time_is_up(tmp_path: Path) -> None:
         assert state(one) == "in force"
         assert day.game.phase() == "fault"
         assert day.world.network.named == ["squall-r4nd-1-0", "squall-r4nd-1-1"]
+        assert day.game.window(1).start_ns == one.start_ns
+        assert day.game.window(1).end_ns == one.ordered_ns + 20 * S
         await stay(day, for_s=20)
         assert (state(one), one.why, day.game.phase()) == ("healed", "its time was up", "recovery")
         assert one.start_ns is not None
@@ -272,6 +274,7 @@ async def test_more_time_is_given_from_now_on(tmp_path: Path) -> None:
         one = day.game.start(wanted(day.game.scenario, **{"for": "5s"}), "Ana")
         await anyio.sleep(3)
         day.game.extend(1, 30, "Ben")
+        assert day.game.window(1).end_ns == round((BASELINE_END_S + 1 + 3 + 30) * S)
         await stay(day, for_s=25)
         assert state(one) == "in force"
         await stay(day, for_s=8)

@@ -71,10 +71,11 @@ async def act(
     era: Literal["legacy", "modern"] = "legacy",
     times: int = 1,
     window_s: float = 0.0,
+    stop: anyio.Event | None = None,
 ) -> Acted:
     """Open a session at `url` and let it misbehave so many times, each to its end.
 
-    With `window_s` the plan has a window of that length, which begins now.
+    With `window_s` the plan has a window of that length, which begins now; it is over at `stop`.
     """
     async with _stage(folder, url, step, era, window_s) as (stage, planned):
         client = stage.connect(planned)
@@ -84,6 +85,8 @@ async def act(
         for number in range(times):
             async with anyio.create_task_group() as group:
                 stage.backstage.open(group)
+                if stop is not None:
+                    group.start_soon(_end_at, stop, stage.conduct, behaviour)
                 chosen = steps[number]
                 values = {"nonce": chosen.nonce, "session": "s", "index": number, "agent": "a"}
                 scene = Scene(
@@ -102,6 +105,11 @@ async def act(
         client.drop_connections()
         await anyio.lowlevel.checkpoint()  # the loop closes what was dropped
     return Acted(folder=folder)
+
+
+async def _end_at(stop: anyio.Event, conduct: Conduct, behaviour: Behaviour) -> None:
+    await stop.wait()
+    conduct.disengage(behaviour)
 
 
 async def _stays() -> None:

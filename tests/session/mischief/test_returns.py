@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,18 @@ class Storm(Play):
         return {one.session for one in self.journal.of(SessionEntry) if one.edge == edge}
 
 
+class ByHand(Storm):
+    """The same, of which no plan knows: somebody starts and stops it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (self.window,) = self.plan.windows
+        self.plan = replace(self.plan, windows=())
+
+    def _stage(self) -> Stage:
+        return replace(super()._stage(), made_up=lambda _: self.window)
+
+
 async def test_all_that_were_cut_off_come_back_at_once_in_new_sessions(tmp_path: Path) -> None:
     """And none of the others."""
     storm = Storm(tmp_path)
@@ -88,6 +101,14 @@ async def test_all_that_were_cut_off_come_back_at_once_in_new_sessions(tmp_path:
     assert 9.0 <= min(storm.came_back_s) < 9.1
     after = storm.last[storm.last["due_ns"] > 9.2 * S]
     assert set(after["outcome"].tolist()) == {Outcome.OK}
+
+
+async def test_a_storm_that_no_plan_has_ends_all_the_same(tmp_path: Path) -> None:
+    """As on a game day: they come back when the way is free."""
+    storm = ByHand(tmp_path)
+    await storm.play()
+    assert storm.edges("reopened") == storm.treated
+    assert 9.0 <= min(storm.came_back_s) <= max(storm.came_back_s) < 9.1
 
 
 async def test_with_jitter_they_come_back_spread_over_it(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from anyio import fail_after
+from anyio import Event, fail_after
 
 from faults.levers import Behaviour
 from harness.session.mischief.slowness import FLOODS, STREAMS
@@ -56,3 +56,26 @@ async def test_streams_are_opened_in_floods_and_held_though_hardly_read(tmp_path
     assert len(calls) == FLOODS * STREAMS
     assert calls["reply_bytes"].max() < 100_000
     assert len({round(int(sent) / 2e8) for sent in calls["sent_ns"]}) >= FLOODS
+
+
+async def test_streams_end_with_their_fault_when_somebody_stops_it(tmp_path: Path) -> None:
+    """Long before the window's end: nothing is left open, and no further flood comes."""
+    stop = Event()
+    asked = 0
+
+    async def serve(peer: Peer) -> None:
+        nonlocal asked
+        while True:
+            request = await peer.request()
+            if request.method != "POST" or request.message.get("method") != "tools/call":
+                await peer.send(legacy_reply(request))
+                continue
+            asked += 1
+            await peer.send(STREAM_HEAD)
+            if asked == STREAMS:
+                stop.set()
+
+    async with serving(serve) as server:
+        with fail_after(LIMIT_S):
+            acted = await act(tmp_path, server.url, SLOW, window_s=600.0, stop=stop)
+    assert len(acted.calls) == asked == STREAMS

@@ -1,0 +1,46 @@
+"""What one fault has hit is no exposure of the next one, on one proxy or at one issuer."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from harness.assembly import Identity
+from harness.rig.issuer import control
+from harness.rig.network import Network
+from harness.rig.toxiproxy.serving import serve
+from tests.rig.test_toxiproxy import echo
+
+pytestmark = pytest.mark.anyio
+LIMIT_S = 60
+
+
+async def test_connections_that_an_earlier_cut_has_closed_are_not_counted_again() -> None:
+    """The server counts on; a second cut that finds nobody has hit nobody."""
+    with anyio.fail_after(LIMIT_S):
+        async with echo() as upstream, serve(prefer_binary=False, log_dir=None) as server:
+            proxy = await server.create_proxy("squall-t", upstream=upstream)
+            network = Network(proxy)
+            async with await anyio.connect_tcp(proxy.host, proxy.port) as stream:
+                await stream.send(b"x")
+                await stream.receive()
+                await network.set_enabled(False)
+                assert (await network.exposure(None)).count == 1
+                await network.set_enabled(True)
+            await network.set_enabled(False)
+            assert (await network.exposure(None)).count == 0
+            await network.set_enabled(True)
+
+
+async def test_what_an_earlier_mishap_has_hit_is_not_counted_again() -> None:
+    """A second rotation is one rotation; an outage has hit whoever looked whether it is there."""
+    with anyio.fail_after(LIMIT_S):
+        async with control.serve(log_dir=None) as issuer:
+            identity = Identity(issuer, ttl_s=60)
+            for _ in range(2):
+                await identity.rotate(keep_s=0)
+                assert (await identity.exposure("rotation")).count == 1
+            for _ in range(2):
+                await identity.set_outage("down")
+                assert (await identity.exposure("outage")).count == 1
+                await identity.set_outage(None)
