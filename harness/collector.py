@@ -8,6 +8,7 @@ kept silent, and why something was not taken is told in our words.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +17,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 
 from harness.errors import UsageError
+from harness.redaction import redact
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -35,6 +37,7 @@ _SIGNALS: Final = ("traces", "metrics")
 _NEEDED: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _TAKEN: Final = range(200, 300)
 _DENIED: Final = (401, 403)
+_SAID_MAX: Final = 200  # characters of what a collector says
 _LATE: Final = "it took longer than there is time for"
 
 
@@ -46,6 +49,9 @@ class Sent:
     metrics: int = 0
     took_s: float = 0.0
     refusals: dict[str, str] = field(default_factory=dict)
+    # What a collector that took a request says it has left out of it, and what it remarks.
+    rejected: dict[str, int] = field(default_factory=dict)  # spans, and data points
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 def check(url: str) -> str:
@@ -122,11 +128,14 @@ def _silent() -> Iterator[None]:
 
 
 class _Watched(requests.Session):
-    """A session that remembers how its last request ended."""
+    """A session that remembers how its last request ended, and what all answers left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, signal: str) -> None:
         super().__init__()
+        self._signal = signal
         self.ended = ""  # "" where it was taken
+        self.rejected = 0
+        self.remark = ""  # the first
 
     def request(self, *words: Any, **given: Any) -> requests.Response:
         """As every session does it."""
@@ -136,7 +145,53 @@ class _Watched(requests.Session):
             self.ended = _in_words(error)
             raise
         self.ended = "" if reply.status_code in _TAKEN else _refusal(reply.status_code)
+        if not self.ended:
+            rejected, remark = _partial(self._signal, reply)
+            self.rejected += rejected
+            self.remark = self.remark or remark
         return reply
+
+
+def _partial(signal: str, reply: requests.Response) -> tuple[int, str]:
+    """Read a partial success: how much a collector left out, and what it says to that.
+
+    An answer in any other shape says nothing: the status says that all was taken.
+    """
+    from google.protobuf import json_format, message  # noqa: PLC0415  an extra
+    from opentelemetry.proto.collector.metrics.v1 import (  # noqa: PLC0415  an extra
+        metrics_service_pb2 as of_metrics,
+    )
+    from opentelemetry.proto.collector.trace.v1 import (  # noqa: PLC0415  an extra
+        trace_service_pb2 as of_traces,
+    )
+
+    spans, points = (
+        of_traces.ExportTraceServiceResponse(),
+        of_metrics.ExportMetricsServiceResponse(),
+    )
+    told = spans if signal == "traces" else points
+    try:
+        if "json" in reply.headers.get("content-type", ""):
+            json_format.Parse(reply.content, told, ignore_unknown_fields=True)
+        else:
+            told.ParseFromString(reply.content)
+    except (json_format.ParseError, message.DecodeError, UnicodeDecodeError):
+        return 0, ""
+    rejected = spans.partial_success.rejected_spans + points.partial_success.rejected_data_points
+    return max(0, int(rejected)), _clean(told.partial_success.error_message)
+
+
+def _clean(said: str) -> str:
+    """Give on one line, cut short, what a collector said, but no credential that it was sent."""
+    named = (value for name, value in os.environ.items() if _is_headers(name))
+    pairs = (unquote(pair.partition("=")[2]) for value in named for pair in value.split(","))
+    secrets = [word for pair in pairs for word in (pair.strip(), *pair.split())]
+    whole = "".join(letter if letter.isprintable() else " " for letter in said[: 4 * _SAID_MAX])
+    return redact(" ".join(whole.split()), secrets)[:_SAID_MAX]
+
+
+def _is_headers(name: str) -> bool:
+    return name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS")
 
 
 def _in_words(error: requests.RequestException) -> str:
@@ -180,6 +235,13 @@ class _Sending:
         """Write down why the signal that is being sent was not taken; the first reason stays."""
         self._sent.refusals.setdefault(self._signal, why)
 
+    def _note(self, session: _Watched) -> None:
+        """Keep what the collector says of what it took."""
+        if session.rejected:
+            self._sent.rejected[self._signal] = session.rejected
+        if session.remark:
+            self._sent.remarks.setdefault(self._signal, session.remark)
+
     def _late(self) -> bool:
         late = time.monotonic() > self._until_s
         if late:
@@ -192,7 +254,7 @@ class _Sending:
         )
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415  an extra
 
-        session = _Watched()
+        session = _Watched("traces")
         exporter = OTLPSpanExporter(
             endpoint=f"{self._base}/v1/traces", timeout=REQUEST_S, session=session
         )
@@ -204,6 +266,7 @@ class _Sending:
                 self.refuse(session.ended or "its answer could not be understood")
                 return
             self._sent.spans += len(batch)
+            self._note(session)
         session.close()
 
     def _metrics(self, metrics: MetricsData) -> None:
@@ -214,7 +277,7 @@ class _Sending:
 
         if self._late():
             return
-        session = _Watched()
+        session = _Watched("metrics")
         exporter = OTLPMetricExporter(
             endpoint=f"{self._base}/v1/metrics",
             timeout=REQUEST_S,
@@ -224,6 +287,7 @@ class _Sending:
         if exporter.export(metrics) is not MetricExportResult.SUCCESS or session.ended:
             self.refuse(session.ended or "its answer could not be understood")
             return
+        self._note(session)
         self._sent.metrics = sum(
             len(scope.metrics) for one in metrics.resource_metrics for scope in one.scope_metrics
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -70,9 +72,23 @@ def _value(value: AnyValue) -> Any:
     return getattr(value, kind)
 
 
+def _written(answer: Message, *, as_json: bool) -> bytes:
+    written: bytes = MessageToJson(answer).encode() if as_json else answer.SerializeToString()
+    return written
+
+
 @contextmanager
-def collector(answer: Callable[[str], int] = lambda _: 200) -> Iterator[Collected]:
-    """A collector on a free port; `answer` gives the status of its answer to a path."""
+def collector(
+    answer: Callable[[str], int] = lambda _: 200,
+    *,
+    rejects: int = 0,
+    says: str = "",
+    as_json: bool = False,
+) -> Iterator[Collected]:
+    """A collector on a free port; `answer` gives the status of its answer to a path.
+
+    Every request that it takes it takes in part: it `rejects` so many, and `says` why.
+    """
     found = Collected()
 
     class Door(BaseHTTPRequestHandler):
@@ -88,12 +104,19 @@ def collector(answer: Callable[[str], int] = lambda _: 200) -> Iterator[Collecte
             reply = b""
             if status == 200 and self.path == "/v1/traces":
                 found.traces.append(ExportTraceServiceRequest.FromString(body))
-                reply = ExportTraceServiceResponse().SerializeToString()
+                taken = ExportTraceServiceResponse()
+                taken.partial_success.rejected_spans = rejects
+                taken.partial_success.error_message = says
+                reply = _written(taken, as_json=as_json)
             elif status == 200 and self.path == "/v1/metrics":
                 found.metrics.append(ExportMetricsServiceRequest.FromString(body))
-                reply = ExportMetricsServiceResponse().SerializeToString()
+                kept = ExportMetricsServiceResponse()
+                kept.partial_success.rejected_data_points = rejects
+                kept.partial_success.error_message = says
+                reply = _written(kept, as_json=as_json)
             self.send_response(status if status != 200 or self.path.startswith("/v1/") else 404)
-            self.send_header("content-type", "application/x-protobuf")
+            kind = "json" if as_json else "x-protobuf"
+            self.send_header("content-type", f"application/{kind}")
             self.send_header("content-length", str(len(reply)))
             self.end_headers()
             self.wfile.write(reply)

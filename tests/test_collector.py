@@ -88,6 +88,40 @@ def test_a_collector_that_refuses_one_signal_is_still_sent_the_other(
     assert len(there.headers) < 5  # no second batch after the first was refused
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_a_collector_leaves_out_is_counted_with_its_reason(
+    metrics: MetricsData, *, as_json: bool
+) -> None:
+    """Status 200 is no whole success; over all requests of a signal, and the rest still goes."""
+    with collecting(rejects=3, says="too\n old", as_json=as_json) as there:
+        sent = collector.send(there.url, spans(600), metrics)
+    assert (sent.refusals, sent.spans, sent.metrics) == ({}, 600, 7)
+    assert sent.rejected == {"traces": 6, "metrics": 3}
+    assert sent.remarks == {"traces": "too old", "metrics": "too old"}
+    assert len(there.spans) == 600
+
+
+def test_a_remark_without_a_rejection_is_only_a_remark(metrics: MetricsData) -> None:
+    """A collector may take all and still have something to say."""
+    with collecting(says="names in capitals are out of fashion") as there:
+        sent = collector.send(there.url, spans(1), metrics)
+    assert (sent.refusals, sent.rejected) == ({}, {})
+    assert sent.remarks["traces"] == "names in capitals are out of fashion"
+
+
+def test_a_collector_that_repeats_its_credentials_is_not_quoted(
+    metrics: MetricsData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was sent in a header stays out of what is told, and that is never long."""
+    monkeypatch.setenv(HEADERS, f"authorization=Bearer%20{TOKEN},x-key={TOKEN[::-1]}")
+    says = f"no quota for {TOKEN} or {TOKEN[::-1]} " + "and so on " * 1000
+    with collecting(rejects=1, says=says) as there:
+        sent = collector.send(there.url, spans(1), metrics)
+    told = sent.remarks["traces"]
+    assert told.startswith("no quota for [redacted] or [redacted] and")
+    assert len(told) <= 200
+
+
 def test_nobody_and_silence_are_told_in_time(
     metrics: MetricsData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

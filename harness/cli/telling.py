@@ -77,12 +77,26 @@ def _told(conclusion: Conclusion, to: Listener) -> str:
 
     made = make(conclusion.evidence, conclusion.judgement, conclusion.facts, spans_max=to.spans_max)
     sent = collector.send(to.base, made.spans, made.metrics)
-    if not sent.refusals:
-        return f"sent {_what(sent, made.share)} to {to.base} in {sent.took_s:.1f} s"
-    why = "; ".join(f"{signal}: {reason}" for signal, reason in sent.refusals.items())
-    again = f"again by: squall report {conclusion.folder} --otlp {to.base}"
     took = _what(sent, made.share) if sent.spans or sent.metrics else "nothing"
-    return f"{_WARNING}the collector at {to.base} took {took} ({why}); {again}"
+    if sent.refusals:
+        why = "; ".join(f"{signal}: {reason}" for signal, reason in sent.refusals.items())
+        again = f"again by: squall report {conclusion.folder} --otlp {to.base}"
+        return f"{_WARNING}the collector at {to.base} took {took} ({why}); {again}"
+    told = f"sent {took} to {to.base} in {sent.took_s:.1f} s"
+    if left := _left_out(sent):
+        return f"{_WARNING}{told}; {left}"
+    remarks = (f"; it says of {signal}: {text}" for signal, text in sent.remarks.items())
+    return told + "".join(remarks)
+
+
+def _left_out(sent: Sent) -> str:
+    """Say what a collector took a request without; "" where it took it whole."""
+    parts = []
+    for signal, count in sent.rejected.items():
+        what = {"traces": "span", "metrics": "data point"}[signal]
+        why = sent.remarks.get(signal, "it does not say why")
+        parts.append(f"{count:,} {what}{'' if count == 1 else 's'} ({why})")
+    return f"it rejected {' and '.join(parts)}" if parts else ""
 
 
 def _what(sent: Sent, share: str) -> str:

@@ -91,6 +91,24 @@ def test_a_collector_that_is_not_there_is_a_warning_and_no_more(
     assert f"--otlp {url}" in done.err
 
 
+@pytest.mark.parametrize("rejects", [0, 2])
+def test_what_a_collector_says_of_what_it_took_is_passed_on(
+    rejects: int, run: tuple[Path, command.Done, Collected]
+) -> None:
+    """What it left out is a warning, even where all else is quiet; a remark is none."""
+    folder, first, _ = run
+    with collector(rejects=rejects, says="too old") as there:
+        done = command.squall("report", str(folder), "--otlp", there.url, cwd=folder.parent)
+    assert done.code == first.code
+    (said,) = [line for line in done.err.splitlines() if there.url in line]
+    if rejects:
+        assert said.startswith("squall: warning: sent ")
+        assert said.endswith("it rejected 2 spans (too old) and 2 data points (too old)")
+    else:
+        assert said.endswith("; it says of traces: too old; it says of metrics: too old")
+        assert "warning" not in said
+
+
 def test_what_cannot_be_a_collector_is_refused_before_anything_starts(tmp_path: Path) -> None:
     """With exit 2, and no folder of a run."""
     (tmp_path / "storm.yaml").write_text(TRACED, encoding="utf-8")
