@@ -86,6 +86,12 @@ class NamedRow(BaseModel):
     ruling: str
 
 
+class GeneratorRow(BaseModel):
+    """What is looked at in how squall itself fared."""
+
+    verdict: str
+
+
 class Document(BaseModel):
     """What is looked at in a try's `verdict.json`."""
 
@@ -94,8 +100,11 @@ class Document(BaseModel):
     findings: tuple[FindingRow, ...]
     limits: tuple[NamedRow, ...]
     soundness: tuple[NamedRow, ...]
+    generator: GeneratorRow | None = None
 
 
+_BITE: Final = "fault-bit"
+_SAMPLES: Final = "samples"
 _RULED: Final = frozenset({Exit.FAIL, Exit.ABORTED})  # a stop condition says nothing of findings
 
 
@@ -126,5 +135,22 @@ def doubts(document: Document) -> str:
     """Say why a run's evidence was not sound; "" when it was."""
     if document.exit_code != Exit.UNKNOWN:
         return ""
-    names = [one.name for one in document.soundness if one.ruling != "pass"]
-    return f"the evidence was not sound: {', '.join(names) or document.headline}"
+    return f"the evidence was not sound: {', '.join(_doubted(document)) or document.headline}"
+
+
+def lasts(document: Document) -> bool:
+    """Tell whether another run of the same would leave the same in doubt.
+
+    What a fault hits is in the plan, and so is how many calls there are, unless the machine kept
+    them; whatever else is in doubt another run may settle.
+    """
+    doubted = set(_doubted(document))
+    if _BITE in doubted:
+        return True
+    at_ease = document.generator is not None and document.generator.verdict == "ok"
+    open_limits = any(one.ruling == "unknown" for one in document.limits)
+    return at_ease and not open_limits and doubted <= {_SAMPLES}
+
+
+def _doubted(document: Document) -> list[str]:
+    return list(dict.fromkeys(one.name for one in document.soundness if one.ruling != "pass"))

@@ -12,7 +12,7 @@ from harness import wal
 from harness.errors import Exit, ScenarioError
 from harness.invocations import Invocations
 from harness.shrinking.candidate import Candidate
-from harness.shrinking.failure import Document, Failure, doubts, shows
+from harness.shrinking.failure import Document, Failure, doubts, lasts, shows
 from harness.shrinking.tries import Outcome
 from harness.shrinking.writing import Original, write
 
@@ -85,5 +85,7 @@ class Player:
             return Outcome(reproduced=False, refused=said or f"a try ended in exit code {code}")
         document = Document.model_validate_json(verdict.read_bytes())
         return Outcome(
-            reproduced=shows(document, self._failure, candidate.windows), doubt=doubts(document)
+            reproduced=shows(document, self._failure, candidate.windows),
+            doubt=doubts(document),
+            lasting=lasts(document),
         )

@@ -21,6 +21,7 @@ class Outcome:
 
     reproduced: bool
     doubt: str = ""  # why its evidence was not sound
+    lasting: bool = False  # no other run of it would be any sounder
     refused: str = ""  # why it would not begin
     senseless: str = ""  # why it is no scenario; nothing was run
     stop: Exit = Exit.PASS  # what ends the search
@@ -80,13 +81,15 @@ class Tries:
     def reproduces(self, candidate: Candidate) -> bool:
         """Try a candidate, unless it was tried before; doubtful evidence is looked for once more.
 
+        Not where the doubt lasts: another run would leave the same open.
+
         Raises:
             Ended: when there is no time or number left for it, or runs do not go well any more.
         """
         if candidate not in self._known:
             outcome = self._once(candidate, self._reserved)
             for _ in range(_AGAIN - 1):
-                if outcome.doubt:
+                if outcome.doubt and not outcome.lasting:
                     outcome = self._once(candidate, self._reserved)
             self._known[candidate] = outcome.reproduced
             if outcome.reproduced:

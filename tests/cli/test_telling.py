@@ -103,7 +103,9 @@ def test_what_a_collector_says_of_what_it_took_is_passed_on(
     (said,) = [line for line in done.err.splitlines() if there.url in line]
     if rejects:
         assert said.startswith("squall: warning: sent ")
-        assert said.endswith("it rejected 2 spans (too old) and 2 data points (too old)")
+        spans, points = 2 * len(there.traces), 2 * len(there.metrics)
+        what = f"{spans} spans (too old) and {points} data points (too old)"
+        assert said.endswith(f"; it rejected {what}")
     else:
         assert said.endswith("; it says of traces: too old; it says of metrics: too old")
         assert "warning" not in said

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UsageError
-from harness.shrinking.failure import Document, Failure, chosen, doubts, failures, shows
+from harness.shrinking.failure import Document, Failure, chosen, doubts, failures, lasts, shows
 from harness.verdict import Finding, Judgement, Limit, Ruling
 
 KILL = "2:process-kill"
@@ -137,3 +137,36 @@ def test_doubt_is_said_with_what_is_doubted() -> None:
     """And only where nothing was concluded."""
     assert doubts(document(3)) == "the evidence was not sound: samples"
     assert not doubts(document(1))
+
+
+@pytest.mark.parametrize(
+    ("doubted", "generator", "limit", "lasting"),
+    [
+        (("fault-bit",), "ok", "pass", True),
+        (("fault-bit", "generator"), "invalid", "pass", True),
+        (("samples",), "ok", "pass", True),
+        (("samples",), "suspect", "pass", False),
+        (("generator",), "invalid", "pass", False),
+        (("samples", "baseline-steady"), "ok", "pass", False),
+        ((), "ok", "pass", True),
+        ((), "ok", "unknown", False),
+        ((), "suspect", "pass", False),
+        ((), None, "pass", False),
+    ],
+)
+def test_only_what_the_machine_left_in_doubt_is_worth_another_run(
+    doubted: tuple[str, ...], generator: str | None, limit: str, *, lasting: bool
+) -> None:
+    """What a fault hits, and how many calls there are, is the candidate's own."""
+    tried = Document.model_validate(
+        {
+            "exit_code": 3,
+            "headline": "nothing could be said",
+            "findings": [],
+            "limits": [{"name": "score", "ruling": limit}],
+            "soundness": [{"name": name, "ruling": "unknown"} for name in doubted],
+            "generator": None if generator is None else {"verdict": generator},
+        }
+    )
+    assert doubts(tried)
+    assert lasts(tried) is lasting

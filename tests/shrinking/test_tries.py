@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import repeat
 
 import pytest
@@ -75,6 +76,17 @@ def test_doubtful_evidence_is_looked_for_once_more_and_then_counts_for_nothing()
     assert tries.reproduces(ONE)
     assert not tries.reproduces(START)
     assert tries.count == len(stage.told) == 4
+
+
+def test_a_doubt_that_lasts_costs_one_try() -> None:
+    """A fault that hit nothing hits nothing the next time."""
+    blunt = replace(DOUBTFUL, doubt="the evidence was not sound: fault-bit", lasting=True)
+    stage = Stage(iter([blunt, YES]))
+    tries = stage.tries()
+    assert not tries.reproduces(ONE)
+    assert not tries.reproduces(ONE)
+    assert tries.reproduces(START)
+    assert tries.count == 2
 
 
 def test_what_makes_no_sense_costs_no_try() -> None:
