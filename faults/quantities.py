@@ -45,6 +45,8 @@ def parse_duration_s(value: object) -> float:
         PydanticCustomError: when it is not a number with one of us, ms, s, m, h behind it.
     """
     match = re.fullmatch(_DURATION, value.strip()) if isinstance(value, str) else None
+    if match is None and isinstance(value, str) and value.strip().startswith("-"):
+        raise refuse("a duration that is not negative", "write for example 250ms, 10s or 2m")
     if match is None:
         raise refuse("a duration with its unit", "write for example 250ms, 10s or 2m")
     return float(match[1]) * DURATION_UNITS_S[match[2]]

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from harness.errors import JournalError, UsageError
 from harness.scenario.bare import bare
 from harness.scenario.load import Loaded, load, load_text
+from harness.scenario.mistakes import nearest
 from harness.scenario.records import (
     FLAWS,
     HARDENED,
@@ -60,7 +61,7 @@ class Overrides:
             if unknown:
                 raise UsageError(
                     f"expected {HARDENED} or flaws of the reference server, got {unknown[0]!r}; "
-                    f"there are: {', '.join(FLAWS)}"
+                    f"{nearest(unknown[0], (HARDENED, *FLAWS), what='there are')}"
                 )
             return ReferenceTarget(reference=self.reference)
         return None

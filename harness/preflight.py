@@ -149,5 +149,5 @@ def words(reply: Reply) -> str:
     error = f" ({reply.error.get('message')})" if reply.error else ""
     if reply.detail == f"HTTP {reply.status}":  # nothing but the status again
         return f"{reply.detail}{error}"[:300]
-    detail = f" {reply.detail}" if reply.detail else ""
+    detail = f": {reply.detail}" if reply.detail else ""
     return f"{status}{reply.reason.name.lower().replace('_', ' ')}{detail}{error}"[:300]

@@ -57,9 +57,11 @@ def test_seed_and_era_can_be_set(tmp_path: Path) -> None:
 
 
 def test_an_unknown_flaw_is_refused_with_the_known_ones() -> None:
-    """The message lists what there is."""
-    with pytest.raises(UsageError, match=r"got 'no-such'; there are: .*no-dedup"):
-        Overrides(reference=("no-dedup", "no-such")).target()
+    """The message names the one that was meant, or lists what there is."""
+    with pytest.raises(UsageError, match=r"got 'xyz'; there are: .*no-dedup"):
+        Overrides(reference=("no-dedup", "xyz")).target()
+    with pytest.raises(UsageError, match=r"got 'no-dedpu'; did you mean no-dedup\?"):
+        Overrides(reference=("no-dedpu",)).target()
 
 
 @pytest.mark.parametrize(

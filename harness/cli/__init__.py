@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 import harness
 from harness import system
 from harness.cli.failing import tell
+from harness.scenario.mistakes import likely
 
 # command -> the module that holds it, in the order in which help lists them
 COMMANDS: Final[dict[str, str]] = {
@@ -46,6 +47,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
+_SENTENCE_MAX: Final = 200
 _BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # read when it is loaded
 
 
@@ -56,6 +58,26 @@ class _Lazy(click.Group):
         """Name every command, in a useful order."""
         del ctx
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with the whole first sentence of its help."""
+        found = ((name, self.get_command(ctx, name)) for name in COMMANDS)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(_SENTENCE_MAX)) for name, each in found if each]
+            )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed, or say which one was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            meant = likely(args[0], COMMANDS) if args else None
+            if meant is None:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {meant}?", ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Complete a command's name without importing what is behind it."""

@@ -126,8 +126,8 @@ def overrides_of(given: dict[str, Any], era: str | None) -> Overrides:
     reference = flags["reference"]
     return Overrides(
         target_url=flags["target"],
-        launch=tuple(shlex.split(flags["launch"])) if flags["launch"] else None,
-        stdio=tuple(shlex.split(flags["stdio"])) if flags["stdio"] else None,
+        launch=words_of("launch", flags["launch"]),
+        stdio=words_of("stdio", flags["stdio"]),
         reference=tuple(reference.split(",")) if reference else None,
         era=era,
         engine=flags["engine"],
@@ -169,7 +169,27 @@ def _tls(flags: Mapping[str, Any]) -> dict[str, str] | None:
 
 def load_scenario(name: str, overrides: Overrides) -> Loaded:
     """Read a scenario file, or a shipped scenario by its name."""
+    return overrides.load_file(locate(name))
+
+
+def locate(name: str) -> Path:
+    """Give the file that a word stands for: a path, or the name of a shipped scenario."""
     path = Path(name)
-    if not path.exists() and name in shipped():
-        path = shipped()[name]
-    return overrides.load_file(path)
+    return path if path.exists() else shipped().get(name, path)
+
+
+def words_of(flag: str, command: str | None) -> tuple[str, ...] | None:
+    """Split a command as a shell does.
+
+    Raises:
+        UsageError: when a quotation is not closed.
+    """
+    if not command:
+        return None
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise UsageError(  # without the command itself, which may hold a secret
+            f"--{flag}: expected a command as a shell reads it, got one with {str(error).lower()}; "
+            "close its quotes"
+        ) from None

@@ -94,7 +94,10 @@ def compare(
 
 @click.group(epilog="Example: squall baseline save baseline.json runs/first_storm-*")
 def baseline() -> None:
-    """Keep runs in a small file that squall compare reads; a repository can hold it."""
+    """Keep runs in a small file that squall compare reads.
+
+    It has at most 200 KiB, so that a repository can hold it.
+    """
 
 
 @baseline.command(epilog="Example: squall baseline save baseline.json runs/first_storm-*")
@@ -102,7 +105,10 @@ def baseline() -> None:
 @click.argument("runs", nargs=-1, required=True, type=PLACE, metavar="RUN...")
 @click.option("--force", is_flag=True, help="Keep runs too whose evidence is not sound.")
 def save(file: Path, runs: tuple[Path, ...], *, force: bool) -> int:
-    """Write a baseline file of runs; three or more also say how much equal runs differ."""
+    """Write a baseline file of runs.
+
+    Three or more runs also say how much equal runs differ on this machine.
+    """
     check_place("file", str(file))
     with under_way("judging"):
         side = _side("RUN", runs)
@@ -145,7 +151,7 @@ def _divided(
         return sides, against
     if len(sides) != 2:  # noqa: PLR2004  base and head
         raise UsageError(
-            f"expected BASE and HEAD, got {len(sides)} places; several runs a side go into a "
+            f"expected BASE and HEAD, got {len(sides)} of them; several runs a side go into a "
             "folder, or: squall compare BASE... --against HEAD --against HEAD"
         )
     return sides[:1], sides[1:]

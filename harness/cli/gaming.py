@@ -28,9 +28,7 @@ LEASE_MIN_S: Final = 10.0
 AFTER_BASELINE_S: Final = 10.0  # a day without time for a fault is none
 
 
-@click.command(
-    epilog="Example: squall gameday first_storm --target http://127.0.0.1:8001/mcp --for 1h"
-)
+@click.command(epilog="Example: squall gameday steady --target http://127.0.0.1:8001/mcp --for 1h")
 @click.argument("scenario", metavar="SCENARIO")
 @arguments.TARGET
 @arguments.LAUNCH

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from harness.cli.conclusion import Climbed, Conclusion
-from harness.cli.conducting import check_place, colored, print_result, shown
+from harness.cli.conducting import PIPED, check_place, colored, print_result, shown
 from harness.cli.failing import Failure
-from harness.errors import Exit
+from harness.errors import Exit, UsageError
 from harness.scenario.load import Lines
 from reports.folder import write_whole
 from reports.gate.annotations import remarks
@@ -43,10 +43,14 @@ class Files:
         """See that they may be written, before there is anything to write.
 
         Raises:
-            UsageError: when a folder is not there.
+            UsageError: when a folder is not there, or no file is meant.
         """
-        check_place("junit", self.junit)
-        check_place("markdown", self.markdown)
+        for flag, place in (("junit", self.junit), ("markdown", self.markdown)):
+            if place == PIPED:  # the result and the verdict line are there
+                raise UsageError(
+                    f"--{flag} {PIPED}: expected a file, got standard output; name one"
+                )
+            check_place(flag, place)
 
 
 def gated(command: F) -> F:

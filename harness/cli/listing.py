@@ -13,10 +13,12 @@ from rich.table import Table
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from harness import plan
+from harness.cli.arguments import locate
 from harness.cli.completing import fault_words, scenario_words
 from harness.errors import Exit, ScenarioError, UsageError
 from harness.outline import describe
 from harness.scenario.load import load
+from harness.scenario.mistakes import likely
 from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.schema import json_schema
 from scenarios import shipped
@@ -36,11 +38,8 @@ def check(scenarios: tuple[str, ...]) -> int:
     """
     code = Exit.PASS
     for name in scenarios:
-        path = Path(name)
-        if not path.exists() and name in shipped():
-            path = shipped()[name]
         try:
-            scenario = load(path).scenario
+            scenario = load(locate(name)).scenario
         except ScenarioError as error:
             click.echo(str(error), err=True)
             code = Exit.NOT_RUN
@@ -56,7 +55,9 @@ def faults(names: tuple[str, ...], *, as_json: bool) -> int:
     """List the faults, or explain the ones named: parameters, units, defaults."""
     unknown = [name for name in names if name not in CATALOGUE]
     if unknown:
-        raise UsageError(f"there is no fault {unknown[0]!r}; squall faults lists them")
+        meant = likely(unknown[0], CATALOGUE)
+        mend = f"did you mean {meant}?" if meant else "squall faults lists them"
+        raise UsageError(f"there is no fault {unknown[0]!r}; {mend}")
     chosen = {name: CATALOGUE[name] for name in names} if names else CATALOGUE
     if as_json:
         click.echo(json.dumps([_as_data(fault) for fault in chosen.values()], indent=2))

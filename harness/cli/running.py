@@ -123,7 +123,7 @@ def _shared(command: F) -> F:
     return arguments.together(command, decorators)
 
 
-@click.command(epilog="Example: squall run first_storm --target http://127.0.0.1:8001/mcp")
+@click.command(epilog="Example: squall run steady --target http://127.0.0.1:8001/mcp")
 @click.argument(
     "scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=scenario_words
 )

@@ -12,6 +12,7 @@ import click
 
 from harness.errors import Exit, UsageError
 from harness.flaws import Flaw
+from harness.scenario.mistakes import nearest
 from harness.selftest import suite
 from harness.selftest.cases import ERAS, Era
 from harness.selftest.matrix import page
@@ -23,15 +24,49 @@ _TELLING: Final = threading.Lock()  # trials end in threads of their own
 
 
 @click.command(epilog="Example: squall selftest --flaw no-dedup --era legacy")
-@click.option("--seeds", default="1", show_default=True, help="How many, or which: 20, 3-5 or 1,7.")
-@click.option("--flaw", "flaws", multiple=True, help="Only this flaw (repeatable).")
-@click.option("--stage", "names", multiple=True, help="Only this stage (repeatable).")
-@click.option("--era", type=click.Choice([*ERAS, "both"]), default="both", show_default=True)
-@click.option("--jobs", type=click.IntRange(1, 16), default=2, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"))
+@click.option(
+    "--seeds",
+    default="1",
+    show_default=True,
+    metavar="SEEDS",
+    help="How many, or which: 20, 3-5 or 1,7.",
+)
+@click.option(
+    "--flaw", "flaws", multiple=True, metavar="FLAW", help="Only this flaw; may be repeated."
+)
+@click.option(
+    "--stage", "names", multiple=True, metavar="STAGE", help="Only this stage; may be repeated."
+)
+@click.option(
+    "--era",
+    type=click.Choice([*ERAS, "both"]),
+    default="both",
+    show_default=True,
+    help="Speak this protocol era.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 16),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="How many runs there are at a time.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/selftest"),
+    show_default=True,
+    metavar="DIRECTORY",
+    help="Where run folders are made.",
+)
 @click.option("--keep", is_flag=True, help="Keep the folder of every run, not of wrong ones alone.")
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="A line a run, as it ends."
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A line a run, as it ends.",
 )
 @click.option("--list", "listing", is_flag=True, help="Say which trials there are; run none.")
 @click.option("--matrix", is_flag=True, help="Print flaws, faults and verdicts as Markdown.")
@@ -86,7 +121,8 @@ def _era(name: str) -> Era:
 def _check(given: tuple[str, ...], known: list[str], what: str) -> None:
     for name in given:
         if name not in known:
-            raise UsageError(f"expected a {what}, found {name!r}; there are: {', '.join(known)}")
+            mend = nearest(name, known, what="there are")
+            raise UsageError(f"expected a {what}, found {name!r}; {mend}")
 
 
 def numbers(given: str) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import click
 
 from harness import overrides as changes
 from harness.cli import arguments
-from harness.cli.arguments import DURATION, flags_of
+from harness.cli.arguments import DURATION, flags_of, words_of
 from harness.cli.conclusion import climbed, judged, read
 from harness.cli.conducting import shown
 from harness.errors import Exit, UsageError
@@ -194,7 +194,7 @@ def _reached(given: Overrides, flags: dict[str, Any]) -> Overrides:
     if flags["launch"] and not flags["target"]:
         raise UsageError("--launch needs --target URL: where the started server will answer")
     if flags["target"]:
-        launch = tuple(shlex.split(flags["launch"])) if flags["launch"] else None
+        launch = words_of("launch", flags["launch"])
         return replace(given, target_url=flags["target"], launch=launch, stdio=None, reference=None)
     said = " ".join((given.target_url or "", *(given.launch or ()), *(given.stdio or ())))
     if redact(said) != said:

@@ -134,8 +134,17 @@ def _weighed(taken: Sequence[Look]) -> tuple[Change, ...]:
         if one.found:
             lower_is_worse = look.measure == "score"
             verdict = "worse" if (look.effect < 0) is lower_is_worse else "better"
-        changes.append(_change(look, verdict, chance, one.level))
+        changes.append(_sighted(_change(look, verdict, chance, one.level)))
     return tuple(changes)
+
+
+def _sighted(change: Change) -> Change:
+    """Withhold *same* where no worsening whatever would have been found."""
+    most = exp(_MOST["ms"])
+    if change.verdict != "same" or change.unit != "ms" or (change.smallest or 0.0) < most:
+        return change
+    blind = "these runs differ among themselves by more than any change that could be told"
+    return replace(change, verdict="cannot", why_not=blind)
 
 
 def _rank(look: Look) -> str:
@@ -238,7 +247,8 @@ def _first(changes: Sequence[Change], verdict: Verdict) -> str:
 
 def _shown(changes: Sequence[Change]) -> str:
     """Say what would have been found: of the first phase, its tail and its errors."""
-    mine = [one for one in changes if one.whole and one.smallest is not None and one.base_calls]
+    able = [one for one in changes if one.verdict != "cannot"]
+    mine = [one for one in able if one.whole and one.smallest is not None and one.base_calls]
     told = {
         one.measure: f"{one.measure} {_amount(one, one.smallest)}"
         for one in mine

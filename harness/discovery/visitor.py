@@ -169,7 +169,10 @@ class Visitor:
             which = f"the token in {variable}" if variable else "a token of its own issuer's"
             mend = f"; put one into {variable} that is for it, and still good" if variable else ""
             return f"{self._rig.doors.url} refuses {which} ({said}){mend}"
-        return f"no session with {self._rig.doors.url}: {said}"
+        return (
+            f"expected a session with {self._rig.doors.url}, got: {said}; it has to be an MCP "
+            "server that answers there"
+        )
 
     async def _close(self) -> None:
         client, self._client = self._client, None

@@ -1,8 +1,4 @@
-"""Runs the bundled server: `python -m harness.reference --port 0 --issuer URL --ledger FILE`.
-
-In a container it is told by what name others call it, and keeps its notes in PostgreSQL:
-`--host 0.0.0.0 --port 8000 --url http://reference:8000 --database-variable SQUALL_DATABASE_URL`.
-"""
+"""Runs the bundled server: `python -m harness.reference --port 0 --issuer URL --ledger FILE`."""
 
 from __future__ import annotations
 
@@ -43,6 +39,7 @@ from harness.reference.notes import Notes, NotesError, SqliteNotes
 from harness.reference.starting import Starting
 from harness.reference.tools import build
 from harness.rig.listener import address, bind, public_url, serve
+from harness.scenario.mistakes import nearest
 
 PATH = "/mcp"
 SSE_PATH = "/sse"
@@ -259,12 +256,14 @@ def _check_owner(options: argparse.Namespace, flaws: Flaws) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m harness.reference",
-        description=__doc__,
+        prog="squall reference",
+        description="Serve the bundled MCP server, hardened or with flaws. In a container it is "
+        "told by what name others call it, and keeps its notes in PostgreSQL: --host 0.0.0.0 "
+        "--port 8000 --url http://reference:8000 --database-variable SQUALL_DATABASE_URL.",
         epilog="Example: squall reference --port 8001 --no-auth --ledger notes.db",
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1", help="where it listens (%(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="its port; by default a free one")
     parser.add_argument("--url", help="what clients call this server, when that is another name")
     parser.add_argument("--sse", action="store_true", help="speak the HTTP+SSE of 2024-11-05")
     parser.add_argument("--issuer", help="URL of the authorization server that is trusted")
@@ -283,9 +282,19 @@ def _options() -> argparse.Namespace:
         help="environment variable with its URL, which may be http://ID:SECRET@HOST:PORT",
     )
     parser.add_argument(
-        "--flaw", action="append", default=[], choices=[flaw.value for flaw in Flaw]
+        "--flaw",
+        action="append",
+        default=[],
+        metavar="FLAW",
+        help="switch a flaw on; may be repeated; squall selftest --matrix says which there are",
     )
-    parser.add_argument("--manner", default="", choices=["", *MANNERS], help="a sound oddity")
+    parser.add_argument(
+        "--manner",
+        default="",
+        choices=MANNERS,
+        help=f"a sound oddity: {', '.join(MANNERS)}",
+        metavar="MANNER",
+    )
     parser.add_argument(
         "--stdio", action="store_true", help="speak over standard input and output, to one client"
     )
@@ -294,6 +303,11 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--stdin-lease", action="store_true", help="end when standard input ends")
     options = parser.parse_args()
+    flaws = [flaw.value for flaw in Flaw]
+    for name in options.flaw:
+        if name not in flaws:
+            mend = nearest(name, flaws, what="there are")
+            parser.error(f"--flaw: expected a flaw, got {name!r}; {mend}")
     if options.no_auth == bool(options.issuer):
         parser.error("give either --issuer URL or --no-auth")
     if options.stdio and (options.dependency or options.dependency_variable):

@@ -64,7 +64,7 @@ def read(text: str, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         spot = Spot(mark.line + 1, mark.column + 1) if mark else Spot(1, 1)
         problem = " ".join(str(error.problem or error.context or "a syntax error").split())
-        mistakes.add((), "YAML", problem, _mend(text, spot), spot)
+        mistakes.add((), "YAML", problem, _mend(text, spot, problem), spot)
         raise ScenarioError(mistakes.in_order()) from None
     except YAMLError as error:
         problem = str(error).strip().partition("\n")[0]
@@ -73,7 +73,7 @@ def read(text: str, file: str) -> Document:
     return Document(value=value, mistakes=mistakes)
 
 
-def _mend(text: str, spot: Spot) -> str:
+def _mend(text: str, spot: Spot, problem: str) -> str:
     lines = text.splitlines()
     line = lines[spot.line - 1] if spot.line <= len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
@@ -83,6 +83,8 @@ def _mend(text: str, spot: Spot) -> str:
         return f"write {before}: with a colon, as more follows below it"
     if re.match(r"\[\d+\]", line[spot.column - 1 :]) and "{" in line:
         return 'quote the path inside { }, as in "result[0].id"'
+    if problem.startswith("mapping values"):
+        return "put a text with a colon in it in quotes, or check the indentation"
     return "check indentation, quotes and brackets here"
 
 

@@ -9,8 +9,9 @@ from harness.errors import ScenarioError
 from harness.scenario import sense, values
 from harness.scenario.decode import decode
 from harness.scenario.document import SIZE_MAX_BYTES, read
-from harness.scenario.mistakes import Mistakes, Spot, Trail
+from harness.scenario.mistakes import Mistakes, Spot, Trail, likely
 from harness.scenario.records import Scenario, Target
+from scenarios import shipped
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,13 +60,21 @@ def load(path: Path, *, target: Target | None = None, by_hand: bool = False) -> 
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _refusal(
-            file, "UTF-8 text", f"byte {error.start} is not", "save the file as UTF-8"
+            file, "UTF-8 text", f"other bytes at {error.start}", "save the file as UTF-8"
         ) from None
     except OSError as error:
-        raise _refusal(
-            file, "a readable file", error.strerror or "none", "see squall scenarios for names"
-        ) from None
+        raise _refusal(file, "a readable file", error.strerror or "none", _meant(path)) from None
     return load_text(text, file, target=target, by_hand=by_hand)
+
+
+def _meant(path: Path) -> str:
+    """Word a mend for a path that gives no file: the one that was probably meant."""
+    if path.is_dir():
+        return f"name the files in it, as in {path / '*.yaml'}"
+    beside = {str(path.with_name(file.name)) for file in path.parent.glob("*.y*ml")}
+    if meant := likely(path, beside | set(shipped())):
+        return f"did you mean {meant}?"
+    return "see squall scenarios for names"
 
 
 def load_text(

@@ -109,9 +109,14 @@ def shown(value: object) -> str:
 def nearest(word: object, known: Iterable[str], *, what: str) -> str:
     """Word a mend: the known name that was probably meant, or all there are."""
     names = sorted(known)
-    folded = str(word).lower().replace("_", "-")
-    by_folded = {name.lower().replace("_", "-"): name for name in names}
-    close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.65)
-    if close:
-        return f"did you mean {by_folded[close[0]]}?"
+    if meant := likely(word, names):
+        return f"did you mean {meant}?"
     return f"{what}: {', '.join(names)}" if names else f"no {what} is known here"
+
+
+def likely(word: object, known: Iterable[str]) -> str | None:
+    """Give the known name that was probably meant, if one is near enough."""
+    by_folded = {name.lower().replace("_", "-"): name for name in known}
+    folded = str(word).lower().replace("_", "-")
+    close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.65)
+    return by_folded[close[0]] if close else None

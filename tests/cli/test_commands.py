@@ -67,7 +67,7 @@ def test_each_example_is_one_that_the_command_takes(name: str) -> None:
 def test_each_part_of_the_rig_explains_itself(name: str, tmp_path: Path) -> None:
     """By its own help, since it runs alone; an example too."""
     text = said(tmp_path, name, "--help").lower()
-    assert text.startswith("usage: ")
+    assert text.startswith(f"usage: squall {name} ")
     assert f"squall {name} --port" in text[text.index("example:") :]
 
 
@@ -76,6 +76,7 @@ def test_help_names_every_command_and_how_to_start(tmp_path: Path) -> None:
     text = said(tmp_path, "--help")
     for name in COMMANDS:
         assert re.search(rf"^  {name} ", text, re.MULTILINE)
+    assert "..." not in text.partition("Commands:")[2]
     assert "Start with: squall demo" in text
     assert widest(text) <= 80
     assert said(tmp_path, code=2) == text
@@ -91,6 +92,7 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
     done = command.squall("strom", cwd=tmp_path)
     assert done.code == 2
     assert "strom" in done.err
+    assert "Did you mean run?" in command.squall("rnu", cwd=tmp_path).err
 
 
 def test_faults_are_listed_and_explained(tmp_path: Path) -> None:
@@ -122,6 +124,7 @@ def test_an_unknown_fault_is_refused(tmp_path: Path) -> None:
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert "'tcp-lag'" in line
+    assert "did you mean tcp-latency?" in command.squall("faults", "tcp-latncy", cwd=tmp_path).err
 
 
 def test_scenarios_are_listed_and_copied_and_the_copies_are_right(tmp_path: Path) -> None:

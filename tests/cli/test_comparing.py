@@ -166,7 +166,7 @@ def test_the_documents_are_written_where_they_are_asked_for(runs: Path, tmp_path
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("equal/one",), "expected BASE and HEAD, got 1 places"),
+        (("equal/one",), "expected BASE and HEAD, got 1 of them"),
         (("equal/one", "nowhere"), "nowhere is not there"),
         (("equal/one", "nothing"), "nothing holds no run"),
         (("equal/one", "seeded/scenario.yaml"), "cannot be read as a baseline file"),

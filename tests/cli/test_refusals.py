@@ -195,7 +195,20 @@ def test_the_scenario_is_missing(tmp_path: Path) -> None:
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert "frist_storm" in line
+    assert line.endswith("did you mean first_storm?")
     assert "Traceback" not in line
+
+
+def test_a_file_beside_the_missing_one_may_have_been_meant(tmp_path: Path) -> None:
+    """So may those in a folder."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "storm.yaml").write_text(STEADY, encoding="utf-8")
+    slip, folder = (
+        command.squall("run", word, cwd=tmp_path) for word in ("mine/strom.yaml", "mine")
+    )
+    assert slip.code == folder.code == 2
+    assert slip.err.rstrip().endswith("did you mean mine/storm.yaml?")
+    assert folder.err.rstrip().endswith("name the files in it, as in mine/*.yaml")
 
 
 def test_every_mistake_of_a_scenario_is_told(tmp_path: Path) -> None:
@@ -213,10 +226,11 @@ def test_every_mistake_of_a_scenario_is_told(tmp_path: Path) -> None:
 
 
 def test_the_flaw_is_unknown(tmp_path: Path) -> None:
-    """With those there are."""
-    line = refused(tmp_path, "--reference", "no-deduplication")
-    assert "'no-deduplication'" in line
-    assert "no-dedup" in line
+    """With the one that was meant, or those there are."""
+    line = refused(tmp_path, "--reference", "no-dedpu")
+    assert "'no-dedpu'" in line
+    assert line.endswith("did you mean no-dedup?")
+    assert "no-dedup, " in refused(tmp_path, "--reference", "xyz")
 
 
 def test_the_bearer_variable_is_empty(tmp_path: Path) -> None:
@@ -232,6 +246,7 @@ def test_the_toxiproxy_is_not_there(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     line = refused(tmp_path, "--toxiproxy", url)
     assert url in line
+    assert "leave that out" in line
 
 
 @pytest.mark.parametrize(
@@ -245,6 +260,9 @@ def test_the_toxiproxy_is_not_there(tmp_path: Path) -> None:
         (("--no-such-flag",), "--no-such-flag"),
         (("--json", "no/such/folder/out.json"), "no/such/folder"),
         (("--junit", "no/such/folder/out.xml"), "no/such/folder"),
+        (("--junit", "-"), "--junit -: expected a file"),
+        (("--markdown", "-"), "--markdown -: expected a file"),
+        (("--target", "http://127.0.0.1:1/mcp", "--launch", "serve 'it"), "close its quotes"),
     ],
 )
 def test_the_flags_make_no_sense(tmp_path: Path, words: tuple[str, ...], part: str) -> None:

@@ -206,6 +206,18 @@ def test_a_busy_machine_shows_less() -> None:
     assert any("4.0 times slower" in note for note in busy.notes)
 
 
+def test_runs_that_could_show_no_change_at_all_are_not_called_the_same() -> None:
+    """Two of one side are fourteen times apart; their errors can be told all the same."""
+    base, head = pair(ONE_PHASE, seed=2)
+    _, slow = pair(ONE_PHASE, seed=3, scale=14.0)
+    told = compare(replace(base, runs=(*base.runs, *slow.runs)), head)
+    p50 = change(told, "p50")
+    assert p50.verdict == "cannot"
+    assert "differ among themselves" in p50.why_not
+    assert change(told, "errors").verdict == "same"
+    assert "×" not in told.headline
+
+
 # --- scores and recoveries ------------------------------------------------------------------
 
 

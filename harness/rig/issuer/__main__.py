@@ -1,8 +1,4 @@
-"""Runs the issuer: `python -m harness.rig.issuer --port 0`.
-
-In a container it is told by what name others call it, and one client is known from the start:
-`--host 0.0.0.0 --port 9000 --url http://issuer:9000 --client`.
-"""
+"""Runs the issuer: `squall issuer`, or `python -m harness.rig.issuer --port 0`."""
 
 from __future__ import annotations
 
@@ -43,12 +39,14 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m harness.rig.issuer",
-        description=__doc__,
+        prog="squall issuer",
+        description="Serve an OAuth 2.1 authorization server for tests. In a container it is told "
+        "by what name others call it, and one client is known from the start: "
+        "--host 0.0.0.0 --port 9000 --url http://issuer:9000 --client.",
         epilog="Example: squall issuer --port 9000",
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1", help="where it listens (%(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="its port; by default a free one")
     parser.add_argument("--url", help="what others call this server, when that is another name")
     parser.add_argument(
         "--client",
@@ -57,7 +55,11 @@ def _options() -> argparse.Namespace:
         f"unless it is {SCOPES!r}, {CLIENT_SCOPES} in the environment",
     )
     parser.add_argument(
-        "--ttl", type=float, default=3600.0, metavar="SECONDS", help="of that client's tokens"
+        "--ttl",
+        type=float,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how long that client's tokens live (%(default)g)",
     )
     parser.add_argument("--stdin-lease", action="store_true", help="end when standard input ends")
     options = parser.parse_args()

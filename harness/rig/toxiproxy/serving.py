@@ -102,7 +102,14 @@ async def _connect(
     stack.callback(direct.close)
     unknown = ToxiproxyServer(url=url, kind=kind, version="unknown")
     server = Toxiproxy(unknown, library, direct, origin=origin, wal=wal)
-    answer = await server.ask_directly("tell its version", "GET", "/version")
+    try:
+        answer = await server.ask_directly("tell its version", "GET", "/version")
+    except RigError as error:
+        if kind != "external":
+            raise
+        raise RigError(
+            f"{error}; start it, correct --toxiproxy, or leave that out for squall's own"
+        ) from None
     server.server = ToxiproxyServer(url=url, kind=kind, version=read_version(answer))
     try:
         await server.ask_directly("count", "GET", "/squall/exposure")
