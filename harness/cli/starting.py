@@ -259,5 +259,10 @@ def _tell(findings: Findings, out: str, flags: str) -> None:
         f"{out}: {count} thing{'' if count == 1 else 's'} that answered, "
         f"{len(findings.left_out)} left out, each with its reason in the file"
     )
+    if findings.offer.tools and not any(one.kind == "tool" for one in findings.learned):
+        click.echo(
+            "no tool could be called, so a run of it shows little yet; the reasons at the end of "
+            "the file say which --argument, or --allow-effects, would change that"
+        )
     shown = shlex.quote(os.fspath(out))
     click.echo(f"next: squall check {shown}, then squall run {shown}{flags}")

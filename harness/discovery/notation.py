@@ -11,7 +11,7 @@ from typing import Any, Final
 from harness.errors import ScenarioError
 from harness.scenario.document import read, resolve
 
-WIDTH: Final = 100
+WIDTH: Final = 80
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w-]{0,60}", re.ASCII)
 _PLAIN_TEXT: Final = re.compile(r"[A-Za-z_][\w./-]{0,60}", re.ASCII)
 
@@ -54,6 +54,14 @@ def comment(text: str, indent: int = 0) -> list[str]:
         subsequent_indent=lead + ("  " if text.startswith("- ") else ""),
         break_on_hyphens=False,
     )
+
+
+def mapping(name: str, fields: dict[str, str]) -> list[str]:
+    """Write fields on one line, or one below the other where there is no room."""
+    inline = f"{name}: {{" + ", ".join(f"{key}: {text}" for key, text in fields.items()) + "}"
+    if len(inline) <= WIDTH:
+        return [inline]
+    return [f"{name}:", *(f"  {key}: {text}" for key, text in fields.items())]
 
 
 def says(value: Any) -> bool:

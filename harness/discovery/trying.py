@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from harness.clock import NS_PER_S
-from harness.discovery import chains, guessing, names
+from harness.discovery import chains, guessing, names, places
 from harness.discovery.chains import Leaf
 from harness.discovery.findings import Kind, Learned, LeftOut, Link
 from harness.discovery.guessing import NONCE, Guess, NoGuessError
@@ -24,6 +24,7 @@ CALL_S: Final = 10.0  # for one answer
 ATTEMPTS_MAX: Final = 6  # sets of arguments for one tool
 NOT_IN_TIME: Final = frozenset({Outcome.TIMEOUT, Outcome.HANG})
 _SHOWN_MAX: Final = 160
+_REFUSED: Final = "failed when tried: "
 _ABOUT_MAX: Final = 90  # characters of a description
 _ABOUT_READ: Final = 1000
 _ASKS_BACK: Final = re.compile(r"(?i)(?=.*(?:sampling|elicit|roots))(?=.*(?:declar|capab|support))")
@@ -65,6 +66,7 @@ class Trier:
     say: Say
     within_s: float
     now_ns: Any
+    places: tuple[str, ...] = ()  # paths that the server was told of
     _marks: Marks = field(default_factory=lambda: Marks.of(1))
     _calls: int = 0
     _until_ns: int = 0
@@ -96,12 +98,17 @@ class Trier:
             open_world=tool.hints.get("openWorldHint") is True,
         )
         found = await self._twice(plain, ways)
-        given = {name.rpartition(".")[2] for name in self.given}
-        lacking_ones = (one for way in ways for one in _references(way) if one not in given)
-        missing = next(lacking_ones, "")
-        if isinstance(found, LeftOut) and missing:
+        if not isinstance(found, LeftOut) or _ASKS_BACK.search(found.why):
+            return found
+        had = self._given(tool).keys() | self._told(ways[0])
+        missing = next((one for way in ways for one in _references(way) if one not in had), "")
+        if missing:
             hint = f"--argument {tool.name}.{missing}=VALUE names one that is there"
             return replace(found, lacking=missing, why=f"{found.why}; {hint}")
+        made_up = next((name for name in _texts(ways[0]) if name not in had), "")
+        if made_up and found.why.startswith(_REFUSED):
+            hint = f"--argument {tool.name}.{made_up}=VALUE gives another"
+            return replace(found, why=f"{found.why}; {hint}")
         return found
 
     async def resource(self, resource: Resource) -> Learned | LeftOut:
@@ -147,18 +154,22 @@ class Trier:
             for one in guesses:
                 ways = [*self._linked(tool, one, loosely=loosely)]
                 if not loosely:
-                    ways.append(_plain_way(one))
+                    told = [
+                        _plain_way(replace(one, arguments=arguments))
+                        for arguments in places.instead(tool.name, one.arguments, self.places)
+                    ]
+                    ways += [*told, _plain_way(one)]
                 for way in ways:
                     if way.arguments not in seen:
                         seen.append(way.arguments)
                         yield way
 
+    def _told(self, way: _Candidate) -> set[str]:
+        """The arguments for which the server's own command has a value."""
+        return {name for name, value in way.arguments.items() if value in self.places}
+
     def _guesses(self, tool: Tool) -> list[Guess]:
-        own = {
-            name.rpartition(".")[2]: text
-            for name, text in self.given.items()
-            if "." not in name or name.rpartition(".")[0] == tool.name
-        }
+        own = self._given(tool)
         found: list[Guess] = []
         failure: NoGuessError | None = None
         for style in guessing.STYLES:
@@ -175,23 +186,31 @@ class Trier:
             raise failure
         return found
 
+    def _given(self, tool: Tool) -> dict[str, str]:
+        """The values that were given for a tool's arguments, by their names."""
+        return {
+            name.rpartition(".")[2]: text
+            for name, text in self.given.items()
+            if "." not in name or name.rpartition(".")[0] == tool.name
+        }
+
     def _linked(self, tool: Tool, one: Guess, *, loosely: bool) -> Iterator[_Candidate]:
         """Give the guess with values out of other tools' answers in place of made-up ones."""
         others = {name: found for name, found in self._leaves.items() if name != tool.name}
-        own = {name.rpartition(".")[2] for name in self.given}
+        own = self._given(tool)
         wanted = [
             name
             for name, value in one.arguments.items()
             if name not in own and name != one.repeat_key and isinstance(value, str | int)
         ]
-        places = {
-            name: places
+        sources = {
+            name: candidates
             for name in wanted
-            if (places := chains.candidates(name, others, loosely=loosely))
+            if (candidates := chains.candidates(name, others, loosely=loosely))
         }
-        for turn in range(chains.CANDIDATES_MAX if places else 0):
+        for turn in range(chains.CANDIDATES_MAX if sources else 0):
             arguments, links, values = dict(one.arguments), [], {}
-            for name, found in places.items():
+            for name, found in sources.items():
                 link, leaf = found[min(turn, len(found) - 1)]
                 arguments[name] = f"${{{link.name}}}"
                 links.append(link)
@@ -233,7 +252,7 @@ class Trier:
             if _good_enough(way, answer):
                 break
         if best is None:
-            return LeftOut(kind=plain.kind, name=plain.name, why=f"failed when tried: {failed}")
+            return LeftOut(kind=plain.kind, name=plain.name, why=f"{_REFUSED}{failed}")
         way, first = best
         reply = await self._ask(plain, way)
         if reply.outcome is not Outcome.OK:
@@ -317,6 +336,10 @@ def _references(way: _Candidate) -> Iterator[str]:
     """The arguments for which something that exists would have been needed."""
     linked = {link.argument for link in way.links}
     yield from (name for name in way.arguments if names.is_reference(name) and name not in linked)
+
+
+def _texts(way: _Candidate) -> Iterator[str]:
+    yield from (name for name, value in way.arguments.items() if isinstance(value, str))
 
 
 def _sentence(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 from harness import assembly, guard
 from harness.clock import RunClock
-from harness.discovery import names
+from harness.discovery import names, places
 from harness.discovery.findings import Findings
 from harness.discovery.permits import Permit
 from harness.discovery.reading import read
@@ -89,6 +89,7 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
                 say=say,
                 within_s=order.within_s,
                 now_ns=clock.now_ns,
+                places=places.named_by(order.target),
             )
             found = await try_all(offer, trier, order.permit, say)
             return replace(found, opening_ms=visitor.opening_ms, open_door=open_door)

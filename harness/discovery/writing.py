@@ -9,14 +9,16 @@ from harness.discovery.agents import Step, busy_percent, rate_of
 from harness.discovery.drafting import Draft
 from harness.discovery.findings import LeftOut
 from harness.discovery.guessing import escaped
-from harness.discovery.notation import WIDTH, comment, flow, key, quoted, word
+from harness.discovery.notation import WIDTH, comment, flow, key, mapping, quoted, word
 from harness.discovery.offers import Offer
+from harness.discovery.reaching import auth_lines, target_lines
 from harness.scenario import units
-from harness.scenario.auth import Auth
-from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
 from harness.scenario.transports import is_piped
 
 SMALL_BYTES: Final = 10_000  # sizes below it are written in full
+NO_TOOL: Final = (
+    "So no tool is called here, and a run shows little yet: see there what each one lacks."
+)
 WHY_MAX: Final = 300  # characters
 LEFT_OUT_MAX: Final = 60  # things that are named
 _WHO: Final = {
@@ -55,8 +57,9 @@ def _head(draft: Draft, *, file: str, again: str, flags: str) -> list[str]:
             f"protocol). It offers {_counted(len(offer.tools), 'tool')}, "
             f"{_counted(len(offer.resources), 'resource')} and "
             f"{_counted(len(offer.prompts), 'prompt')}; "
-            f"{_counted(tried, 'tool')} answered when tried, twice each. What is not used stands "
-            "at the end, and why."
+            f"{_counted(tried, 'tool')} answered when tried, twice each."
+            + (" What is not used stands at the end, and why." if _lacks(draft) else "")
+            + (f" {NO_TOOL}" if offer.tools and not tried else "")
         ),
         "#",
         *_commands(
@@ -80,7 +83,10 @@ def _head(draft: Draft, *, file: str, again: str, flags: str) -> list[str]:
 
 def _commands(*commands: tuple[str, str]) -> list[str]:
     width = max(len(command) for command, _ in commands)
-    return [f"#   {command:<{width}}   {what}" for command, what in commands]
+    beside = [f"#   {command:<{width}}   {what}" for command, what in commands]
+    if max(map(len, beside)) <= WIDTH:
+        return beside
+    return [line for command, what in commands for line in (f"#   {command}", f"#       {what}")]
 
 
 def _counted(number: int, what: str) -> str:
@@ -101,76 +107,23 @@ def _experiment(draft: Draft, *, hidden: bool) -> list[str]:
             "--target, --launch or --stdio when you run this, or let the server find it in its "
             "environment."
         )
-    lines += _target(draft.target)
+    lines += target_lines(draft.target)
     if draft.revision:
         lines.append(f"revision: {quoted(draft.revision)}")
     elif draft.era:
         lines.append(f"era: {draft.era}")
     if draft.auth is not None:
-        lines += _auth(draft.auth, open_door=draft.findings.open_door)
-    parts = [f"deadline: {units.duration(draft.deadline_s)}"]
+        lines += auth_lines(draft.auth, open_door=draft.findings.open_door)
+    fields = {"deadline": units.duration(draft.deadline_s)}
     if draft.retries:
         lines += comment(
             "A call whose connection breaks is tried again. That is right here alone because all "
             "of them only read, or take a key by which the server knows a repeat."
         )
-        parts.append("retry: {attempts: 3, on: [transport_error], backoff: 200ms}")
-    line = "client: {" + ", ".join(parts) + "}"
-    lesson = "      # whoever has no answer by then gives up"
-    lines.append(line + lesson if len(line) + len(lesson) <= WIDTH else line)
-    return lines
-
-
-def _auth(auth: Auth, *, open_door: bool) -> list[str]:
-    shown = {"issuer": word(auth.issuer), "grant": word(auth.grant)}
-    if auth.grant == "bearer":
-        said = f"The token is read from {auth.token_variable}, and stands nowhere."
-        if open_door:
-            said += " Sessions open without any too, so none that is bad is tried."
-        shown["token_variable"] = word(auth.token_variable)
-    else:
-        said = (
-            f"The server's own issuer gives the tokens, for the client that "
-            f"{auth.client_id_variable} names; {auth.client_secret_variable} or "
-            f"{auth.client_key_variable} proves it. "
-        )
-        if auth.grant == "authorization_code":
-            said += "Where none is named squall registers itself, if the issuer allows it. "
-        if auth.grant == "jwt_bearer":
-            said += f"They are bought with the assertion in {auth.assertion_variable}. "
-        said += "All of these are read from the environment; no secret stands here."
-    return [*comment(said), "auth: {" + ", ".join(f"{k}: {v}" for k, v in shown.items()) + "}"]
-
-
-def _target(target: Target) -> list[str]:
-    fields = {name: text for name, text in _fields(target).items() if text}
-    inline = "target: {" + ", ".join(f"{name}: {text}" for name, text in fields.items()) + "}"
-    if len(inline) <= WIDTH:
-        return [inline]
-    return ["target:", *(f"  {name}: {text}" for name, text in fields.items())]
-
-
-def _fields(target: Target) -> dict[str, str]:
-    """Give what a target says of itself; what is as usual is empty."""
-    if isinstance(target, StdioTarget):
-        ready = "ready_s" in target.model_fields_set
-        return {
-            "stdio": flow(target.stdio),
-            "ready": units.duration(target.ready_s) if ready else "",
-        }
-    assert isinstance(target, UrlTarget | LaunchTarget)
-    files = {name: path for name, path in target.tls if path}
-    return {
-        "launch": flow(target.launch) if isinstance(target, LaunchTarget) else "",
-        "url": quoted(target.url),
-        "transport": "" if target.transport == "auto" else target.transport,
-        "socket": quoted(target.unix_socket) if target.unix_socket else "",
-        "tls": flow(files) if files else "",
-        "ready": units.duration(target.ready_s) if isinstance(target, LaunchTarget) else "",
-        "environment": flow(target.environment)
-        if isinstance(target, LaunchTarget) and target.environment
-        else "",
-    }
+        fields["retry"] = "{attempts: 3, on: [transport_error], backoff: 200ms}"
+        return lines + mapping("client", fields)
+    (line,) = mapping("client", fields)
+    return [*lines, line + "      # whoever has no answer by then gives up"]
 
 
 # --- who works -----------------------------------------------------------------------------------
@@ -320,9 +273,12 @@ def _load(draft: Draft) -> list[str]:
         f"recovery: {units.duration(draft.recovery_s)}"
     )
     return [
-        *comment(f"{why} `squall capacity` finds how much more it takes."),
+        *comment(
+            f"{why} `squall capacity` finds how much more it takes. What happens later is compared "
+            "with the baseline, in which nothing breaks."
+        ),
         f"load: {{sessions: {draft.sessions}, ramp: {units.duration(draft.ramp_s)}, treated: 50%}}",
-        f"phases: {{{times}}}    # all is compared with the baseline",
+        f"phases: {{{times}}}",
     ]
 
 
@@ -369,6 +325,11 @@ def _limits(draft: Draft) -> list[str]:
         'abort: {control_errors: "> 50% for 5s"}',
     ]
     return lines
+
+
+def _lacks(draft: Draft) -> bool:
+    offer = draft.findings.offer
+    return bool(draft.left_out or offer.templates or offer.unread)
 
 
 def _left_out(left_out: Iterable[LeftOut], offer: Offer) -> list[str]:
