@@ -111,6 +111,22 @@ def _more(shop: MCPServer[Any], note: Callable[[str], None]) -> None:
         return f"What do you think of {topic}?"
 
 
+def _filed(shop: MCPServer[Any], folder: Path) -> None:
+    """Tools that want what only whoever started the server can know."""
+
+    @shop.tool(annotations=READS)
+    def read_file(path: str) -> str:
+        """Read a receipt."""
+        if Path(path).parent != folder:
+            raise ToolError(f"{path} is outside of the shop")
+        return Path(path).read_text(encoding="utf-8")
+
+    @shop.tool(annotations=READS)
+    async def compare(target: str) -> str:
+        """Compare with something that nobody can guess."""
+        raise ToolError(f"there is no {target}")
+
+
 def _fragile(shop: MCPServer[Any]) -> None:
     """One tool that ends the whole server, though it says that it only reads."""
 
@@ -126,6 +142,7 @@ def main() -> None:
     parser.add_argument("--calls", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="over HTTP, instead of pipes")
     parser.add_argument("--fragile", action="store_true")
+    parser.add_argument("--folder", type=Path, help="of receipts")
     options = parser.parse_args()
 
     def note(call: str) -> None:
@@ -135,6 +152,8 @@ def main() -> None:
     shop = build(note)
     if options.fragile:
         _fragile(shop)
+    if options.folder:
+        _filed(shop, options.folder)
     if options.port:
         shop.run("streamable-http", host="127.0.0.1", port=options.port)
     else:

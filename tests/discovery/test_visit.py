@@ -107,6 +107,25 @@ def test_effects_that_were_allowed_are_counted_and_what_is_skipped_is_not_called
     assert "tool close_down: skipped" in (tmp_path / "shop.yaml").read_text(encoding="utf-8")
 
 
+def test_what_the_command_names_is_asked_for_and_the_rest_is_asked_of_the_reader(
+    tmp_path: Path,
+) -> None:
+    """A file of the folder that the server was told of; which value would help another tool."""
+    receipts = tmp_path / "receipts"
+    receipts.mkdir()
+    (receipts / "1.txt").write_text("a lamp", encoding="utf-8")
+    done = init(tmp_path, "--stdio", f"{SHOP} --folder {receipts}", "--skip", "*[!e]")
+    assert done.code == 0, done.all
+    calls = calls_of(written(tmp_path))
+    assert calls["read_file"].arguments == {"path": str(receipts / "1.txt")}
+    assert "--argument compare.target=VALUE gives another" in done.err
+    none = init(tmp_path, "--stdio", f"{SHOP} --folder {receipts}", "--skip", "*", "--force")
+    assert none.code == 0, none.all
+    assert "no tool could be called" in none.out
+    text = (tmp_path / "squall.yaml").read_text(encoding="utf-8")
+    assert "So no tool is called here" in " ".join(text.replace("#", " ").split())
+
+
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     """Said before the server is asked anything; --force does it, - prints it."""
     mine = tmp_path / "squall.yaml"
