@@ -153,8 +153,7 @@ def crowd(machine: Shortage) -> str:
     """Say what squall was short of."""
     if machine.waited_share > RUN_DELAY_SUSPECT:
         return (
-            "this machine was busy with something else: squall waited for a processor "
-            f"{machine.waited_share:.0%} of the time"
+            f"a busy machine: squall waited for a processor {machine.waited_share:.0%} of the time"
         )
     return (
         f"squall itself was short of time: its event loop came up to {machine.lag_ms:.0f} ms late"

@@ -318,7 +318,7 @@ def _doubt(evidence: Evidence, window: WindowSpan, cut: _Cut, sliced: Slices) ->
     if _first_steady(maybe[None, :], sliced.length_s)[0] != NEVER_S:
         return sentence(struck, untouched, machine, open_)
     short = _too_short(evidence, window, maybe, sliced)
-    return "; ".join([short, crowd(machine)]) if short and machine.crowded.any() else short
+    return "; ".join([crowd(machine), short]) if short and machine.crowded.any() else short
 
 
 def _fared(

@@ -7,7 +7,8 @@ Six components in [0, 1], each against the run's own baseline and control arm:
   less the delay that was injected;
 - correctness: false answers, of which 1 % is nothing left; another call's data is nothing at once;
 - survival: sessions kept (1), initialised anew (half) or lost, beside the baseline's;
-- recovery: the time to normal, beside the recovery limit or else the time watched;
+- recovery: the time to normal, beside the recovery limit or else the time watched; left out where
+  it is in doubt;
 - blast: the control arm's answers and p95 beside its own baseline, less what the machine itself
   was slower by.
 

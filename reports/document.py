@@ -330,7 +330,9 @@ def _faults() -> Schema:
         healed=_YES_NO,
         ruling=_RULING,
         score=_maybe(_NUMBER),
-        recovery_s=_maybe(_NUMBER, "-1: not within the time watched; null: not measured"),
+        recovery_s=_maybe(
+            _NUMBER, "-1: not within the time watched; null: not measured, or in doubt"
+        ),
         findings=_TEXTS,
     )
 

@@ -125,14 +125,14 @@ def _recovery(evidence: Evidence, condition: Condition) -> Limit:
 
 
 def _unmeasured(evidence: Evidence, missing: list[str]) -> str:
-    """Say after which faults it is not known, and why where there is more to say."""
+    """Say after which faults it is not known; where there is more to say, why comes first."""
     doubts = {
         window.id: why
         for window in evidence.phases.windows
         if (why := recovery.doubt(evidence, window)) and window.id in missing
     }
     blind = [fault for fault in missing if fault not in doubts]
-    parts = [f"in doubt after {fault}: {why}" for fault, why in doubts.items()]
+    parts = [f"{why} (in doubt after {fault})" for fault, why in doubts.items()]
     return "; ".join([*parts, *([f"not measured after {', '.join(blind)}"] if blind else [])])
 
 
