@@ -143,7 +143,7 @@ def _sighted(change: Change) -> Change:
     most = exp(_MOST["ms"])
     if change.verdict != "same" or change.unit != "ms" or (change.smallest or 0.0) < most:
         return change
-    blind = "these runs differ among themselves by more than any change that could be told"
+    blind = "equal runs differ too much for any change to show"
     return replace(change, verdict="cannot", why_not=blind)
 
 
