@@ -78,7 +78,13 @@ def _answered(evidence: Evidence, condition: Condition) -> Limit:
     mine = gated(evidence)
     count = int(np.count_nonzero(mine))
     if count < ANSWERED_MIN:
-        return _limit("answered", condition, None, "share", f"only {count} calls to judge by")
+        return _limit(
+            "answered",
+            condition,
+            None,
+            "share",
+            f"only {count} call{'s' if count != 1 else ''} to judge by",
+        )
     answered = int(np.count_nonzero(evidence.ok & mine))
     why = f"{answered} of {count} calls were answered"
     return _limit("answered", condition, answered / count, "share", why)

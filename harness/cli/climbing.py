@@ -15,7 +15,7 @@ from harness.capacity.course import Course
 from harness.capacity.wording import rate
 from harness.cli import arguments
 from harness.cli.arguments import DURATION, load_scenario, overrides_of
-from harness.cli.completing import scenario_words
+from harness.cli.completing import fault_words, flaw_words, scenario_words
 from harness.cli.conclusion import Climbed, climbed
 from harness.cli.conducting import (
     PIPED,
@@ -62,7 +62,12 @@ class _Rate(click.ParamType[float]):
 @click.argument("scenario", metavar="SCENARIO", shell_complete=scenario_words)
 @arguments.TARGET
 @arguments.LAUNCH
-@click.option("--reference", metavar="FLAW,...", help="The bundled server: hardened, or flaws.")
+@click.option(
+    "--reference",
+    metavar="FLAW,...",
+    shell_complete=flaw_words,
+    help="The bundled server: hardened, or flaws.",
+)
 @click.option(
     "--from",
     "first",
@@ -80,6 +85,7 @@ class _Rate(click.ParamType[float]):
     "faults",
     multiple=True,
     metavar="KIND",
+    shell_complete=fault_words,
     help="Climb again under this fault: a kind, all of the scenario's, or none; default: the "
     "scenario's first.",
 )

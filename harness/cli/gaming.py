@@ -11,6 +11,7 @@ import click
 
 from harness.cli import arguments
 from harness.cli.arguments import DURATION, load_scenario, overrides_of
+from harness.cli.completing import flaw_words, scenario_words
 from harness.cli.conclusion import conclude
 from harness.cli.conducting import colored, conducted, print_result, shown
 from harness.errors import Exit, UsageError
@@ -29,10 +30,15 @@ AFTER_BASELINE_S: Final = 10.0  # a day without time for a fault is none
 
 
 @click.command(epilog="Example: squall gameday steady --target http://127.0.0.1:8001/mcp --for 1h")
-@click.argument("scenario", metavar="SCENARIO")
+@click.argument("scenario", metavar="SCENARIO", shell_complete=scenario_words)
 @arguments.TARGET
 @arguments.LAUNCH
-@click.option("--reference", metavar="FLAW,...", help="The bundled server: hardened, or flaws.")
+@click.option(
+    "--reference",
+    metavar="FLAW,...",
+    shell_complete=flaw_words,
+    help="The bundled server: hardened, or flaws.",
+)
 @click.option(
     "--web",
     type=click.IntRange(0, 65535),
