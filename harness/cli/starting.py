@@ -259,10 +259,18 @@ def _tell(findings: Findings, out: str, flags: str) -> None:
         f"{out}: {count} thing{'' if count == 1 else 's'} that answered, "
         f"{len(findings.left_out)} left out, each with its reason in the file"
     )
-    if findings.offer.tools and not any(one.kind == "tool" for one in findings.learned):
+    offer = findings.offer
+    if offer.unread:
+        click.echo(f"not all of it could be read, so a run of it shows little: {offer.unread[0]}")
+    elif offer.tools and not any(one.kind == "tool" for one in findings.learned):
         click.echo(
             "no tool could be called, so a run of it shows little yet; the reasons at the end of "
             "the file say which --argument, or --allow-effects, would change that"
+        )
+    elif not findings.learned:
+        click.echo(
+            "it offers nothing that could be called, so a run of it shows little; is it the right "
+            "server, and does it list its tools to whoever asks?"
         )
     shown = shlex.quote(os.fspath(out))
     click.echo(f"next: squall check {shown}, then squall run {shown}{flags}")

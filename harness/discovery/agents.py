@@ -180,9 +180,9 @@ def rate_of(agents: Iterable[Agent], sessions: int) -> float:
     return sum(sessions * one.share_percent / 100 / one.pace_s for one in agents)
 
 
-def busy_percent(agents: Iterable[Agent], sessions: int) -> float:
-    """Give the share of the time that their calls would take one after the other."""
-    return sum(rate_of((one,), sessions) * _mean_s(one) * 100 for one in agents)
+def underway_of(agents: Iterable[Agent], sessions: int) -> float:
+    """Give how many of their calls are under way at a time on average, when none is in the way."""
+    return sum(rate_of((one,), sessions) * _mean_s(one) for one in agents)
 
 
 def _mean_s(agent: Agent) -> float:

@@ -68,5 +68,6 @@ class Findings:
     learned: tuple[Learned, ...]
     left_out: tuple[LeftOut, ...]
     counter: Counter | None = None
+    noise: str = ""  # a line of its standard output that was no message
     open_door: bool = False  # a session opens without any token
     opening_ms: float = 0.0  # how long a session took to open, its process started where it has one

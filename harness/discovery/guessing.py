@@ -35,6 +35,8 @@ STYLES: Final[tuple[Style, ...]] = ("marked", "plain")
 class NoGuessError(Exception):
     """Arguments that cannot be invented; the text says which, and why, for people."""
 
+    argument = ""  # of the tool's own, the one that has to be given; "" where it is not known
+
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
@@ -80,12 +82,12 @@ def guess(
         elif writes and names.is_repeat_key(name):
             arguments[name], repeat_key, making.marked = NONCE, name, True
         elif name in needed:
-            arguments[name] = _value(making, name, inner, 0)
+            arguments[name] = _argument(making, name, inner)
         elif names.is_time(name) and _is_number(inner):
             arguments[name] = _number(inner, least=names.least(name))  # its default may be long
     for name in sorted(needed - known.keys()):
         if name not in given:
-            raise NoGuessError(f"{name}: its schema does not say what it is")
+            raise _lacking(name, f"{name}: its schema does not say what it is")
         arguments[name] = given[name]
     _check(schema, arguments)
     return Guess(
@@ -94,6 +96,19 @@ def guess(
         references=tuple(dict.fromkeys(making.references)),
         repeat_key=repeat_key,
     )
+
+
+def _argument(making: _Making, name: str, schema: Mapping[str, Any]) -> Any:
+    try:
+        return _value(making, name, schema, 0)
+    except NoGuessError as error:
+        raise _lacking(name, str(error)) from None
+
+
+def _lacking(argument: str, why: str) -> NoGuessError:
+    error = NoGuessError(why)
+    error.argument = argument
+    return error
 
 
 def _read(text: str, schema: Mapping[str, Any]) -> Any:

@@ -85,11 +85,11 @@ class Trier:
         try:
             ways = tuple(self._ways(tool))
         except NoGuessError as error:
-            lacking = str(error).partition(":")[0]
             why = f"its arguments cannot be made up: {error}"
-            if not names.is_secret(lacking):
-                why += f"; --argument {tool.name}.{lacking}=VALUE gives one"
-            return LeftOut(kind="tool", name=tool.name, why=why, lacking=lacking)
+            innermost = str(error).partition(":")[0]
+            if error.argument and not names.is_secret(innermost):
+                why += f"; --argument {tool.name}.{error.argument}=VALUE gives one"
+            return LeftOut(kind="tool", name=tool.name, why=why, lacking=error.argument)
         plain = Learned(
             kind="tool",
             name=tool.name,

@@ -23,6 +23,8 @@ from harness.discovery.trying import Trier
 from harness.discovery.visitor import OPEN_S, Say, Visitor
 from harness.errors import NotHealedError, SquallError
 from harness.interruption import interruptible
+from harness.journal import ProcessEntry
+from harness.redaction import redact
 from harness.rig.safety import kept_whole
 from harness.scenario.auth import Auth
 from harness.scenario.records import Agent, LaunchTarget, ListStep, Scenario, StdioTarget, Target
@@ -63,6 +65,7 @@ async def visit(order: Order, say: Say) -> Findings:
 
 async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Findings:
     run_id = random_secrets.token_hex(4)
+    noise: list[str] = []
     async with (
         kept_whole(folder, run_id, folder / "logs"),
         assembly.build(
@@ -71,7 +74,7 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
     ):
         clock = RunClock()
         async with (
-            _processes(rig, clock) as processes,
+            _processes(rig, clock, noise) as processes,
             Visitor(scenario, rig, clock, processes, secrets=_environment()) as visitor,
         ):
             offer = await read(visitor)
@@ -80,6 +83,8 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
                 + f", revision {offer.revision}: {len(offer.tools)} tools, "
                 f"{len(offer.resources)} resources, {len(offer.prompts)} prompts"
             )
+            for unread in offer.unread:
+                say(f"  not read: {unread}")
             open_door = await visitor.lets_anybody_in()
             if open_door and order.auth is not None:
                 say("  it asks for no token: a session opens without any")
@@ -92,7 +97,12 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
                 places=places.named_by(order.target),
             )
             found = await try_all(offer, trier, order.permit, say)
-            return replace(found, opening_ms=visitor.opening_ms, open_door=open_door)
+            found = replace(found, opening_ms=visitor.opening_ms, open_door=open_door)
+    if noise:  # known once the processes have ended
+        shown = redact(noise[0], _environment())
+        say(f"  its standard output also holds what is no message: {shown}")
+        return replace(found, noise=shown)
+    return found
 
 
 def _scenario(order: Order) -> Scenario:
@@ -133,13 +143,27 @@ def _folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Heard(Processes):
+    """Processes that keep in mind what they said beside their messages."""
+
+    noise: list[str]
+
+    def append(self, entry: ProcessEntry) -> None:
+        """Take an edge of a process's life."""
+        if entry.noise:
+            self.noise.append(entry.noise)
+
+
 @asynccontextmanager
-async def _processes(rig: assembly.Rig, clock: RunClock) -> AsyncIterator[Processes | None]:
+async def _processes(
+    rig: assembly.Rig, clock: RunClock, noise: list[str]
+) -> AsyncIterator[Processes | None]:
     command = rig.doors.command
     if command is None:
         yield None
         return
-    async with Processes(command, now_ns=clock.now_ns, writer=None) as processes:
+    async with _Heard(command, now_ns=clock.now_ns, writer=None) as processes:
+        processes.noise = noise
         yield processes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from harness.discovery.agents import Step, busy_percent, rate_of
+from harness.discovery.agents import Step, rate_of, underway_of
 from harness.discovery.drafting import Draft
 from harness.discovery.findings import LeftOut
 from harness.discovery.guessing import escaped
@@ -20,7 +20,12 @@ NO_TOOL: Final = (
     "So no tool is called here, and a run shows little yet: see there what each one lacks."
 )
 WHY_MAX: Final = 300  # characters
-LEFT_OUT_MAX: Final = 60  # things that are named
+LEFT_OUT_MAX: Final = 60  # reasons that are given
+NAMED_MAX: Final = 20  # things of which one reason is given
+NOISE: Final = (
+    "Its standard output also holds what is no message, which a run finds: logs belong on "
+    "standard error"
+)
 _WHO: Final = {
     "reader": "Quick questions: most agents, most of the time.",
     "slow": "What takes its time has agents of its own, or it would hold up the others' next step.",
@@ -60,6 +65,7 @@ def _head(draft: Draft, *, file: str, again: str, flags: str) -> list[str]:
             f"{_counted(tried, 'tool')} answered when tried, twice each."
             + (" What is not used stands at the end, and why." if _lacks(draft) else "")
             + (f" {NO_TOOL}" if offer.tools and not tried else "")
+            + (f" {NOISE} ({draft.findings.noise[:60]})." if draft.findings.noise else "")
         ),
         "#",
         *_commands(
@@ -258,10 +264,9 @@ def _expected(step: Step) -> dict[str, str]:
 
 def _load(draft: Draft) -> list[str]:
     piped = is_piped(draft.target)
-    share = busy_percent(draft.agents, draft.sessions)
     why = (
-        f"Gentle: {rate_of(draft.agents, draft.sessions):.0f} calls a second, which would take "
-        f"{max(share, 1):.0f}% of the time if it answered one after the other."
+        f"Gentle: {rate_of(draft.agents, draft.sessions):.0f} calls a second, of which on average "
+        f"{underway_of(draft.agents, draft.sessions):.2f} are under way at a time."
     )
     if piped:
         why = "Each session has a server process of its own, so there are few."
@@ -333,7 +338,10 @@ def _lacks(draft: Draft) -> bool:
 
 
 def _left_out(left_out: Iterable[LeftOut], offer: Offer) -> list[str]:
-    named = [f"{one.kind} {one.name[:80]}: {one.why[:WHY_MAX]}" for one in left_out]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in left_out:
+        reasons.setdefault((one.kind, one.why[:WHY_MAX]), []).append(one.name[:80])
+    named = [f"{_listed(kind, names)}: {why}" for (kind, why), names in reasons.items()]
     named += [
         f"resource template {uri[:80]}: fill it in, and add it as read: URI"
         for uri in offer.templates
@@ -347,3 +355,9 @@ def _left_out(left_out: Iterable[LeftOut], offer: Offer) -> list[str]:
     if len(named) > LEFT_OUT_MAX:
         lines.append(f"# - and {len(named) - LEFT_OUT_MAX} more")
     return lines
+
+
+def _listed(kind: str, names: list[str]) -> str:
+    """Name things of one kind, the first of many."""
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return f"{kind}{'s' if len(names) > 1 else ''} {', '.join(names[:NAMED_MAX])}{more}"

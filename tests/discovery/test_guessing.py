@@ -128,6 +128,19 @@ def test_what_cannot_be_made_up_is_said(name: str, inner: dict[str, Any], why: s
         guess(of(inner, name), style="plain", given={})
 
 
+def test_the_argument_that_has_to_be_given_is_the_tools_own() -> None:
+    """However deep within it the value lies that nobody can make up."""
+    inner = {"type": "object", "properties": {"deep": {"$ref": "#/$defs/node"}}}
+    schema = {
+        "$defs": {"node": {**inner, "required": ["deep"]}},
+        "properties": {"outer": {"$ref": "#/$defs/node"}},
+        "required": ["outer"],
+    }
+    with pytest.raises(guessing.NoGuessError, match="deep: its schema") as failed:
+        guessing.guess(schema, style="plain", given={})
+    assert failed.value.argument == "outer"
+
+
 def test_a_page_token_is_no_secret() -> None:
     """It is a place in a list."""
     assert guess(of({"type": "string"}, "page_token"), style="plain", given={}).arguments

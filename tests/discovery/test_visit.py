@@ -235,3 +235,27 @@ def test_a_framework_that_is_not_ours_gets_a_scenario_too(tmp_path: Path) -> Non
     calls = calls_of(written(tmp_path, "bold.yaml"))
     assert calls["open_case"].expect.carries == "nonce"
     assert calls["opening_hours"].expect.rows == ">= 1"
+
+
+@pytest.mark.parametrize(
+    ("manner", "said", "told"),
+    [
+        (
+            "chats",
+            "what is no message: INFO somebody asks",
+            "Its standard output also holds what is no message",
+        ),
+        ("mumbles", "so a run of it shows little: tools/list", "list not read: tools/list"),
+    ],
+)
+def test_what_is_odd_about_a_server_is_told_and_the_file_is_written(
+    manner: str, said: str, told: str, tmp_path: Path
+) -> None:
+    """On the screen and in the file, which is a scenario all the same."""
+    server = command.ROOT / "tests" / "discovery" / "blunt.py"
+    done = init(tmp_path, "--stdio", f"{sys.executable} {server} {manner}")
+    assert done.code == 0, done.all
+    assert said in done.all
+    text = (tmp_path / "squall.yaml").read_text(encoding="utf-8")
+    assert told in " ".join(text.replace("#", " ").split())
+    assert set(calls_of(written(tmp_path))) == ({"echo"} if manner == "chats" else set())
