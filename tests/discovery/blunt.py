@@ -48,14 +48,15 @@ def main() -> None:
         if "id" not in message:
             continue
         if manner == "chats":
-            print("INFO somebody asks", flush=True)  # noqa: T201
+            sys.stdout.write("INFO somebody asks\n")
         result = answer(message, manner)
         reply: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         if result is None:
             reply["error"] = {"code": -32601, "message": "no such method"}
         else:
             reply["result"] = result
-        print(json.dumps(reply), flush=True)  # noqa: T201
+        sys.stdout.write(json.dumps(reply) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
