@@ -161,8 +161,8 @@ def test_the_installed_demo_ends_with_a_verdict_and_a_page(installation: Install
     On a machine that is busy with something else squall rightly withholds its verdict; then neither
     can this test tell, which says so. A sound server never fails, however busy the machine.
     """
-    done = installation.run("demo", "--quiet", timeout_s=DEMO_S)
-    (run,) = (installation.elsewhere / "runs").iterdir()
+    done = installation.run("demo", "--quiet", "--out", "demo", timeout_s=DEMO_S)
+    (run,) = (installation.elsewhere / "demo").iterdir()
     verdict = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["exit_code"] == done.returncode
     assert (run / "report.html").stat().st_size > 0
