@@ -109,7 +109,8 @@ def save(file: Path, runs: tuple[Path, ...], *, force: bool) -> int:
 
     Three or more runs also say how much equal runs differ on this machine.
     """
-    check_place("file", str(file))
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"{file}: there is no folder {file.parent}; make it, or name another file")
     with under_way("judging"):
         side = _side("RUN", runs)
     for run in side.runs:

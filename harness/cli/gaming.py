@@ -21,6 +21,7 @@ from harness.gameday.leases import LEASE_MAX_S, LEASE_S
 from harness.gameday.terms import Terms
 from harness.run import Order
 from harness.scenario.records import Scenario
+from reports.folder import RECORD
 from reports.terminal import summary
 
 LONGEST_S: Final = 2 * 3600.0
@@ -96,6 +97,7 @@ def gameday(scenario: str, **flags: Any) -> int:
         width=min(100, shutil.get_terminal_size((80, 24)).columns),
         color=colored(piped=False),
         folder=shown(conclusion.folder),
+        artefacts=(("record", f"{shown(conclusion.folder)}/{RECORD}"),),
     )
     print_result(text, piped=False)
     return int(Exit(conclusion.judgement.exit_code))

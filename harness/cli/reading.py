@@ -30,7 +30,7 @@ from reports.capacity.document import capacity
 from reports.capacity.folder import write_all as write_climb
 from reports.capacity.terminal import summary as climb_summary
 from reports.document import verdict
-from reports.folder import PAGE
+from reports.folder import PAGE, RECORD
 from reports.gate.entries import Entry, gather
 from reports.terminal import wants_color
 
@@ -124,7 +124,9 @@ def _reported(folder: Path, listener: telling.Listener | None, *, several: bool)
         if not several:
             raise
         return entry_without(str(folder), tell(error))
-    click.echo(f"wrote {folder / PAGE}", err=True)
+    for name in (PAGE, RECORD):
+        if (folder / name).is_file():
+            click.echo(f"wrote {folder / name}", err=True)
     return entry
 
 

@@ -90,7 +90,7 @@ def _apart(what: str, base: Mapping[str, str], head: Mapping[str, str]) -> list[
         for place in places[:_TOLD_MAX]
     ]
     if len(places) > _TOLD_MAX:
-        told.append(f"{len(places) - _TOLD_MAX} more places of the {what}")
+        told.append(f"and in {len(places) - _TOLD_MAX} more of the {what}'s places")
     return told
 
 

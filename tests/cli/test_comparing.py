@@ -191,6 +191,8 @@ def test_a_run_that_is_no_measure_is_not_saved(squall: Squall, tmp_path: Path) -
     assert "is no measure for others: run-complete" in refused.err
     assert not kept.exists()
     forced = squall("baseline", "save", str(kept), "stopped", "--force", code=0)
+    nowhere = squall("baseline", "save", "no/base.json", "equal/one", code=2)
+    assert nowhere.err.startswith("squall: no/base.json: there is no folder no; ")
     assert "not sound" in forced.out
     kept.write_text("{}", encoding="utf-8")
     checked = squall("baseline", "check", str(kept), code=2)

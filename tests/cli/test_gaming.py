@@ -227,6 +227,9 @@ def test_a_day_without_a_fault_is_a_day(tmp_path: Path) -> None:
     (limit,) = verdict_of(folder)["limits"]
     assert (limit["ruling"], limit["why"]) == ("unknown", "there was no fault to recover from")
     assert "No fault was started." in (folder / "record.md").read_text(encoding="utf-8")
+    place = f"runs/{folder.name}/record.html"
+    assert place in done.out
+    assert f"wrote {place}" in squall("report", f"runs/{folder.name}", cwd=tmp_path).err
     refused = squall("run", "day.yaml", cwd=tmp_path)
     assert refused.code == 2
     assert "expected a fault to recover from" in refused.err

@@ -79,7 +79,7 @@ def test_only_the_first_of_many_differences_are_told() -> None:
     steps = [{"call": f"tool_{number}"} for number in range(12)]
     told = differences(identity(), identity(journals.scenario(steps=steps)))
     assert len(told) == 7
-    assert told[-1].endswith("more places of the scenario")
+    assert told[-1].endswith("more of the scenario's places")
 
 
 def test_no_credential_is_kept() -> None:
