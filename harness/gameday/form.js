@@ -8,10 +8,11 @@ const MEANS = {
   process: "the server's own processes", dependency: "what stands behind the server",
 };
 
-let catalogue = [];
+let catalogue = [], own = "";
 
-export const learn = (faults, plan, look) => {
+export const learn = (faults, { plan, stop_condition }, look) => {
   catalogue = faults;
+  own = stop_condition;
   const groups = Map.groupBy ? Map.groupBy(faults, (one) => one.lever) : grouped(faults);
   $("kind").replaceChildren(...[...groups].flatMap(([lever, all]) => {
     const here = all.filter((one) => one.available);
@@ -23,9 +24,9 @@ export const learn = (faults, plan, look) => {
   $("elsewhere").lastElementChild.replaceChildren(...away.map((one) => make("li", {}, make("b", {}, one.kind), ` ${one.why}`)));
   const first = faults.find((one) => one.available);
   if (first) take(first.kind);
-  const playable = plan.filter((one) => faults.some((each) => each.kind === one.kind && each.available));
-  $("plan").hidden = !playable.length;
-  $("planned").replaceChildren(...playable.map((one) => {
+  $("plan").hidden = !plan.length;
+  $("planned").replaceChildren(...plan.map((one) => {
+    const why = faults.find((each) => each.kind === one.kind)?.why;
     const words = Object.entries(one.parameters).map(([name, value]) => `${name} ${value}`).join(", ");
     const node = make("button", { type: "button" }, "Prepare");
     node.addEventListener("click", () => {
@@ -39,7 +40,8 @@ export const learn = (faults, plan, look) => {
       $("expected").focus();
       look();
     });
-    return make("li", {}, node, make("span", {}, make("b", {}, one.kind), ` ${words} for ${one.for}`, one.pause ? make("small", {}, one.pause) : ""));
+    node.disabled = Boolean(why);
+    return make("li", {}, node, make("span", {}, make("b", {}, one.kind), ` ${words} for ${one.for}`, why ? make("small", {}, `not here: ${why}`) : "", one.pause ? make("small", {}, one.pause) : ""));
   }));
 };
 
@@ -78,6 +80,8 @@ const choose = () => {
     return make("div", { className: "parameter" }, make("label", { htmlFor: id }, one.name.replaceAll("_", " ")), input, make("small", { id: `${id}-means` }, [one.meaning, form].filter(Boolean).join("; ")));
   }));
   $("for").value = fault.for;
+  // As the brakes have it: what strikes the target itself strikes the control arm, and may last a while.
+  tell($("always"), `Always on: everything is undone when control errors are ${own || (fault.strikes === "both" ? "> 20% for 30s" : "> 20% for 5s")}.`);
   refuse("");
 };
 

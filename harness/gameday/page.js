@@ -148,14 +148,13 @@ const open = (value) => {
   known = true;
   $("who").value ||= localStorage.getItem("who") || "";
   fill($("breaks"), [["", "none: all limits hold"], ...Object.entries(value.limits).map(([name, limit]) => [name, `${name.replaceAll("_", " ")} ${limit}`])]);
-  tell($("always"), `Always on: everything is undone when control errors are ${value.stop_condition || "> 20% for 5s"}.`);
   if (value.role === "operator") fetchFaults();
 };
 
 const fetchFaults = async () => {
   const answer = await fetch("/api/catalogue", { headers: headers() }).catch(() => null);
   if (!answer || !answer.ok) return void setTimeout(fetchFaults, AGAIN_MS);
-  learn((await answer.json()).faults, opening.plan, again);
+  learn((await answer.json()).faults, opening, again);
   ready(latest, ended);
 };
 
@@ -272,11 +271,27 @@ const on = (id, event, act) => $(id).addEventListener(event, act);
 const again = () => ready(latest, ended);
 const redraw = () => latest && draw(points, opening, latest, true);
 attach(ask, again);
-on("halt", "click", () => doing(ask("halt", {})));
+const halt = () => doing(ask("halt", {}));
+on("halt", "click", halt);
+// With two modifiers, so that no text is typed with it; by the letter, or its place where the layout has none.
+document.addEventListener("keydown", (event) => {
+  const letter = event.key.toLowerCase() === "h" || (event.code === "KeyH" && event.key > "~");
+  if (!letter || !event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return;
+  event.preventDefault();
+  if (!event.repeat && document.body.dataset.role === "operator" && !$("halt").disabled) halt();
+}, { capture: true });
 on("resume", "click", () => doing(ask("resume", {})).then(() => $("halt").focus()));
 on("stop", "click", () => { const one = running(latest); if (one) doing(ask("stop", { window: one.window })); });
 on("more", "click", () => { const one = running(latest); if (one) doing(ask("extend", { window: one.window, for: `${Math.round(one.left_s + MORE_S)}s` })); });
-on("end", "click", () => { if (confirm("End the game day? Faults end first, then the load; then it is judged.")) doing(ask("end", {})); });
+// No dialog of the browser's: while one is up, nothing else can be pressed and nothing is heard.
+const sure = (open) => {
+  $("ending").hidden = open;
+  $("sure").hidden = !open;
+  $(open ? "end-not" : "end").focus();
+};
+on("end", "click", () => sure(true));
+on("end-not", "click", () => sure(false));
+on("end-now", "click", () => doing(ask("end", {})).then(() => ended || sure(false)));
 on("note", "submit", (event) => {
   event.preventDefault();
   doing(ask("remark", { kind: $("note-kind").value, text: $("note-text").value }).then(() => { $("note-text").value = ""; }));
