@@ -72,11 +72,12 @@ const choose = () => {
     const id = `parameter-${one.name}`;
     const input = one.choices.length ? make("select", { id }) : make("input", { id, size: 9 });
     if (one.choices.length) fill(input, one.choices.map((choice) => [choice, choice]));
-    input.value = one.default;
+    input.value = one.preset || one.default;
+    input.required = one.needed;
     input.dataset.name = one.name;
     input.dataset.default = one.default;
     input.setAttribute("aria-describedby", `${id}-means`);
-    const form = one.choices.length ? "" : one.default ? `default ${one.default}` : one.examples.length ? `like ${one.examples[0]}` : "may be left out";
+    const form = one.choices.length ? "" : one.default ? `default ${one.default}` : one.examples.length ? `like ${one.examples[0]}` : one.needed ? "has to be filled in" : "may be left out";
     return make("div", { className: "parameter" }, make("label", { htmlFor: id }, one.name.replaceAll("_", " ")), input, make("small", { id: `${id}-means` }, [one.meaning, form].filter(Boolean).join("; ")));
   }));
   $("for").value = fault.for;
@@ -99,6 +100,7 @@ const search = () => {
 const wants = () => [
   [!$("who").value.trim(), "write your name, at the top: the record tells who did what", $("who")],
   [!chosen(), "choose a fault", $("find")],
+  ...[...$("parameters").querySelectorAll("[required]")].map((input) => [!input.value.trim(), `fill in ${input.dataset.name}`, input]),
   [!$("for").value.trim(), "say for how long", $("for")],
   [$("expected").value.trim().length < EXPECTED_MIN, "say what you expect to happen", $("expected")],
   [$("stop_when").value.trim().length < STOP_MIN, "say when you will stop", $("stop_when")],

@@ -6,13 +6,11 @@ from functools import cache
 from math import ceil
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from faults.agent_sessions import RejectFlood, SessionFlood
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from faults.identity import TokenExpire
-from harness.gameday.wish import missing, unfit
+from harness.gameday.offers import Offer, offer
 from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.records import Scenario
 from harness.scenario.schema import json_schema
@@ -31,23 +29,22 @@ def panel(scenario: Scenario, levers: frozenset[str], proxy: str) -> list[dict[s
 def _entry(
     fault: type[Fault], scenario: Scenario, levers: frozenset[str], proxy: str
 ) -> dict[str, Any]:
-    plain = _plain(fault)
-    why = "" if plain is None else unfit(plain, scenario) or missing(plain, levers, proxy)
+    found = offer(fault, scenario, levers, proxy)
     return {
         "kind": fault.kind,
         "lever": fault.lever,
         "what": paragraph(fault, 0),
         "resilient": paragraph(fault, 1),
-        "strikes": "both" if plain is None else plain.strikes(),
+        "strikes": found.fault.strikes(),
         "shows": list(fault.shows),
-        "parameters": _parameters(fault),
-        "for": duration(ceil(_wanted_s(plain))),
-        "available": not why,
-        "why": why,
+        "parameters": _parameters(found),
+        "for": duration(ceil(_wanted_s(found.fault))),
+        "available": not found.why,
+        "why": found.why,
     }
 
 
-def _wanted_s(fault: Fault | None) -> float:
+def _wanted_s(fault: Fault) -> float:
     """Give how long a fault wants to last, with its defaults, until it has shown what it can."""
     match fault:
         case SessionFlood():
@@ -60,24 +57,19 @@ def _wanted_s(fault: Fault | None) -> float:
             return USUAL_S
 
 
-def _plain(fault: type[Fault]) -> Fault | None:
-    """Give the fault with its defaults; None where it has none for everything."""
-    try:
-        return fault()
-    except ValidationError:
-        return None
-
-
-def _parameters(fault: type[Fault]) -> list[dict[str, Any]]:
+def _parameters(found: Offer) -> list[dict[str, Any]]:
+    fault = type(found.fault)
     described = _described(fault.__name__)
-    found = []
+    listed = []
     for name, default, meaning in parameters_of(fault):
         told = described.get(name, {})
         choices = [str(choice) for choice in told.get("enum", ())]
-        found.append(
+        listed.append(
             {
                 "name": name,
                 "default": "" if default == "none" else default,
+                "preset": found.preset.get(name, ""),
+                "needed": name in found.needed,
                 "meaning": meaning,
                 "choices": choices,
                 "pattern": told.get("pattern", ""),
@@ -86,7 +78,7 @@ def _parameters(fault: type[Fault]) -> list[dict[str, Any]]:
                 "fixed": told.get("type") not in {"string", "integer", "number"} and not choices,
             }
         )
-    return found
+    return listed
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
+from faults.issuers import RefreshFail
 from faults.load import LoadShape
 from faults.network import IdleCut
 from faults.quantities import parse_duration_s
@@ -173,8 +174,10 @@ def _mistakes(scenario: Scenario, faults: tuple[Window, ...]) -> tuple[Mistake, 
 
 def missing(fault: Fault, levers: frozenset[str], proxy: str) -> str:
     """Say which part of the rig a fault needs and this run has not; "" when it has all."""
-    if fault.lever not in levers:
-        return f"needs the {fault.lever} lever, and nothing in this run has one"
+    of_dependency = isinstance(fault, RefreshFail) and fault.of == "dependency"
+    lever = "dependency" if of_dependency else fault.lever
+    if lever not in levers:
+        return f"needs the {lever} lever, and nothing in this run has one"
     if isinstance(fault, IdleCut) and proxy != "embedded":
         return "needs squall's own proxy, and this run has another one"
     return ""

@@ -14,8 +14,9 @@ from faults.network import TcpDown
 from harness.clock import RunClock
 from harness.gameday.desk import Desk
 from harness.gameday.doors import Doors, open_doors
+from harness.gameday.lobby import Lobby
 from harness.gameday.serving import served
-from harness.journal import DeedEntry, RemarkEntry
+from harness.journal import DeedEntry, HaltEntry, RemarkEntry
 from harness.scenario.records import Scenario
 from harness.scenario.window import Hypothesis, Window
 from tests import journals
@@ -132,13 +133,74 @@ async def test_who_never_saw_the_page_is_led_to_a_fault_and_its_end(
         await article.locator("select").select_option("yes")
         await article.locator("button").click()
         await expect(article.locator("ol")).to_contain_text("(as expected: yes)")
-        page.on("dialog", lambda dialog: dialog.accept())
         await page.click("#end")
+        await expect(page.locator("#end-not")).to_be_focused()  # who presses twice ends nothing
+        await page.click("#end-not")
+        await expect(page.locator("#end")).to_be_focused()
+        await page.click("#end")
+        await page.click("#end-now")
         await expect(page.locator("#link")).to_contain_text("record.html")
         await expect(page.locator("#halt")).to_be_disabled()
         await page.context.close()
     (said,) = day.journal().of(RemarkEntry)
     assert (said.who, said.window, said.as_expected) == ("Ana", 1, "yes")
+
+
+async def test_halt_by_keyboard_works_deep_in_the_form_and_never_by_typing(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Ctrl+Shift+H, as the button says; what is typed stays; on a viewer's page it does nothing."""
+    async with held(tmp_path) as (day, doors):
+        page = await opened(browser, doors.link("operator"), viewport={"width": 800, "height": 600})
+        viewer = await opened(browser, doors.link("viewer"))
+        await expect(page.locator("#halt")).to_contain_text("Ctrl+Shift+H")
+        await expect(page.locator("#kind input")).not_to_have_count(0)
+        await fill(page, "Ana")
+        await page.click("#go")
+        await expect(page.locator("#happening")).to_contain_text("1:tcp-latency is in force")
+        await page.click("#stop_errors")
+        for key in ("h", "Shift+H", "Control+h", "Alt+h", "Escape", "Escape", "Control+Alt+h"):
+            await page.keyboard.press(key)
+        await page.keyboard.type("Hh > 50% for 10s")
+        await viewer.keyboard.press("Control+Shift+H")
+        await page.wait_for_function("document.getElementById('stop_errors').value.includes('10s')")
+        assert day.game.halted is None
+        typed = await page.input_value("#stop_errors")
+        await page.keyboard.press("Control+Shift+H")
+        await expect(page.locator("#halted")).to_contain_text("proven: every fault is undone")
+        await expect(page.locator("#halted")).to_be_in_viewport()
+        assert day.world.at_rest
+        assert await page.input_value("#stop_errors") == typed
+        for one in (page, viewer):
+            await one.context.close()
+    (asked,) = [one for one in day.journal().of(HaltEntry) if one.edge == "asked"]
+    assert asked.who == "Ana"
+
+
+async def test_who_opens_the_link_early_is_told_what_it_waits_for(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """The page is there before the day, and goes on by itself when that is there."""
+    day, writer = staged(tmp_path, SCENARIO)
+    day.game.clock = day.game.book.clock = day.game.attendance.clock = RunClock()
+    doors = open_doors(0)
+    lobby = Lobby(doors)
+    with writer:
+        async with anyio.create_task_group() as group, served(lobby, doors):
+            page = await opened(browser, doors.link("operator"))
+            await expect(page.locator("#link")).to_contain_text("Getting ready: squall is starting")
+            await expect(page.locator("#halt")).to_be_hidden()
+            lobby.waits_for = "the target is being started"
+            await expect(page.locator("#link")).to_contain_text("the target is being started")
+            lobby.open(Desk(game=day.game, doors=doors).app())
+            group.start_soon(day.game.conduct, day.stop)
+            group.start_soon(_load, day)
+            await expect(page.locator("#happening")).to_have_text("Both arms run untouched.")
+            await expect(page.locator("#link")).to_be_hidden()
+            await page.context.close()
+            day.end("the test is over")
+            await lobby.close()
+            group.cancel_scope.cancel()
 
 
 async def test_a_game_plan_fills_the_form(browser: Browser, tmp_path: Path) -> None:

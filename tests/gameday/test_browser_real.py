@@ -74,7 +74,7 @@ async def read_record(browser: Browser, run: Path) -> str:
 
 
 async def test_a_day_from_the_operators_link_to_its_record(tmp_path: Path) -> None:
-    """The page is there before the rig; a fault moves the numbers, HALT proves, the record tells."""
+    """The page is there before its rig; a fault moves the numbers, HALT proves, a record tells."""
     expect.set_options(timeout=WAIT_MS)
     with day(tmp_path, "--for", "20m", text=STEADY) as (process, operator, _):
         async with launched() as browser:
