@@ -157,8 +157,8 @@ _EDGES: Final = {
     "not_healed": "NOT PROVEN UNDONE",
 }
 _DEEDS: Final = {
-    "came": "came",
-    "left": "left",
+    "came": "opened the page",
+    "left": "closed the page",
     "stopped": "stopped the fault",
     "extended": "gave the fault more time",
     "resumed": "let faults be started again after the halt",
@@ -182,9 +182,8 @@ def _happening(entry: object) -> Happening | None:  # noqa: PLR0911  a table of 
             words = f"ordered {entry.kind} for {entry.for_s:g} s"
             return _told(entry.at_ns, entry.who, words, entry.window)
         case DeedEntry():
-            return _told(
-                entry.at_ns, entry.who, _with(_DEEDS[entry.deed], entry.words), entry.window
-            )
+            words = "" if entry.words == entry.who else entry.words  # of a page without a name
+            return _told(entry.at_ns, entry.who, _with(_DEEDS[entry.deed], words), entry.window)
         case FaultEntry() if entry.edge in _EDGES:
             words = _with(f"{entry.kind}: {_EDGES[entry.edge]}", entry.error)
             return _told(entry.at_ns, "", words, entry.window)

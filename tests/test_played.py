@@ -155,7 +155,7 @@ def test_the_timeline_says_who_did_what() -> None:
     told = [(one.at_ns // S, one.who, one.words) for one in happenings(found)]
     assert told == [
         (0, "", "the storm began"),
-        (1, "Ana", "came: operator"),
+        (1, "Ana", "opened the page: operator"),
         (20, "Ana", "ordered tcp-latency for 60 s"),
         (20, "", "tcp-latency: in force"),
         (25, "", "no operator's page is connected: the lease was cut short"),

@@ -163,8 +163,7 @@ class Game:
         if self.over:
             return "over"
         if now_ns < self.plan.baseline_end_ns:
-            early = now_ns < self.plan.baseline_start_ns
-            return "warm-up" if early else "baseline"
+            return "warm-up" if now_ns < self.plan.baseline_start_ns else "baseline"
         if any(not one.is_over for one in self.faults):
             return "fault"
         return "recovery" if self.recovering_s() > 0 else "steady"
@@ -361,7 +360,8 @@ class Game:
         stands = [one.id for one in self.faults if not one.done.is_set()]
         stands += [*self.not_healed, *await self.prove(self.writer.folder)]
         halt.state = "not proven" if stands else "proven"
-        said = "; ".join(stands) if stands else "every fault is undone, and the proxies say so"
+        asked = ", and the proxies say so" if self.proxy != "none" else ""
+        said = "; ".join(stands) if stands else f"every fault is undone{asked}"
         halt.words = f"{halt.words}; {said}" if halt.words else said
         self.book.halt(halt.who, "not_proven" if stands else "proven", "; ".join(stands))
         self.tell()
@@ -375,6 +375,8 @@ class Game:
 
     def _hear_edge(self, entry: FaultEntry) -> None:
         self.faults[entry.window - 1].hear(entry)
+        if entry.edge in {"injected", "healed"}:
+            self.series.cut()
         self.tell()
 
     def _end_faults(self, why: str) -> None:

@@ -41,6 +41,11 @@ class Series:
         self.points.append(point)
         return sums
 
+    def cut(self) -> None:
+        """Let no latency from before this moment into those that come: something has changed."""
+        for last in self._last.values():
+            last.clear()
+
     def _point(self, arm: str, sums: ArmTally, took_s: float, alive: int) -> dict[str, Any]:
         joined = ArmTally()
         for part in self._last[arm]:

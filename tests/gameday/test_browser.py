@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -163,7 +164,7 @@ async def test_halt_by_keyboard_works_deep_in_the_form_and_never_by_typing(
             await page.keyboard.press(key)
         await page.keyboard.type("Hh > 50% for 10s")
         await viewer.keyboard.press("Control+Shift+H")
-        await page.wait_for_function("document.getElementById('stop_errors').value.includes('10s')")
+        await expect(page.locator("#stop_errors")).to_have_value(re.compile("10s$"))
         assert day.game.halted is None
         typed = await page.input_value("#stop_errors")
         await page.keyboard.press("Control+Shift+H")
