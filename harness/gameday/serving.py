@@ -46,10 +46,13 @@ async def served(app: ASGIApp, doors: Doors) -> AsyncIterator[None]:
     )
     server = _Server(config)
     ended = anyio.Event()
+    # Whatever cancels the block, the server lets go of its socket itself; else the loop keeps it.
+    serving = anyio.CancelScope(shield=True)
 
     async def run() -> None:
         try:
-            await server.serve([doors.listener])
+            with serving:
+                await server.serve([doors.listener])
         finally:
             ended.set()
 
@@ -67,7 +70,7 @@ async def served(app: ASGIApp, doors: Doors) -> AsyncIterator[None]:
             server.should_exit = True
             with anyio.CancelScope(shield=True), anyio.move_on_after(PARTING_S):
                 await ended.wait()
+            serving.cancel()
             doors.listener.close()
-            group.cancel_scope.cancel()
     if failure is not None:
         raise failure

@@ -98,3 +98,16 @@ async def test_what_goes_wrong_behind_the_page_is_raised_as_it_is() -> None:
     with pytest.raises(httpx.ConnectError):
         async with httpx.AsyncClient(timeout=LIMIT_S) as client:
             await client.get(f"http://{HOST}:{port}/")
+
+
+async def test_a_block_that_is_cancelled_leaves_no_socket_to_the_loop() -> None:
+    """Whoever listens next has the same number for it, and would never hear of anybody."""
+    for _ in range(2):
+        doors = open_doors(0)
+        with anyio.CancelScope() as scope:
+            async with served(Lobby(doors), doors):
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert scope.cancelled_caught
+    async with waiting() as (_, _, client):
+        assert (await client.get("/")).status_code == 200
