@@ -27,6 +27,7 @@ from reports.terminal import summary
 LONGEST_S: Final = 2 * 3600.0
 LONGEST_MAX_S: Final = 24 * 3600.0
 LEASE_MIN_S: Final = 10.0
+STARTS_S: Final = 5.0  # what the target and the proxies usually take
 AFTER_BASELINE_S: Final = 10.0  # a day without time for a fault is none
 
 
@@ -67,12 +68,15 @@ AFTER_BASELINE_S: Final = 10.0  # a day without time for a fault is none
 def gameday(scenario: str, **flags: Any) -> int:
     """Hold a game day: steady load, and faults started and stopped by hand.
 
-    Prints two links to one live page, for operators and for those who look on.
+    Prints two links to one live page, for operators and for those who look on; the
+    page is there at once and says what it waits for. The scenario gives load, two
+    arms, target and limits, and needs no faults: those it has are the game plan,
+    offered one by one.
+
     A fault is started with a hypothesis, on a lease that ends when no operator's
-    page is connected; HALT undoes everything and proves it. The scenario gives
-    load, target and limits; its own faults are the game plan, offered one by one.
-    When the day is ended, it is judged as any run, and its record is in the run
-    folder.
+    page is connected. HALT, or Ctrl+Shift+H on the page, undoes everything and
+    proves it. When the day is ended, on the page or by Ctrl-C, it is judged as any
+    run, and its record is in the run folder: record.html and record.md.
 
     Exit code: as squall run.
     """
@@ -80,7 +84,7 @@ def gameday(scenario: str, **flags: Any) -> int:
     loaded = load_scenario(scenario, overrides)
     _check(loaded.scenario, flags)
     doors = open_doors(flags["web"])
-    click.echo(_invitation(doors), err=True)
+    click.echo(_invitation(doors, loaded.scenario), err=True)
     order = Order(
         loaded=loaded,
         overrides=overrides,
@@ -114,17 +118,24 @@ def _check(scenario: Scenario, flags: dict[str, Any]) -> None:
             f"--lease is from {LEASE_MIN_S:g}s to {LEASE_MAX_S:g}s: a page that has gone must "
             "not leave its faults behind"
         )
-    phases = scenario.phases
-    least_s = scenario.load.ramp_s + phases.warmup_s + phases.baseline_s + AFTER_BASELINE_S
+    least_s = _until_baseline_s(scenario) + AFTER_BASELINE_S
     if not least_s <= flags["longest"] <= LONGEST_MAX_S:
         raise UsageError(
             f"--for is from {least_s:g}s, the baseline and {AFTER_BASELINE_S:g} s, to 24h"
         )
 
 
-def _invitation(doors: Doors) -> str:
+def _invitation(doors: Doors, scenario: Scenario) -> str:
+    before_s = _until_baseline_s(scenario) + STARTS_S
     return (
         f"operators: {doors.link('operator')}\n"
         f"viewers:   {doors.link('viewer')}\n"
-        "Open one in a browser on this machine; whoever has the first may break things."
+        "Open one in a browser on this machine; whoever has the first may break things.\n"
+        f"The page is there now; faults can be started in about {before_s:.0f} s, when the target "
+        "stands and the baseline is measured."
     )
+
+
+def _until_baseline_s(scenario: Scenario) -> float:
+    """Give how long it takes until the baseline is measured, once the load has begun."""
+    return scenario.load.ramp_s + scenario.phases.warmup_s + scenario.phases.baseline_s
