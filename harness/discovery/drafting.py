@@ -53,6 +53,9 @@ class Draft:
     retries: bool
     agents: tuple[Agent, ...]
     faults: tuple[Fault, ...]
+    unkeyed: tuple[
+        str, ...
+    ]  # tools because of which no reply is lost, though others could stand it
     limits: dict[str, str]
     counter: Counter | None
     left_out: tuple[LeftOut, ...]
@@ -79,9 +82,12 @@ def draft(
     slowest_ms = max((step.learned.longest_ms for step in steps), default=1.0)
     rate = rate_of(agents, sessions)
     rate_of_arm = max(rate / 2, 0.1)
-    repeatable = all(
-        one.learned.repeat_key or not writes(one.learned, findings.counter) for one in steps
+    unkeyed = tuple(
+        one.learned.name
+        for one in steps
+        if writes(one.learned, findings.counter) and not one.learned.repeat_key
     )
+    repeatable = not unkeyed
     keyed = any(one.effect_once and one.learned.repeat_key for one in steps)
     guarded = auth is not None and not findings.open_door
     faults = _faults(agents, piped=piped, guarded=guarded, loses=keyed and repeatable)
@@ -106,6 +112,7 @@ def draft(
         retries=repeatable and (piped or keyed),
         agents=agents,
         faults=faults,
+        unkeyed=unkeyed if keyed else (),
         limits=_limits(slowest_ms, opening_s=opening_s, calls=rate / 2 * struck_s, piped=piped),
         counter=findings.counter if any(one.effect_once for one in steps) else None,
         left_out=(*findings.left_out, *crowded),

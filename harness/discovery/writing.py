@@ -300,6 +300,13 @@ def _faults(draft: Draft) -> list[str]:
         lines += comment(fault.why, 2)
         lines.append(f"  - {fault.kind}: {{{given}}}" if given else f"  - {fault.kind}:")
         lines.append(f"    for: {units.duration(fault.for_s)}")
+    if draft.unkeyed:
+        lines += comment(
+            f"No reply is lost, for {', '.join(draft.unkeyed)[:WHY_MAX]} would do its work twice "
+            "when asked again: there is no key by which a repeat is known. Without such steps "
+            "(--skip) `response-lost` shows whether what takes a key keeps its promise.",
+            2,
+        )
     return lines
 
 

@@ -42,8 +42,8 @@ class Counted(TypedDict):
     orders: int
 
 
-def build(note: Callable[[str], None]) -> MCPServer[Any]:
-    """The server; `note` hears of every call."""
+def build(note: Callable[[str], None], *, forgets: bool = False) -> MCPServer[Any]:
+    """The server; `note` hears of every call. One that `forgets` keys orders twice."""
     shop: MCPServer[Any] = MCPServer("shop", version="4", log_level="ERROR")
     orders: dict[str, str] = {}
 
@@ -78,7 +78,8 @@ def build(note: Callable[[str], None]) -> MCPServer[Any]:
     async def order(note_to_shop: str, idempotency_key: str = "") -> str:
         """Order something, once for each key."""
         note("order")
-        orders.setdefault(idempotency_key or str(len(orders)), note_to_shop)
+        key = "" if forgets else idempotency_key
+        orders.setdefault(key or str(len(orders)), note_to_shop)
         return f"ordered: {note_to_shop}"
 
     _more(shop, note)
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--calls", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="over HTTP, instead of pipes")
     parser.add_argument("--fragile", action="store_true")
+    parser.add_argument("--forgets", action="store_true", help="to keep each order single")
     parser.add_argument("--folder", type=Path, help="of receipts")
     options = parser.parse_args()
 
@@ -149,7 +151,7 @@ def main() -> None:
         with options.calls.open("a", encoding="utf-8") as calls:
             calls.write(f"{call}\n")
 
-    shop = build(note)
+    shop = build(note, forgets=options.forgets)
     if options.fragile:
         _fragile(shop)
     if options.folder:

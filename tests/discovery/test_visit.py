@@ -104,6 +104,7 @@ def test_effects_that_were_allowed_are_counted_and_what_is_skipped_is_not_called
     assert calls["unsaid"].effect is None
     assert scenario.audit is not None
     assert (scenario.audit.call, scenario.audit.counts) == ("count_orders", "orders")
+    assert "# No reply is lost, for unsaid" in (tmp_path / "shop.yaml").read_text(encoding="utf-8")
     assert "tool close_down: skipped" in (tmp_path / "shop.yaml").read_text(encoding="utf-8")
 
 
@@ -124,6 +125,26 @@ def test_what_the_command_names_is_asked_for_and_the_rest_is_asked_of_the_reader
     assert "no tool could be called" in none.out
     text = (tmp_path / "squall.yaml").read_text(encoding="utf-8")
     assert "So no tool is called here" in " ".join(text.replace("#", " ").split())
+
+
+def test_what_is_written_finds_what_it_is_for(tmp_path: Path) -> None:
+    """An order that is placed anew when its reply was lost, though it came under the same key."""
+    words = ("--allow-effects", "--skip", "close*", "--skip", "unsaid")
+    done = init(tmp_path, "--launch", f"{SHOP} --port ${{port}}", *words)
+    assert done.code == 0, done.all
+    text = shorter((tmp_path / "squall.yaml").read_text(encoding="utf-8"))
+    assert text.count('"--port"') == 1
+    text = text.replace('"--port"', '"--forgets", "--port"')
+    alone = re.compile(
+        r"^faults:\n.*response-lost: {share: 20%}\n    for: 1s", re.MULTILINE | re.DOTALL
+    )
+    text, changed = alone.subn("faults:\n  - response-lost: {share: 50%}\n    for: 4s", text)
+    assert changed == 1
+    (tmp_path / "short.yaml").write_text(text, encoding="utf-8")
+    ran = ended(command.start("run", "short.yaml", "--quiet", cwd=tmp_path, env=FOUND_AT))
+    verdict = command.verdict_of(command.folder_of(tmp_path / "runs"))
+    failed = {one["verdict"] for one in verdict["findings"] if one["ruling"] == "fail"}
+    assert "double-exec" in failed, ran.all
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
