@@ -154,5 +154,6 @@ async def test_an_answer_takes_as_long_as_its_rule_says() -> None:
         with fail_after(WAIT_S):
             assert (await call(client)).outcome is Outcome.OK
             await until(lambda: client.inbox.counts["answers:taken"])
-        assert client.inbox.counts["answers:us"] >= 80_000
+        # A loop that counts in whole milliseconds may wake up one early.
+        assert client.inbox.counts["answers:us"] >= 78_000
     assert answered == [5]
