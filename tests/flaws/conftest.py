@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,28 +18,47 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 LIMIT_S: Final = 2700.0
 LOOK_S: Final = 0.5
+STARTS_S: Final = 30.0
 JOBS: Final = 5
 LAST: Final = "test_matrix.py"
-# Starts a command and leaves: nobody's child but the system's, in a session of its own.
+# Starts what stands after it and leaves: nobody's child but the system's, in a session of its own.
 _APART: Final = """
 import subprocess, sys
+
+subprocess.Popen(
+    sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    start_new_session=True,
+)
+"""
+# Plays for as long as the tests last, however they end.
+_BESIDE: Final = """
+import os, signal, subprocess, sys, time
 from pathlib import Path
 
-folder, *words = sys.argv[1:]
+folder, tests, *words = sys.argv[1:]
 with Path(folder, "output.txt").open("wb") as output:
-    process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-    )
-Path(folder, "pid").write_text(str(process.pid))
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+Path(folder, "pid.new").write_text(str(process.pid))
+Path(folder, "pid.new").rename(Path(folder, "pid"))
+while process.poll() is None:
+    try:
+        os.kill(int(tests), 0)
+    except ProcessLookupError:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    time.sleep(.5)
 """
 
 
 class Matrix:
-    """A self-test in a process of its own, and what it has said so far."""
+    """A self-test in a process of its own, and what it has said so far.
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is begun yet; its files go into `folder`."""
-        self._folder = folder
+    Tests that are spread over several processes share one, through its folder.
+    """
+
+    def __init__(self, folder: Path, *, tests: int) -> None:
+        """Nothing is begun yet; it lasts no longer than the process `tests`."""
+        self._folder, self._tests = folder, tests
         self._told = folder / "results.jsonl"
         self._pid = folder / "pid"
         self._began = 0.0
@@ -48,10 +68,15 @@ class Matrix:
         if self._began:
             return
         self._began = time.monotonic()
+        try:
+            self._folder.mkdir()
+        except FileExistsError:  # another process of these tests has begun it
+            return
         words = [sys.executable, "-m", "harness", "selftest", "--jobs", str(JOBS)]
         words += ["--out", str(self._folder / "runs"), "--json", str(self._told)]
+        beside = [sys.executable, "-c", _BESIDE, str(self._folder), str(self._tests), *words]
         subprocess.run(
-            [sys.executable, "-c", _APART, str(self._folder), *words],
+            [sys.executable, "-c", _APART, *beside],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             check=True,
             timeout=60,
@@ -65,14 +90,13 @@ class Matrix:
             for line in self._lines():
                 if line["name"] == name:
                     return line
-            output = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
-            assert running, f"the self-test ended without {name}:\n{output[-2000:]}"
+            assert running, f"the self-test ended without {name}:\n{self._output()[-2000:]}"
             assert time.monotonic() < self._began + LIMIT_S, f"{name} took too long"
             time.sleep(LOOK_S)
 
     def end(self) -> None:
         """End it, and the runs that it has under way, if it has not ended by itself."""
-        if not self._began:
+        if not self._began or not self._pid.exists():
             return
         with suppress(ProcessLookupError):
             os.kill(int(self._pid.read_text()), signal.SIGINT)
@@ -86,7 +110,14 @@ class Matrix:
         whole = self._told.read_text(encoding="utf-8").rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
+    def _output(self) -> str:
+        path = self._folder / "output.txt"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
     def _running(self) -> bool:
+        """Tell whether it plays, or is about to."""
+        if not self._pid.exists():
+            return time.monotonic() < self._began + STARTS_S
         try:
             os.kill(int(self._pid.read_text()), 0)
         except ProcessLookupError:
@@ -107,21 +138,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Begin with the first test where all of it is asked for."""
     factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
-    matrix = Matrix(factory.mktemp("selftest"))
+    folder, tests = factory.getbasetemp(), os.getpid()
+    if hasattr(session.config, "workerinput"):  # one of several processes, below the one of all
+        folder, tests = folder.parent, os.getppid()
+    matrix = Matrix(folder / "selftest", tests=tests)
     session.config.stash[_MATRIX] = matrix
     asked = [item for item in session.items if item.path.name == LAST]
     if not session.config.option.collectonly and len(asked) > 1:
         matrix.begin()
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave nothing running, however the tests ended."""
-    matrix = session.config.stash.get(_MATRIX, None)
-    if matrix is not None:
-        matrix.end()
-
-
 @pytest.fixture(scope="session")
-def matrix(request: pytest.FixtureRequest) -> Matrix:
-    """The self-test that was begun with the first test."""
-    return request.config.stash[_MATRIX]
+def matrix(request: pytest.FixtureRequest) -> Iterator[Matrix]:
+    """The self-test that was begun with the first test; nothing of it stays."""
+    matrix = request.config.stash[_MATRIX]
+    yield matrix
+    matrix.end()
