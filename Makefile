@@ -30,8 +30,9 @@ setup: place ## make .venv with everything in it, and .venv/bin/squall
 demo: setup ## run the bundled server through a storm and show what its users lost
 	@$(BIN)/squall demo
 
+# Two processes, since most of a test is waiting; a file's tests share what it has started.
 test: setup ## run every test
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(PYTEST_FLAGS)
 
 lint: setup ## check style, formatting, types and who imports whom
 	$(BIN)/ruff check .
