@@ -43,6 +43,7 @@ BUSY_SLOPE: Final = 1.5
 BUSY_SPREAD: Final = 0.25  # of a run's logarithm, on a machine where all is waiting
 SCORE_SPREAD: Final = 8.0  # points, likewise
 BUSY_MAX: Final = 10.0  # nobody can tell a target from its machine there
+WORK_OF_LATE: Final = 10.0
 _CALLS_MIN: Final = SAMPLES_MIN[90.0]
 _SEED: Final = 7
 
@@ -296,8 +297,10 @@ def _look(pair: _Pair, name: str, within: Error, latency_least: float) -> Look:
     if timed:
         figures = [[log(value) for value in side] for side in figures]
         at_least = max(log1p(latency_least), log1p(max(LATENCY_LEAST_MS, pair.late(name)) / base))
-        slower = BUSY_SLOPE * _slower(pair.base, pair.head)
-        assumed = restless([[run.slowness for run in runs] for runs in pair.runs], BUSY_SPREAD)
+        work = _work(pair, min(base, head))
+        slower = work * BUSY_SLOPE * _slower(pair.base, pair.head)
+        waits = [[run.slowness for run in runs] for runs in pair.runs]
+        assumed = restless(waits, work * BUSY_SPREAD)
     busy = _busy(pair) if timed else ""
     return Look(
         arm=_arm(pair.place),
@@ -317,6 +320,15 @@ def _look(pair: _Pair, name: str, within: Error, latency_least: float) -> Look:
         least_worse=at_least + max(0.0, slower),
         least_better=at_least + max(0.0, -slower),
     )
+
+
+def _work(pair: _Pair, latency_ms: float) -> float:
+    """Give the share of a latency that a busy machine can stretch, at most.
+
+    What a target sleeps or waits for takes as long on any machine. What is work waits for a
+    processor a few times a call, each time about as long as squall's own calls left late.
+    """
+    return min(1.0, WORK_OF_LATE * max(pair.late_ms) / latency_ms)
 
 
 def _busy(pair: _Pair) -> str:

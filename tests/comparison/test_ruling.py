@@ -162,7 +162,7 @@ def test_a_slower_machine_is_not_a_slower_target() -> None:
     """What squall itself had to wait is allowed for, in the direction that it explains."""
     base, head = pair(ONE_PHASE, seed=2, scale=1.4)
     busy = tuple(replace(stretch, slowness=1.6) for stretch in head.runs[0].stretches)
-    burdened = replace(head, runs=(replace(head.runs[0], stretches=busy),))
+    burdened = replace(head, runs=(replace(head.runs[0], stretches=busy, late_p99_ms=2.5),))
     assert compare(base, head).verdict == "worse"
     assert compare(base, burdened).verdict == "same"
 
@@ -189,14 +189,25 @@ def test_what_squall_was_late_by_is_not_the_target_s() -> None:
     assert compare(base, late).verdict == "same"
 
 
+def waiting(side: Side) -> Side:
+    """Give the same figures, from a machine where squall waited thrice as long as it ran."""
+    run = side.runs[0]
+    busy = tuple(replace(stretch, slowness=4.0) for stretch in run.stretches)
+    return replace(side, runs=(replace(run, stretches=busy, late_p99_ms=3.0),))
+
+
+def test_what_is_not_work_takes_as_long_on_a_busy_machine() -> None:
+    """Calls that take a quarter of a second while squall is 3 ms late are hardly the machine's."""
+    world = replace(ONE_PHASE, ms=250.0, sigma=0.05)
+    base, head = pair(world, seed=2, scale=1.2)
+    assert compare(waiting(base), waiting(head)).verdict == "worse"
+    base, head = pair(ONE_PHASE, seed=2, scale=1.2)
+    assert compare(waiting(base), waiting(head)).verdict == "same"
+
+
 def test_a_busy_machine_shows_less() -> None:
     """As long as nobody has measured how much equal runs differ on it."""
     base, head = pair(ONE_PHASE, seed=2)
-
-    def waiting(side: Side) -> Side:
-        run = side.runs[0]
-        busy = tuple(replace(stretch, slowness=4.0) for stretch in run.stretches)
-        return replace(side, runs=(replace(run, stretches=busy),))
 
     calm, busy = compare(base, head), compare(waiting(base), waiting(head))
     shown = [change(told, "p95").smallest for told in (calm, busy)]
