@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.disturbance import busy
 from harness.draws import Bins, Ratio
 from harness.latencies import latency_ns, measured
-from harness.phases import BASELINE, Evidence
+from harness.phases import BASELINE, Evidence, Span
 from harness.score import RESAMPLES, weights
 from harness.tallies import arm_of
 from harness.verdict import Soundness
@@ -66,7 +66,7 @@ def arms_agree(evidence: Evidence) -> tuple[Soundness, ...]:
         p50_max=ARMS_RATIO_MAX,
         paired=False,
     )
-    return (_explained(evidence, found),)
+    return (explained(evidence, evidence.phases.baseline, found),)
 
 
 def baseline_steady(evidence: Evidence) -> tuple[Soundness, ...]:
@@ -92,12 +92,12 @@ def baseline_steady(evidence: Evidence) -> tuple[Soundness, ...]:
         p50_max=STEADY_RATIO_MAX,
         paired=True,
     )
-    return (_explained(evidence, found),)
+    return (explained(evidence, evidence.phases.baseline, found),)
 
 
-def _explained(evidence: Evidence, found: Soundness) -> Soundness:
-    """Say first what squall was short of in a baseline that is not as it should be."""
-    why = "" if found.ruling == "pass" else busy(evidence, evidence.phases.baseline)
+def explained(evidence: Evidence, span: Span, found: Soundness) -> Soundness:
+    """Say first what squall was short of in a stretch that is not as it should be."""
+    why = "" if found.ruling == "pass" else busy(evidence, span)
     return replace(found, why=f"{why}; {found.why}") if why else found
 
 

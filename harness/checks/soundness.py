@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from harness.checks import agreement
 from harness.checks.bite import bite
 from harness.checks.engines import engines_agree
-from harness.disturbance import busy
 from harness.generator import SLIP_P99_MAX_MS, Stretch, assess
 from harness.journal import HealthEntry, RunEntry, WorkerEntry
 from harness.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
@@ -204,8 +202,7 @@ def samples(evidence: Evidence) -> tuple[Soundness, ...]:
         key=lambda one: (one.ruling == "pass", (one.observed or 0) / (one.limit or 1)),
     )
     whole = Span(start_ns=evidence.phases.baseline.start_ns, end_ns=evidence.phases.end_ns)
-    why = "" if least.ruling == "pass" else busy(evidence, whole)
-    return (replace(least, why=f"{why}; {least.why}") if why else least,)
+    return (agreement.explained(evidence, whole, least),)
 
 
 def _counts(evidence: Evidence) -> Iterator[Soundness]:

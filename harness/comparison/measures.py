@@ -43,7 +43,7 @@ BUSY_SLOPE: Final = 1.5
 BUSY_SPREAD: Final = 0.25  # of a run's logarithm, on a machine where all is waiting
 SCORE_SPREAD: Final = 8.0  # points, likewise
 BUSY_MAX: Final = 10.0  # nobody can tell a target from its machine there
-WORK_OF_LATE: Final = 10.0
+WORK_OF_LATE: Final = 10.0  # of what calls left late by: the most that work alone took there
 _CALLS_MIN: Final = SAMPLES_MIN[90.0]
 _SEED: Final = 7
 
