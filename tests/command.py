@@ -144,7 +144,7 @@ def assert_gone(processes: Iterable[psutil.Process]) -> None:
     while left and time.monotonic() < until:
         left = [one for one in left if _lives(one)]
         time.sleep(0.02)
-    assert not left, f"left behind: {[one.cmdline() for one in left]}"
+    assert not left, f"left behind: {[words_of(one) for one in left]}"
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -159,13 +159,14 @@ def family_with(process: subprocess.Popen[str], part: str) -> list[psutil.Proces
     until = time.monotonic() + COMMAND_S
     while time.monotonic() < until:
         found = family(process.pid)
-        if any(part in _words(one) for one in found):
+        if any(part in words_of(one) for one in found):
             return found
         time.sleep(0.01)
     raise AssertionError(f"nothing with {part!r} was started")
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; empty once it has ended, reaped or not."""
     try:
         return process.cmdline()
     except psutil.Error:

@@ -24,6 +24,7 @@ from tests.command import (
     folder_of,
     squall,
     start,
+    words_of,
 )
 
 VALIDATOR = jsonschema_rs.validator_for(json_schema())
@@ -148,7 +149,7 @@ def test_a_target_that_dies_under_the_load_ends_the_climb(tmp_path: Path) -> Non
     started = family_with(process, "tests.capacity.slots")
     await_line(process, "bare, 120/s")
     for one in started:
-        if "tests.capacity.slots" in " ".join(one.cmdline()):
+        if "tests.capacity.slots" in " ".join(words_of(one)):
             one.kill()
     done = finish(process)
     document = result_of(tmp_path)

@@ -53,7 +53,9 @@ def begun(
 
 def part(process: subprocess.Popen[str], name: str) -> psutil.Process:
     """The one process of a run that has `name` in its command line."""
-    (found,) = (one for one in command.family(process.pid) if name in " ".join(one.cmdline()))
+    (found,) = (
+        one for one in command.family(process.pid) if name in " ".join(command.words_of(one))
+    )
     return found
 
 
@@ -243,7 +245,7 @@ def test_a_target_that_will_not_go_does_not_outlive_the_run(
     ).replace("[python,", f"[{sys.executable},")
     process = begun(tmp_path, "--toxiproxy", proxies, text=text)
     family = command.family(process.pid)
-    stubborn = [one for one in family if "stubborn.py" in " ".join(one.cmdline())]
+    stubborn = [one for one in family if "stubborn.py" in " ".join(command.words_of(one))]
     assert stubborn
     ports = trial.listening(family)
     assert ports
@@ -313,7 +315,9 @@ def test_an_exception_in_any_part_leaves_nothing_broken(
         anyio.run(conduct, order, view, backend_options={"use_uvloop": True})
     assert armed
     assert trial.proxies_on(proxies) == {}
-    assert not [one for one in psutil.Process().children() if "harness" in " ".join(one.cmdline())]
+    assert not [
+        one for one in psutil.Process().children() if "harness" in " ".join(command.words_of(one))
+    ]
     folder = command.folder_of(tmp_path / "runs")
     assert (ending_of(folder).how, ending_of(folder).why) == ("failed", "_BreakageError")
     assert edges_of(folder)[-1] == "healed"

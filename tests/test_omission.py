@@ -93,7 +93,9 @@ def _finish(process: subprocess.Popen[str], folder: Path, **more: Any) -> Record
 
 
 def _server_of(process: subprocess.Popen[str]) -> psutil.Process:
-    (server,) = [one for one in command.family(process.pid) if "harness.reference" in one.cmdline()]
+    (server,) = [
+        one for one in command.family(process.pid) if "harness.reference" in command.words_of(one)
+    ]
     return server
 
 

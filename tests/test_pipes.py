@@ -125,10 +125,8 @@ def test_a_killed_squall_leaves_no_server_behind(tmp_path: Path) -> None:
     process = command.start("run", "pipes.yaml", "--out", "runs", cwd=tmp_path)
     try:
         command.await_line(process, "1:process-stop")
-        servers = [
-            one for one in command.family(process.pid) if str(tmp_path) in " ".join(one.cmdline())
-            and "server.py" in " ".join(one.cmdline())
-        ]  # fmt: skip
+        server = str(tmp_path / "server.py")
+        servers = [one for one in command.family(process.pid) if server in command.words_of(one)]
         assert len(servers) == 6
         assert any(one.status() == psutil.STATUS_STOPPED for one in servers)
     finally:

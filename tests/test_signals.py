@@ -142,7 +142,7 @@ def test_the_parts_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
     process = command.start("run", "long.yaml", cwd=tmp_path)
     command.await_line(process, "1:tcp-latency")
     family = command.family(process.pid)
-    names = " ".join(word for one in family for word in one.cmdline())
+    names = " ".join(word for one in family for word in command.words_of(one))
     for part in ("harness.rig.issuer", "harness.reference", "toxiproxy"):
         assert part in names
     process.kill()

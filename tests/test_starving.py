@@ -90,7 +90,7 @@ def test_a_starved_generator_concludes_nothing_and_says_why(
     with _started(tmp_path, "--workers", str(workers)) as process:
         command.await_line(process, "baseline")
         everyone = [psutil.Process(process.pid), *command.family(process.pid)]
-        _starve(next(one for one in everyone if starved in " ".join(one.cmdline())))
+        _starve(next(one for one in everyone if starved in " ".join(command.words_of(one))))
         done = command.finish(process)
     folder = command.folder_of(tmp_path / "runs")
     assert done.code == 3, done.all

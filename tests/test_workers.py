@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_leaves_the_run_unknown_and_named(tmp_path: Path
     process = command.start("run", "spread.yaml", "--workers", "2", cwd=tmp_path)
     command.await_line(process, "baseline")
     family = command.family(process.pid)
-    workers = [one for one in family if "harness.worker" in one.cmdline()]
+    workers = [one for one in family if "harness.worker" in command.words_of(one)]
     assert len(workers) == 2
     workers[0].send_signal(signal.SIGKILL)
     done = command.finish(process)
@@ -88,7 +88,7 @@ def test_workers_do_not_outlive_a_killed_master(tmp_path: Path) -> None:
     process = command.start("run", "spread.yaml", "--workers", "2", cwd=tmp_path)
     command.await_line(process, "baseline")
     family = command.family(process.pid)
-    names = [" ".join(one.cmdline()) for one in family]
+    names = [" ".join(command.words_of(one)) for one in family]
     for part in ("harness.worker", "harness.reference", "faults.toxiproxy"):
         assert any(part in name for name in names) or (part == "faults.toxiproxy" and names)
     process.kill()

@@ -70,7 +70,9 @@ def struck(folder: Path, url: str, mark: str) -> subprocess.Popen[str]:
 def watchdog_of(process: subprocess.Popen[str]) -> psutil.Process:
     """The process that watches over a run."""
     (found,) = (
-        one for one in command.family(process.pid) if "harness.rig.watchdog" in one.cmdline()
+        one
+        for one in command.family(process.pid)
+        if "harness.rig.watchdog" in command.words_of(one)
     )
     return found
 

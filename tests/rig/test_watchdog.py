@@ -222,4 +222,4 @@ async def test_what_cannot_be_written_down_is_not_done(
             assert name == "squall-t"
             assert trial.proxies_on(server)[name]["enabled"]
             assert not trial.proxies_on(server)[name]["toxics"]
-        assert not [one for one in psutil.Process().children() if argv[-1] in one.cmdline()]
+        assert not [one for one in psutil.Process().children() if argv[-1] in command.words_of(one)]

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[3]
 REAL = os.environ.get("SQUALL_TOXIPROXY_SERVER") or shutil.which("toxiproxy-server")
 
 
+LAST_WORDS = 2000  # characters of what a dead server said
+
+
 class NotStartedError(Exception):
     """A server said something else than where it listens."""
 
@@ -97,13 +100,12 @@ def start_ours(*extra: str) -> Server:
     return Server(kind="ours", api=api, process=process)
 
 
-def start_original(path: str, *extra: str) -> Server:
-    """The original on a port that was free a moment ago."""
+def start_original(path: str, *extra: str, log: Path | None = None) -> Server:
+    """The original on a port that was free a moment ago; what it says goes to the log, if any."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [path, "-port", str(port), *extra], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with (log or Path(os.devnull)).open("wb") as said:
+        process = subprocess.Popen([path, "-port", str(port), *extra], stdout=said, stderr=said)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -135,14 +137,53 @@ def our_process() -> Iterator[Server]:
     end(server)
 
 
+class Originals:
+    """The original server for the whole session: another in its place when it has died."""
+
+    def __init__(self, path: str, folder: Path) -> None:
+        """Start the first; each keeps a log of its own in the folder."""
+        self._path = path
+        self._folder = folder
+        self._started = 0
+        self._server = self._start()
+
+    def _start(self) -> Server:
+        self._started += 1
+        return start_original(self._path, log=self._log)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"original-{self._started}.log"
+
+    def alive(self) -> Server:
+        """The server, empty; a fresh one if the last one died between two tests."""
+        if self._server.process.poll() is not None:
+            end(self._server)
+            self._server = self._start()
+        self._server.clear()
+        return self._server
+
+    def last_words(self) -> str | None:
+        """What it said when it died; None while it lives."""
+        if self._server.process.poll() is None:
+            return None
+        said = self._log.read_text(encoding="utf-8", errors="replace")
+        begin = max(said.find("panic:"), said.find("fatal error:"))
+        return said[begin:][:LAST_WORDS] if begin >= 0 else said[-LAST_WORDS:]
+
+    def end(self) -> None:
+        """Terminate the one that is there."""
+        end(self._server)
+
+
 @pytest.fixture(scope="session")
-def original_process() -> Iterator[Server]:
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Originals]:
     """One original server for the whole session, where there is one."""
     if REAL is None:
         pytest.skip("NO ORIGINAL TOXIPROXY: set SQUALL_TOXIPROXY_SERVER to its binary")
-    server = start_original(REAL)
-    yield server
-    end(server)
+    kept = Originals(REAL, tmp_path_factory.mktemp("original"))
+    yield kept
+    kept.end()
 
 
 @pytest.fixture
@@ -154,11 +195,14 @@ def ours(our_process: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def original(original_process: Server) -> Iterator[Server]:
-    """The original, empty."""
-    original_process.clear()
-    yield original_process
-    original_process.clear()
+def original(originals: Originals) -> Iterator[Server]:
+    """The original, empty; a test in which it dies fails with its last words, and no other."""
+    server = originals.alive()
+    yield server
+    words = originals.last_words()
+    if words is not None:
+        pytest.fail(f"the original died, and this was the last it said:\n{words}", pytrace=False)
+    server.clear()
 
 
 @pytest.fixture(params=["ours", pytest.param("original", marks=pytest.mark.real)])

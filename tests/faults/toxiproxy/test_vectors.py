@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.faults.toxiproxy.conftest import REAL, Server
+from tests.faults.toxiproxy.conftest import REAL, Originals, Server
 from tests.faults.toxiproxy.differences import DIFFERENCES
 from tests.faults.toxiproxy.vectors import (
     VECTORS,
@@ -31,6 +33,26 @@ def test_both_servers_do_the_same(ours: Server, request: pytest.FixtureRequest, 
 def test_the_original_took_part(original: Server) -> None:
     """Without it, every vector above was held only to what is written down."""
     assert original.api.get("/version").status_code == 200
+
+
+@pytest.mark.real
+def test_an_original_that_dies_is_replaced_and_what_it_said_is_kept(
+    originals: Originals, tmp_path: Path
+) -> None:
+    """The vectors after the one that made it die are played against the next."""
+    assert REAL is not None
+    kept = Originals(REAL, tmp_path)
+    try:
+        first = kept.alive()
+        assert kept.last_words() is None
+        first.process.kill()
+        first.process.wait(10)
+        assert "version" in (kept.last_words() or "")
+        assert kept.alive().process.pid != first.process.pid
+        assert kept.last_words() is None
+    finally:
+        kept.end()
+    assert originals.last_words() is None
 
 
 def test_every_listed_difference_is_one_of_the_vectors_and_has_its_reason() -> None:
