@@ -15,11 +15,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.draws import Bins, Ratio
-from harness.latencies import COARSE_BITS, SAMPLES_MIN, latency_ns, measured
-from harness.phases import BASELINE, Evidence, Mask
+from harness.evidence.draws import Bins, Ratio
+from harness.evidence.latencies import COARSE_BITS, SAMPLES_MIN, latency_ns, measured
+from harness.evidence.phases import BASELINE, Evidence, Mask
+from harness.evidence.tallies import Arm, arm_of
 from harness.score import RESAMPLES, weights
-from harness.tallies import Arm, arm_of
 from harness.verdict import Apart, BareArms
 
 PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0}

@@ -20,7 +20,7 @@ import anyio
 import numpy as np
 
 from harness.clock import NS_PER_MS, NS_PER_S, Clock
-from harness.generator import STALL_OVER_MS
+from harness.evidence.generator import STALL_OVER_MS
 from harness.journal import Calls, HealthEntry, JournalWriter, empty_calls
 
 TICK_S = 0.010

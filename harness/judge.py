@@ -6,18 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness import (
-    aa,
-    amplification,
-    contents,
-    latencies,
-    manners,
-    profiles,
-    recovery,
-    summaries,
-    telemetry,
-    witnesses,
-)
+from harness import aa
 from harness.checks import (
     answers,
     audit,
@@ -56,11 +45,22 @@ from harness.checks import (
 from harness.checks import recovery as recoveries
 from harness.checks.bite import bite
 from harness.errors import Exit
+from harness.evidence import (
+    amplification,
+    contents,
+    latencies,
+    manners,
+    profiles,
+    recovery,
+    summaries,
+    telemetry,
+    witnesses,
+)
+from harness.evidence.machine import busier
+from harness.evidence.phases import Evidence, Span, WindowSpan
+from harness.evidence.readiness import readiness
 from harness.headline import headline
 from harness.journal import NoteEntry, RunEntry
-from harness.machine import busier
-from harness.phases import Evidence, Span, WindowSpan
-from harness.readiness import readiness
 from harness.score import Scored, score
 from harness.verdict import (
     BareArms,

@@ -29,9 +29,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import tallies
-from harness.phases import Evidence
-from harness.tallies import COMPONENTS, Tally
+from harness.evidence import tallies
+from harness.evidence.phases import Evidence
+from harness.evidence.tallies import COMPONENTS, Tally
 from harness.verdict import Ruling, Score
 
 WEIGHTS: Final[Mapping[str, float]] = {

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from harness.evidence.phases import Evidence
 from harness.journal import DependencyEntry, EffectEntry, ProbeEntry
-from harness.phases import Evidence
 from reports.series import NS
 from reports.words import cut, milliseconds
 

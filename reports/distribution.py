@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from harness.latencies import SAMPLES_MIN, Origin, measured
-from harness.phases import BASELINE, Evidence, Mask
+from harness.evidence.latencies import SAMPLES_MIN, Origin, measured
+from harness.evidence.phases import BASELINE, Evidence, Mask
 from reports.series import Floats, arm_mask, latency_ms
 from reports.words import cut
 

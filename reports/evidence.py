@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOURS, SampleEntry, call_id
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding
 from reports.behind import behind
 from reports.series import NS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from harness.phases import Evidence
+from harness.evidence.phases import Evidence
 from harness.played import GAME_DAY
 from harness.verdict import Judgement
 from reports.document import verdict

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.latencies import hlog
-from harness.phases import Evidence
+from harness.evidence.latencies import hlog
+from harness.evidence.phases import Evidence
 
 
 def histogram_log(evidence: Evidence) -> str:

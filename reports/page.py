@@ -18,7 +18,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from harness.aa import sentence
-from harness.readiness import by_area
+from harness.evidence.readiness import by_area
 from reports import words
 from reports.charts import charts
 from reports.courtesy import pauses

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from harness.evidence.phases import Evidence
 from harness.journal import ProbeEntry
-from harness.phases import Evidence
 from reports.behind import answer
 from reports.words import clean, cut
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.checks.conversation import said
+from harness.evidence.phases import Evidence
 from harness.journal import NoteEntry, RunEntry, VitalsEntry
-from harness.phases import Evidence
 from harness.scenario.records import (
     LaunchTarget,
     ReferenceTarget,

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.evidence.latencies import Origin, latency_ns
+from harness.evidence.phases import Evidence, Mask
 from harness.journal import SessionEntry
-from harness.latencies import Origin, latency_ns
-from harness.phases import Evidence, Mask
 
 Floats = NDArray[np.float64]
 Values = tuple[float | None, ...]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faults.fault import Fault
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import (
     Calls,
     EffectEntry,
@@ -20,7 +21,6 @@ from harness.journal import (
     empty_calls,
 )
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
-from harness.phases import Evidence, evidence
 from harness.plan import Plan, flat, make
 from harness.scenario.records import CallStep, Scenario
 

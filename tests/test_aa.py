@@ -7,10 +7,10 @@ import pytest
 
 from harness import aa
 from harness.errors import Exit
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls
 from harness.judge import judge
 from harness.outcome import Outcome
-from harness.phases import Evidence, evidence
 from harness.verdict import Apart, BareArms
 from tests import journals
 from tests.journals import MS

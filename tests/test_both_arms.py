@@ -11,10 +11,10 @@ from faults.fault import Struck
 from faults.network import TcpDown, TcpLatency
 from harness.checks import answers, sightings
 from harness.checks.bite import bite
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls
 from harness.judge import judge
 from harness.outcome import Outcome
-from harness.phases import Evidence, evidence
 from harness.score import score
 from tests import journals
 

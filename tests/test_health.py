@@ -10,7 +10,7 @@ import pytest
 
 from harness import health
 from harness.clock import NS_PER_S, RunClock
-from harness.generator import STALL_OVER_MS
+from harness.evidence.generator import STALL_OVER_MS
 from harness.health import HealthMeter
 from tests import journals
 

@@ -51,13 +51,16 @@ def test_every_import_goes_the_way_of_the_pipe() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_module_has_its_place_in_the_pipe() -> None:
-    """A new module at the top of harness is put into a layer, or it could import anything."""
-    (pipe,) = [contract for contract in contracts() if contract["id"] == "pipe"]
-    placed = set(re.findall(r"harness\.(\w+)", str(pipe["layers"])))
+@pytest.mark.parametrize(
+    ("contract", "package"), [("pipe", "harness"), ("evidence", "harness.evidence")]
+)
+def test_every_module_has_its_place(contract: str, package: str) -> None:
+    """A new one is put into a layer, or it could import anything."""
+    (held,) = [one for one in contracts() if one["id"] == contract]
+    placed = set(re.findall(rf"{re.escape(package)}\.(\w+)", str(held["layers"])))
     there = {
         path.stem
-        for path in (ROOT / "harness").iterdir()
+        for path in (ROOT / package.replace(".", "/")).iterdir()
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     assert there - placed - {"__init__"} == set()

@@ -16,15 +16,16 @@ from faults.agent import ClientVanish, ResponseLost
 from faults.agent_sessions import SessionFlood
 from faults.fault import Fault
 from faults.network import TcpLatency, TcpReset
-from harness import checks, summaries
+from harness import checks
 from harness import judge as judging
 from harness.checks import soundness
 from harness.errors import Exit
+from harness.evidence import summaries
+from harness.evidence.phases import Evidence, evidence
 from harness.headline import headline
 from harness.journal import Calls, EffectEntry, FaultEntry, FloodEntry, HealthEntry, NoteEntry
 from harness.judge import judge
 from harness.outcome import Effect, Outcome, Reason
-from harness.phases import Evidence, evidence
 from harness.verdict import Finding, Judgement
 from tests import journals
 from tests.journals import MS, S

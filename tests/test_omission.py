@@ -24,10 +24,10 @@ import pytest
 from harness.cli.conclusion import read
 from harness.clock import NS_PER_MS, NS_PER_S
 from harness.errors import Exit
+from harness.evidence.latencies import SAMPLES_MIN
+from harness.evidence.phases import BASELINE, Evidence
 from harness.journal import SessionEntry
-from harness.latencies import SAMPLES_MIN
 from harness.outcome import Outcome
-from harness.phases import BASELINE, Evidence
 from tests import command
 from tests.ports import free_port
 from tests.relay import Relay

@@ -7,6 +7,7 @@ import pytest
 
 from faults.network import TcpDown, TcpLatency
 from harness.errors import JournalError
+from harness.evidence.phases import evidence
 from harness.journal import (
     DeedEntry,
     FaultEntry,
@@ -16,7 +17,6 @@ from harness.journal import (
     RemarkEntry,
     RunEntry,
 )
-from harness.phases import evidence
 from harness.played import Course, happenings, plan_for, restore, settle
 from tests import journals
 

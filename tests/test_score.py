@@ -13,10 +13,10 @@ import pytest
 from faults.fault import Fault
 from faults.identity import TokenExpire
 from faults.network import TcpBandwidth, TcpBlackhole, TcpDown, TcpLatency, TcpReset, TcpTruncate
-from harness import recovery
+from harness.evidence import recovery
+from harness.evidence.phases import Evidence, Mask, evidence
 from harness.journal import Calls, HealthEntry
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import Evidence, Mask, evidence
 from harness.score import Scored, score
 from harness.verdict import Ruling, Score
 from tests import journals

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from harness.cli.conclusion import read
-from harness.generator import SLIP_P50_MAX_MS, SLIP_P99_MAX_MS, STALLED_MIN_S
+from harness.evidence.generator import SLIP_P50_MAX_MS, SLIP_P99_MAX_MS, STALLED_MIN_S
+from harness.evidence.phases import BASELINE
 from harness.journal import HealthEntry
-from harness.phases import BASELINE
 from tests import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

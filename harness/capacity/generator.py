@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from harness.generator import Stretch, assess
+from harness.evidence.generator import Stretch, assess
 from harness.journal import Calls, HealthEntry
 
 # One process cannot use more than one core; what is near that has nothing left.

@@ -9,7 +9,7 @@ from typing import Final
 from harness.capacity.course import Course
 from harness.capacity.knee import bracket, find
 from harness.capacity.steps import Bars, Reading
-from harness.latencies import SAMPLES_MIN
+from harness.evidence.latencies import SAMPLES_MIN
 
 DOUBLE: Final = 2.0
 NEAR: Final = 1.08  # rates closer than this are not told apart in a few seconds

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from harness import phases
 from harness.capacity import knee as knees
 from harness.capacity.course import BARE, Course, make_plan
 from harness.capacity.knee import Knee
@@ -14,8 +13,9 @@ from harness.capacity.steps import Bars, Reading, readings
 from harness.capacity.wording import Ended, headline, knee_line
 from harness.checks.bite import bite
 from harness.errors import Exit
+from harness.evidence import phases
+from harness.evidence.phases import Evidence
 from harness.journal import Journal, NoteEntry, RunEntry, StepEntry
-from harness.phases import Evidence
 from harness.plan import PlannedWindow
 from harness.scenario.conditions import limits
 from harness.scenario.records import Scenario

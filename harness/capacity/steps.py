@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.capacity.generator import Strain, strain
-from harness.generator import Stretch
+from harness.evidence.generator import Stretch
+from harness.evidence.latencies import SAMPLES_MIN
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, HealthEntry, StepEntry
-from harness.latencies import SAMPLES_MIN
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.scenario.conditions import Condition, limits
 
 Floats = NDArray[np.float64]

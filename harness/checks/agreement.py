@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.disturbance import busy
-from harness.draws import Bins, Ratio
-from harness.latencies import latency_ns, measured
-from harness.phases import BASELINE, Evidence, Span
+from harness.evidence.disturbance import busy
+from harness.evidence.draws import Bins, Ratio
+from harness.evidence.latencies import latency_ns, measured
+from harness.evidence.phases import BASELINE, Evidence, Span
+from harness.evidence.tallies import arm_of
 from harness.score import RESAMPLES, weights
-from harness.tallies import arm_of
 from harness.verdict import Soundness
 
 ARMS_RATIO_MAX: Final = 1.25

@@ -11,8 +11,8 @@ from faults.network import TcpBandwidth
 from harness.checks import sightings
 from harness.checks.claims import claims
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Mask
 from harness.outcome import Outcome
-from harness.phases import Evidence, Mask
 from harness.verdict import Finding
 
 _HANG: Final = Rule(

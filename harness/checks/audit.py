@@ -12,9 +12,9 @@ from harness.checks import sightings
 from harness.checks.claims import singles
 from harness.checks.effects import shares_its_key
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Mask
 from harness.journal import AuditEntry, ProbeEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Mask
 from harness.scenario.audits import audited_tools
 from harness.scenario.records import CallStep
 from harness.verdict import Finding

@@ -12,9 +12,9 @@ from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.checks import sightings
 from harness.checks.credentials import PUBLIC
 from harness.checks.sightings import Rule
+from harness.evidence.phases import UNAUTHORIZED, Evidence, Mask
 from harness.journal import NEVER_NS, SampleEntry, TokenEntry
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import UNAUTHORIZED, Evidence, Mask
 from harness.verdict import Finding
 
 _SOURCE: Final = "MCP authorization, token handling: an invalid or expired token MUST get 401"

@@ -9,10 +9,10 @@ import numpy as np
 
 from faults.agent_sessions import OutsiderFault
 from faults.load import LoadShape
+from harness.evidence.latencies import latency_ns, measured
+from harness.evidence.phases import BASELINE, Evidence, WindowSpan, fault_code
 from harness.journal import FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
-from harness.latencies import latency_ns, measured
 from harness.outcome import Outcome
-from harness.phases import BASELINE, Evidence, WindowSpan, fault_code
 
 SHIFT_MIN: Final = 1.25  # of the treated p50, beyond the control arm's own shift
 SHIFT_SLACK_NS: Final = 1_000_000

@@ -19,7 +19,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.phases import Evidence, Mask
+from harness.evidence.phases import Evidence, Mask
 
 RATIO_MIN: Final = 2.0
 COMMON_MIN: Final = 5  # calls of one kind, of more than one session and of both arms

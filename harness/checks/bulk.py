@@ -10,9 +10,9 @@ import numpy as np
 from faults.agent import PayloadResponse
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Mask, WindowSpan
 from harness.journal import BEHAVIOUR_CODES, ProbeEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Mask, WindowSpan
 from harness.verdict import Finding
 
 _MIB: Final = 1024**2

@@ -11,14 +11,14 @@ from typing import Final
 import numpy as np
 
 from faults.network import TcpBandwidth, TcpTruncate
-from harness import profiles
 from harness.checks import sightings
 from harness.checks.sources import sources
+from harness.evidence import profiles
+from harness.evidence.phases import BASELINE, Evidence, Mask
+from harness.evidence.profiles import SAMPLES_MIN
 from harness.journal import BEHAVIOUR_CODES, ROWS_UNKNOWN
 from harness.outcome import Outcome, Reason
-from harness.phases import BASELINE, Evidence, Mask
 from harness.plan import flat
-from harness.profiles import SAMPLES_MIN
 from harness.scenario.conditions import parse_rows
 from harness.scenario.records import CallStep, SingleStep
 

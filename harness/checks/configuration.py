@@ -11,9 +11,9 @@ from faults.fault import Fault
 from faults.process import EnvMissing, PathDiffers
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, WindowSpan
 from harness.journal import TargetEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, WindowSpan
 from harness.verdict import Finding
 
 _LATE: Final = Rule(

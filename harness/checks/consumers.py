@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from harness.checks import auth, sightings
 from harness.checks.claims import Claims, claims
+from harness.evidence.phases import Evidence, Mask
 from harness.outcome import Outcome
-from harness.phases import Evidence, Mask
 from harness.verdict import Misled
 
 _BARE: Final = 0  # no fault is to blame

@@ -10,9 +10,9 @@ import numpy as np
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence
 from harness.journal import BreachEntry, SaidEntry
 from harness.outcome import Reason
-from harness.phases import Evidence
 from harness.verdict import Finding
 
 _PROGRESS: Final = Rule(

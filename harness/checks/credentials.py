@@ -13,10 +13,10 @@ from faults.fault import Fault
 from faults.identity import NoToken
 from harness.checks import sightings
 from harness.checks.sightings import Rule
-from harness.executions import match
+from harness.evidence.executions import match
+from harness.evidence.phases import UNAUTHORIZED, Evidence, Mask
 from harness.journal import BEHAVIOUR_CODES, EffectEntry
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import UNAUTHORIZED, Evidence, Mask
 from harness.scenario.marks import PRELUDE_INDEX
 from harness.verdict import Finding
 

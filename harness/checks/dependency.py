@@ -10,7 +10,7 @@ import numpy as np
 from harness.checks import connections, retries, sightings, spinning, starving
 from harness.checks.claims import claims, singles
 from harness.checks.sightings import Rule
-from harness.phases import Evidence
+from harness.evidence.phases import Evidence
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
 

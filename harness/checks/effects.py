@@ -13,9 +13,9 @@ from harness.checks import sightings
 from harness.checks.blame import Windows
 from harness.checks.claims import singles
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, Mask
 from harness.journal import BEHAVIOUR_CODES, EffectEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
 

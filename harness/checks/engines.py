@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from harness.phases import BASELINE, Evidence, Mask
+from harness.evidence.phases import BASELINE, Evidence, Mask
+from harness.evidence.witnesses import median_ms
 from harness.verdict import Ruling, Soundness
-from harness.witnesses import median_ms
 
 NAME: Final = "engines-agree"
 CALLS_MIN: Final = 20

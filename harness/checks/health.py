@@ -12,9 +12,9 @@ import numpy as np
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, Mask, Times, WindowSpan
 from harness.journal import HealthProbeEntry, TargetEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask, Times, WindowSpan
 from harness.scenario.transports import is_piped
 from harness.verdict import Finding
 

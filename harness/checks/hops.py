@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from faults.credentials import OTHER_USER
 from harness.checks import sightings
 from harness.checks.sightings import Rule
-from harness.executions import owners
+from harness.evidence.executions import owners
+from harness.evidence.phases import Evidence, Mask
 from harness.journal import BEHAVIOUR_CODES, DependencyEntry, call_id
-from harness.phases import Evidence, Mask
 from harness.scenario.auth import client_of
 from harness.scenario.marks import PRELUDE_INDEX
 from harness.verdict import Finding

@@ -10,8 +10,8 @@ import numpy as np
 from faults.issuers import AsOutage
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import UNAUTHORIZED, Evidence, Mask, WindowSpan
 from harness.outcome import Auth
-from harness.phases import UNAUTHORIZED, Evidence, Mask, WindowSpan
 from harness.verdict import Finding
 
 _FETCHES: Final = Rule(

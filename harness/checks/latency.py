@@ -13,9 +13,9 @@ from faults.agent_calls import SlowNeighbour
 from harness.checks import sightings
 from harness.checks.claims import singles
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, Mask
 from harness.journal import BEHAVIOUR_CODES, ProbeEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
 

@@ -11,8 +11,8 @@ from harness.checks import memory, sightings
 from harness.checks.memory import LEAST_BYTES, MIB, PER_SESSION_BYTES
 from harness.checks.outsiders import tell
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, WindowSpan
 from harness.journal import FloodEntry, ProbeEntry, VitalsEntry
-from harness.phases import Evidence, WindowSpan
 from harness.verdict import Finding
 
 _LEAK: Final = Rule(

@@ -11,9 +11,9 @@ from faults.process import Relaunch
 from harness.checks import sightings
 from harness.checks.processes import crashed
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices
 from harness.journal import RunEntry, TargetEntry, VitalsEntry, call_id
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, Indices
 from harness.scenario.transports import is_piped
 from harness.verdict import Finding
 

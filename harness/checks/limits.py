@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from harness import recovery, survival
-from harness.latencies import (
+from harness.evidence import recovery, survival
+from harness.evidence.latencies import (
     HDR_BITS,
     SAMPLES_MIN,
     bucket_highest_us,
@@ -21,8 +21,8 @@ from harness.latencies import (
     latency_ns,
     measured,
 )
-from harness.phases import BASELINE, Evidence, Mask, Span
-from harness.recovery import NEVER_S
+from harness.evidence.phases import BASELINE, Evidence, Mask, Span
+from harness.evidence.recovery import NEVER_S
 from harness.scenario.conditions import Condition, limits
 from harness.scenario.units import duration
 from harness.verdict import Limit, Ruling, Score

@@ -11,9 +11,9 @@ import numpy as np
 from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.clock import NS_PER_MS, NS_PER_S
+from harness.evidence.phases import Evidence, Mask
 from harness.journal import ListEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Mask
 from harness.verdict import Finding
 
 LISTS: Final = "tools/list"

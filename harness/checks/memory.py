@@ -14,8 +14,8 @@ from typing import Final
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence
 from harness.journal import VitalsEntry
-from harness.phases import Evidence
 from harness.verdict import Finding
 
 MIB: Final = 1024**2

@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.checks import sightings, spreading
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence
 from harness.outcome import Outcome
-from harness.phases import Evidence
 from harness.verdict import Finding
 
 # Said plainly, and to be tried again: no wrong answer.

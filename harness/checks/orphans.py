@@ -13,9 +13,9 @@ from faults.agent import ClientVanish
 from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.clock import NS_PER_S
+from harness.evidence.phases import Evidence, Mask
 from harness.journal import BEHAVIOUR_CODES, EffectEntry, ProbeEntry, SessionEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, Mask
 from harness.scenario.marks import PRELUDE_INDEX
 from harness.verdict import Finding
 

@@ -12,8 +12,8 @@ from typing import Final
 from faults.agent_sessions import ListDrift, OutsiderFault, RejectFlood, SessionFlood
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, WindowSpan
 from harness.journal import ProbeEntry
-from harness.phases import Evidence, WindowSpan
 from harness.verdict import Finding
 
 _BINDING: Final = (

@@ -7,8 +7,8 @@ from typing import Final
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence
 from harness.journal import ProcessEntry
-from harness.phases import Evidence
 from harness.verdict import Finding
 
 _NOISE: Final = Rule(

@@ -12,9 +12,9 @@ from faults.network import TcpBlackhole, TcpDown, TcpReset, TcpTruncate
 from harness.checks import sightings
 from harness.checks.claims import claims
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices
 from harness.journal import SessionEntry, call_id
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, Indices
 from harness.verdict import Finding
 
 _DEAD_SESSION: Final = Rule(

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import amplification, contents, profiles
 from harness.checks import sightings
 from harness.checks.sightings import Rule
-from harness.contents import Look
-from harness.phases import BASELINE, Evidence, Mask, WindowSpan, fault_code
+from harness.evidence import amplification, contents, profiles
+from harness.evidence.contents import Look
+from harness.evidence.phases import BASELINE, Evidence, Mask, WindowSpan, fault_code
 from harness.verdict import Finding
 
 _SHIFT: Final = Rule(

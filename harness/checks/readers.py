@@ -10,8 +10,8 @@ import numpy as np
 from faults.agent import SlowReader
 from harness.checks import memory, sightings
 from harness.checks.memory import LEAK
+from harness.evidence.phases import Evidence, WindowSpan
 from harness.journal import BEHAVIOUR_CODES
-from harness.phases import Evidence, WindowSpan
 from harness.verdict import Finding
 
 _FLOODS: Final = 3  # thirds of the window, in each of which as many streams are opened

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.attempts import LOST, REOPENED
 from harness.checks import sightings
 from harness.checks.renewals import SHARE_MIN, forgotten, renewals, sessions_lost
 from harness.checks.sightings import Rule
+from harness.evidence.attempts import LOST, REOPENED
+from harness.evidence.phases import Evidence, Indices, Mask, WindowSpan, recovery_code
 from harness.journal import call_id
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask, WindowSpan, recovery_code
 from harness.verdict import Finding
 
 _RECOVERY: Final = Rule(

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from faults.fault import Fault
 from harness.checks import sightings
+from harness.evidence.phases import Evidence, Indices, Mask
 from harness.journal import NEVER_NS, SessionEntry, TokenEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask
 
 # A session notices a loss at its next call; a loss this long after renewal has another cause.
 NOTICED_NS: Final = 30 * 1_000_000_000

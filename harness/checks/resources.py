@@ -10,9 +10,9 @@ import numpy as np
 from faults.agent import PayloadRequest
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, WindowSpan
 from harness.journal import BEHAVIOUR_CODES, VitalsEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, WindowSpan
 from harness.verdict import Finding
 
 _UNBOUNDED: Final = Rule(

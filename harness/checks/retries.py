@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
-from harness.downstream import FAILED_MIN
-from harness.manners import CALLS_MIN, Under, after_failures, asked, windows
+from harness.evidence.downstream import FAILED_MIN
+from harness.evidence.manners import CALLS_MIN, Under, after_failures, asked, windows
+from harness.evidence.phases import BASELINE, Evidence
 from harness.outcome import Outcome
-from harness.phases import BASELINE, Evidence
 from harness.verdict import Finding
 
 _AMPLIFIED: Final = Rule(

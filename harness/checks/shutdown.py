@@ -11,9 +11,9 @@ import numpy as np
 from faults.process import Sigterm
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, Mask, WindowSpan
 from harness.journal import TargetEntry
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices, Mask, WindowSpan
 from harness.verdict import Finding
 
 _DRAIN: Final = Rule(

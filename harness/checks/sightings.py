@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from faults.fault import Fault
 from harness.checks import blame, spreading
 from harness.checks.blame import Own, Windows
+from harness.evidence.phases import Evidence, Mask, Times, WindowSpan
 from harness.journal import Calls, call_id
-from harness.phases import Evidence, Mask, Times, WindowSpan
 from harness.verdict import Finding
 
 EVIDENCE_MAX: Final = 10

@@ -10,7 +10,7 @@ import numpy as np
 from faults.load import Soak
 from harness.checks import memory, sightings
 from harness.checks.memory import LEAK
-from harness.phases import Evidence, WindowSpan
+from harness.evidence.phases import Evidence, WindowSpan
 from harness.verdict import Finding
 
 # A result is a kilobyte or more, so whoever keeps each of them keeps that much of a call.

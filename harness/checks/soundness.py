@@ -13,10 +13,10 @@ import numpy as np
 from harness.checks import agreement
 from harness.checks.bite import bite
 from harness.checks.engines import engines_agree
-from harness.generator import SLIP_P99_MAX_MS, Stretch, assess
+from harness.evidence.generator import SLIP_P99_MAX_MS, Stretch, assess
+from harness.evidence.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
+from harness.evidence.phases import BASELINE, Evidence, Span, fault_code, recovery_code
 from harness.journal import HealthEntry, RunEntry, WorkerEntry
-from harness.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
-from harness.phases import BASELINE, Evidence, Span, fault_code, recovery_code
 from harness.verdict import GeneratorHealth, GeneratorVerdict, Ruling, Soundness
 
 CALLS_MIN: Final = SAMPLES_MIN[90.0]
@@ -34,7 +34,7 @@ _FARED: Final[dict[GeneratorVerdict, Ruling]] = {
 
 
 def generator(evidence: Evidence) -> tuple[Soundness, ...]:
-    """Ask whether squall itself was the bottleneck: `harness.generator` says how that is judged.
+    """Ask whether squall itself was the bottleneck; `evidence.generator` says how that is judged.
 
     Suspect passes, and says why. Needs the health record.
     """

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.evidence.phases import BASELINE, Evidence, Mask
 from harness.journal import ROWS_UNKNOWN
 from harness.outcome import Outcome, Reason
-from harness.phases import BASELINE, Evidence, Mask
 
 Whole = NDArray[np.int64]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, WindowSpan
 from harness.journal import VitalsEntry
-from harness.phases import Evidence, WindowSpan
 from harness.verdict import Finding
 
 _SPIN: Final = Rule(

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.machine import busier
-from harness.phases import Evidence, Mask, Span, WindowSpan
+from harness.evidence.machine import busier
+from harness.evidence.phases import Evidence, Mask, Span, WindowSpan
 
 CALLS_MIN: Final = 20  # of untouched sessions, before any fault and under this one
 BAD_MIN: Final = 5

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from harness.checks import sightings
 from harness.checks.sightings import Rule
-from harness.manners import Under, asked, windows
+from harness.evidence.manners import Under, asked, windows
+from harness.evidence.phases import BASELINE, Evidence, Mask
 from harness.outcome import Outcome
-from harness.phases import BASELINE, Evidence, Mask
 from harness.verdict import Finding
 
 Whole = NDArray[np.int64]

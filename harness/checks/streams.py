@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from faults.network import IdleCut
 from harness.checks import sightings
 from harness.checks.sightings import Rule
+from harness.evidence.phases import Evidence, Indices, Mask
 from harness.journal import BreachEntry, SaidEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, Indices, Mask
 from harness.plan import flat
 from harness.scenario.records import CallStep
 from harness.verdict import Finding

@@ -12,9 +12,9 @@ from harness.checks import sightings
 from harness.checks.claims import singles
 from harness.checks.sightings import EVIDENCE_MAX, Rule
 from harness.clock import NS_PER_S
+from harness.evidence.phases import Evidence, Indices
 from harness.journal import ROWS_UNKNOWN, call_id
 from harness.outcome import Outcome
-from harness.phases import Evidence, Indices
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from harness.checks import sightings
 from harness.checks.sightings import EVIDENCE_MAX, Rule
+from harness.evidence.phases import Evidence
 from harness.journal import EffectEntry, ProbeEntry
-from harness.phases import Evidence
 from harness.verdict import Finding
 
 _BAD: Final = Rule(

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import aa, journal, plan, played, wal, witnesses, yardstick
+from harness import aa, journal, plan, played, wal, yardstick
 from harness.capacity import course as courses
 from harness.capacity import ruling
 from harness.capacity.ruling import Capacity
 from harness.errors import Exit, JournalError
+from harness.evidence import witnesses
+from harness.evidence.phases import Evidence
 from harness.judge import judge
 from harness.overrides import restore
-from harness.phases import Evidence
 from harness.played import GAME_DAY
 from harness.run import CAPACITY, FACTS, SCENARIO
 from harness.scenario.load import Lines, Loaded

@@ -14,15 +14,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import recovery
 from harness.comparison.identity import Identity, identify
 from harness.comparison.tables import Fine, Table, Told, count, fine
-from harness.latencies import ARMS, latency_ns, measured
-from harness.machine import slowness
+from harness.evidence import recovery
+from harness.evidence.latencies import ARMS, latency_ns, measured
+from harness.evidence.machine import slowness
+from harness.evidence.phases import BASELINE, Evidence, Span, WindowSpan
+from harness.evidence.tallies import Arm, arm_of
 from harness.outcome import Outcome
-from harness.phases import BASELINE, Evidence, Span, WindowSpan
 from harness.score import Scored, score, weights
-from harness.tallies import Arm, arm_of
 from harness.verdict import Judgement, worst
 
 GROUPS_MAX: Final = 128  # of an arm's sessions; a power of two, so that groups can be halved

@@ -25,8 +25,8 @@ from harness.comparison.noise import (
     widened,
 )
 from harness.comparison.sides import Counted, Place, Sides, counted, together
-from harness.latencies import ARMS, SAMPLES_MIN
-from harness.recovery import STEADY_SLICES
+from harness.evidence.latencies import ARMS, SAMPLES_MIN
+from harness.evidence.recovery import STEADY_SLICES
 
 BASELINE: Final = "baseline"
 BOTH: Final = "both"

@@ -22,8 +22,8 @@ from hdrh.histogram import HdrHistogram
 
 from harness.comparison.digest import Drawn
 from harness.comparison.tables import Fine, Table, Whole
-from harness.draws import small
-from harness.latencies import DIGITS, HIGHEST_US, LOWEST_US, bucket_index, fill
+from harness.evidence.draws import small
+from harness.evidence.latencies import DIGITS, HIGHEST_US, LOWEST_US, bucket_index, fill
 
 _COLUMNS: Final = 3  # calls, errors, losses
 _BROKEN: Final = (

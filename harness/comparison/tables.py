@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.draws import Bins, Ratio, small
-from harness.latencies import (
+from harness.evidence.draws import Bins, Ratio, small
+from harness.evidence.latencies import (
     COARSE_BITS,
     HDR_BITS,
     bucket_highest_us,

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.clock import NS_PER_S
+from harness.evidence.generator import LAG_P99_SUSPECT_MS, RUN_DELAY_SUSPECT, STALL_OVER_MS
 from harness.gameday.game import Game
 from harness.gameday.terms import LEVERS
 from harness.gameday.windows import Struck
 from harness.gameday.wish import limits_of
-from harness.generator import LAG_P99_SUSPECT_MS, RUN_DELAY_SUSPECT, STALL_OVER_MS
 from harness.journal import RemarkEntry
 from harness.scenario.parameters import given
 from harness.scenario.units import duration

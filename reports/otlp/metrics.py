@@ -28,10 +28,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 import harness
-from harness.attempts import Indices, Times
+from harness.evidence.attempts import Indices, Times
+from harness.evidence.phases import Evidence
 from harness.journal import Calls
 from harness.outcome import Outcome
-from harness.phases import Evidence
 from harness.verdict import Judgement
 from reports.otlp import names
 from reports.otlp.pen import SCOPE

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from harness.attempts import Attempts
+from harness.evidence.attempts import Attempts
 from harness.journal import SessionEntry
 from harness.outcome import Outcome, Reason
 from harness.plan import flat

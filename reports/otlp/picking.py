@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.attempts import UNFIT, Attempts, Mask
+from harness.evidence.attempts import UNFIT, Attempts, Mask
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
 

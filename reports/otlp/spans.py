@@ -17,10 +17,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from harness.attempts import Times
+from harness.evidence.attempts import Times
+from harness.evidence.phases import Evidence, WindowSpan
 from harness.journal import BEHAVIOURS, SessionEntry
 from harness.outcome import Auth, Effect, Outcome, Reason
-from harness.phases import Evidence, WindowSpan
 from harness.redaction import redact
 from harness.verdict import Finding, Judgement
 from reports.otlp import names

@@ -13,8 +13,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 
 import harness
+from harness.evidence.phases import Evidence
 from harness.journal import RunEntry
-from harness.phases import Evidence
 from harness.verdict import Judgement
 from reports.otlp.metrics import measure
 from reports.otlp.picking import Picked

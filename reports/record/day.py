@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from harness.evidence.phases import BASELINE, Evidence, fault_code, recovery_code
 from harness.journal import DeedEntry, OrderEntry, RemarkEntry
-from harness.phases import BASELINE, Evidence, fault_code, recovery_code
 from harness.played import Happening, happenings, orders_of
 from harness.scenario.conditions import Condition, limits
 from harness.verdict import FaultVerdict, Judgement, LatencyRow

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.evidence.phases import DROPPED
 from harness.journal import BEHAVIOURS
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
-from harness.phases import DROPPED
 from reports.tables.table import (
     Cells,
     Column,

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.phases import Evidence
+from harness.evidence.phases import Evidence
 from harness.redaction import redact
 from harness.verdict import Judgement
 

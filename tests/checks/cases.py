@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from faults.fault import Fault
 from harness.checks import families
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import (
     BEHAVIOUR_CODES,
     Calls,
@@ -21,7 +22,6 @@ from harness.journal import (
 )
 from harness.judge import CHECKS
 from harness.outcome import Outcome
-from harness.phases import Evidence, evidence
 from harness.verdict import Finding
 from tests import journals
 from tests.journals import NOTE, SEARCH, Spoil

@@ -8,9 +8,9 @@ from faults.agent import ClientVanish, PayloadRequest
 from faults.fault import Fault
 from faults.network import TcpBandwidth, TcpBlackhole, TcpLatency, TcpReset, TcpSlice, TcpTruncate
 from harness.checks import answers
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls
 from harness.outcome import EndedBy, Outcome, Reason
-from harness.phases import Evidence, evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import NOTE, Spoil, end, journal, plan, scenario, storm

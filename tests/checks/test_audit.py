@@ -7,9 +7,9 @@ from typing import Any
 from faults.agent import ResponseLost
 from faults.network import TcpLatency
 from harness.checks import audit, effects
+from harness.evidence.phases import Evidence
 from harness.journal import AuditEntry, Calls, EffectEntry, Journal
 from harness.outcome import Effect, Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import NOTE, SEARCH, S, end

@@ -6,9 +6,9 @@ import pytest
 
 from faults.identity import NoToken, TokenExpire, TokenRevoke
 from harness.checks import auth
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, SampleEntry, TokenEntry
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.checks.cases import LIST
 from tests.journals import NOTE, SEARCH, S, Spoil, end, storm

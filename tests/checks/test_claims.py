@@ -8,10 +8,10 @@ from faults.agent import PayloadRequest
 from faults.identity import TokenExpire
 from faults.network import TcpBandwidth, TcpReset
 from harness.checks.claims import claims
+from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOURS, NEVER_NS, Calls
 from harness.judge import CHECKS
 from harness.outcome import Auth, EndedBy, Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.journals import NOTE
 

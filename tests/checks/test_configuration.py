@@ -7,9 +7,9 @@ import pytest
 from faults.fault import Fault
 from faults.process import EnvMissing, PathDiffers
 from harness.checks import configuration, lifecycle
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, TargetEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests import journals
 from tests.checks import cases
 from tests.checks.cases import target_life, vitals

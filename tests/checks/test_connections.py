@@ -10,8 +10,8 @@ import pytest
 from faults.agent import ClientVanish
 from faults.dependency import DepPool
 from harness.checks import connections
+from harness.evidence.phases import Evidence
 from harness.journal import Calls
-from harness.phases import Evidence
 from tests import journals
 from tests.checks import cases, ledgers
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from faults.identity import TokenExpire
 from faults.network import TcpLatency
 from harness.checks.consumers import misled
+from harness.evidence.phases import evidence
 from harness.journal import Calls
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import evidence
 from tests.checks import cases
 from tests.journals import NOTE, between, end, journal, plan, scenario
 

@@ -11,9 +11,9 @@ from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, 
 from faults.fault import Fault
 from faults.identity import NoToken
 from harness.checks import auth, credentials
+from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOUR_CODES, Calls, EffectEntry, Journal
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import Evidence
 from harness.plan import make
 from harness.scenario.marks import PRELUDE_INDEX
 from tests import journals

@@ -9,9 +9,9 @@ import pytest
 
 from faults.agent import PayloadRequest, ResponseLost
 from harness.checks import effects
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, EffectEntry, Journal
 from harness.outcome import Effect, Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import MS, SEARCH, end, storm

@@ -9,9 +9,9 @@ from faults.fault import Fault
 from faults.network import TcpDown
 from faults.process import Sigterm, SlowStart
 from harness.checks import health
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, HealthProbeEntry, TargetEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.checks.cases import target_life

@@ -8,9 +8,9 @@ import pytest
 
 from faults.credentials import OTHER_USER, IdentityHop
 from harness.checks import hops
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, DependencyEntry, Journal
 from harness.outcome import Auth, Outcome
-from harness.phases import Evidence
 from harness.scenario.auth import client_of
 from harness.scenario.marks import PRELUDE_INDEX
 from tests import journals

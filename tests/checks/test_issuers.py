@@ -7,9 +7,9 @@ import pytest
 
 from faults.issuers import AsOutage, JwksRotate
 from harness.checks import issuers
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, FaultEntry, Journal
 from harness.outcome import Auth, Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.journals import Spoil, end
 

@@ -8,9 +8,9 @@ import pytest
 
 from faults.network import TcpLatency
 from harness.checks import latency
+from harness.evidence.phases import Evidence
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import MS, NOTE, SEARCH, Spoil, end

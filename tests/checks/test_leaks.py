@@ -11,8 +11,8 @@ import pytest
 from faults.agent_sessions import RejectFlood, SessionFlood
 from faults.fault import Fault
 from harness.checks import leaks
+from harness.evidence.phases import Evidence
 from harness.journal import FloodEntry, VitalsEntry
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.checks.test_outsiders import probe
 from tests.journals import S

@@ -6,9 +6,9 @@ import pytest
 from faults.network import TcpDown, TcpReset
 from faults.process import Sigterm
 from harness.checks import lifecycle
+from harness.evidence.phases import evidence
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
-from harness.phases import evidence
 from tests.checks import cases
 from tests.checks.cases import target_life, vitals
 from tests.journals import S, Spoil, between, end, journal, plan, scenario, storm

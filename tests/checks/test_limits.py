@@ -9,9 +9,9 @@ import pytest
 from faults.fault import Fault
 from faults.network import TcpLatency, TcpReset
 from harness.checks.limits import judge_limits
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, evidence
 from harness.verdict import Limit, Score
 from tests import journals
 from tests.journals import MS, S

@@ -12,8 +12,8 @@ from faults.agent_sessions import ListDrift
 from faults.fault import Fault
 from faults.network import TcpDown
 from harness.checks import lists
+from harness.evidence.phases import Evidence
 from harness.journal import ListEntry
-from harness.phases import Evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import S

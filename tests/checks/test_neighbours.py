@@ -13,9 +13,9 @@ from faults.fault import Fault
 from faults.network import TcpLatency
 from faults.process import Sigterm
 from harness.checks import answers, families, neighbours
+from harness.evidence.phases import Evidence
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.checks.cases import BASELINE, RECOVERY, WINDOW
 from tests.journals import Spoil, end

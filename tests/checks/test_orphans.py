@@ -10,9 +10,9 @@ import pytest
 from faults.agent import ClientVanish
 from faults.agent_calls import CallCancel
 from harness.checks import orphans
+from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOUR_CODES, Calls, EffectEntry, ProbeEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.scenario.marks import PRELUDE_INDEX, Marks
 from tests.checks import cases
 from tests.journals import NOTE, S, end

@@ -19,8 +19,8 @@ from faults.agent_sessions import (
 from faults.catalogue import CATALOGUE
 from faults.fault import Fault
 from harness.checks import outsiders
+from harness.evidence.phases import Evidence
 from harness.journal import ProbeEntry
-from harness.phases import Evidence
 from harness.verdict import Finding
 from tests.checks import cases
 

@@ -7,8 +7,8 @@ import pytest
 from faults.process import ProcessKill
 from harness.checks import lifecycle, processes
 from harness.checks.bite import bite
+from harness.evidence.phases import Evidence
 from harness.journal import ProcessEntry
-from harness.phases import Evidence
 from tests.checks import cases
 
 PIPED = {"reference": "hardened", "transport": "stdio"}

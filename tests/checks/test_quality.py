@@ -8,9 +8,9 @@ import pytest
 from faults.agent import ClientVanish, ResponseLost
 from faults.network import TcpLatency
 from harness.checks import quality
+from harness.evidence.phases import evidence
 from harness.journal import Calls, ContentEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import evidence
 from harness.verdict import Finding
 from tests.checks import cases
 from tests.journals import NOTE, SEARCH, S, end, journal, plan, scenario, took

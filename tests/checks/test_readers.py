@@ -9,9 +9,9 @@ import pytest
 
 from faults.agent import SlowReader
 from harness.checks import readers
+from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOUR_CODES, Calls
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests import journals
 from tests.checks import cases
 from tests.checks.cases import vitals

@@ -10,9 +10,9 @@ from faults.identity import TokenExpire
 from faults.network import TcpDown, TcpReset
 from faults.process import ProcessKill
 from harness.checks import recovery
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls, SessionEntry, TargetEdge, TokenEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, evidence
 from tests import journals
 from tests.checks import cases
 from tests.journals import S, Spoil, end, storm, unsend

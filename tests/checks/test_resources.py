@@ -4,9 +4,9 @@ import pytest
 
 from faults.agent import PayloadRequest
 from harness.checks import resources
+from harness.evidence.phases import Evidence
 from harness.journal import VitalsEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.checks.cases import MIB, vitals
 from tests.journals import storm

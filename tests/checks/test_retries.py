@@ -11,11 +11,11 @@ import pytest
 
 from faults.dependency import Dep429, DepLatency
 from faults.network import TcpLatency
-from harness import manners
 from harness.checks import retries
+from harness.evidence import manners
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, DependencyEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding, Manners
 from tests.checks import cases, ledgers
 from tests.journals import MS, end

@@ -10,9 +10,9 @@ import pytest
 
 from faults.process import Sigterm
 from harness.checks import shutdown
+from harness.evidence.phases import Evidence
 from harness.journal import Calls
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests import journals
 from tests.checks import cases
 from tests.checks.cases import target_life

@@ -7,7 +7,7 @@ import pytest
 from faults.load import Soak
 from harness.checks import memory, soak
 from harness.checks.memory import Growth, Stretch
-from harness.phases import Evidence
+from harness.evidence.phases import Evidence
 from tests import journals
 from tests.checks import cases
 from tests.checks.cases import MIB, vitals

@@ -14,9 +14,9 @@ from faults.identity import TokenExpire
 from faults.network import TcpLatency, TcpReset, TcpSlice
 from harness.checks import agreement, soundness
 from harness.checks.bite import bite
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls, FaultEntry, HealthEntry, RunEntry, TokenEntry, WorkerEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, evidence
 from harness.verdict import Soundness
 from tests import journals
 from tests.journals import MS, S

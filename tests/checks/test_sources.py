@@ -10,9 +10,9 @@ import pytest
 from faults.fault import Fault
 from faults.network import TcpLatency
 from harness.checks import answers, dependency
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, DependencyEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases, ledgers
 from tests.journals import NOTE, end
 

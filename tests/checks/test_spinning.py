@@ -9,8 +9,8 @@ from typing import Any
 from faults.dependency import DepDown
 from faults.network import TcpLatency
 from harness.checks import spinning
+from harness.evidence.phases import Evidence
 from harness.journal import DependencyEntry, Journal, VitalsEntry
-from harness.phases import Evidence
 from tests.checks import cases, ledgers
 from tests.journals import MS, S
 

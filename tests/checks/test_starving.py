@@ -9,9 +9,9 @@ import pytest
 
 from faults.dependency import DepPool
 from harness.checks import starving
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, DependencyEntry, Journal
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases, ledgers
 from tests.journals import MS, end, took
 

@@ -10,9 +10,9 @@ import pytest
 
 from faults.network import IdleCut, TcpReset
 from harness.checks import streams
+from harness.evidence.phases import Evidence
 from harness.journal import BreachEntry, Calls, SaidEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from tests.checks import cases
 from tests.journals import MS, S, end
 

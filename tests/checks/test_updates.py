@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from harness.checks import updates
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls
-from harness.phases import Evidence, evidence
 from harness.verdict import Finding
 from tests import journals
 from tests.journals import S

@@ -5,7 +5,7 @@ import pytest
 
 from harness.comparison.digest import groups
 from harness.comparison.tables import Table, Told, added, count, fine, merged, stacked
-from harness.latencies import SAMPLES_MIN
+from harness.evidence.latencies import SAMPLES_MIN
 from tests.journals import MS
 
 

@@ -21,13 +21,13 @@ from harness.assembly import Rig
 from harness.chaos import Chaos
 from harness.checks import families
 from harness.clock import RunClock
+from harness.evidence.phases import Evidence, evidence
 from harness.grip import grip
 from harness.host import Host
 from harness.journal import Calls, EffectEntry, JournalWriter, ProbeEntry, RunEntry, SessionEntry
 from harness.judge import CHECKS
 from harness.offering import Offering
 from harness.outcome import Reason
-from harness.phases import Evidence, evidence
 from harness.plan import Plan
 from harness.rig.launched import Launched
 from harness.scenario.records import Scenario

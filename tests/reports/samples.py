@@ -9,10 +9,10 @@ import numpy as np
 from faults.agent import ResponseLost
 from faults.identity import TokenExpire
 from faults.network import TcpLatency, TcpReset
-from harness.generator import Stretch, assess
+from harness.evidence.generator import Stretch, assess
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import Calls, NoteEntry, SampleEntry, SessionEntry, VitalsEntry
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence, evidence
 from harness.verdict import (
     FaultVerdict,
     Finding,

@@ -8,10 +8,10 @@ import pytest
 from faults.agent import ClientVanish, PayloadRequest
 from faults.catalogue import CATALOGUE
 from faults.network import TcpLatency
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, DependencyEntry, EffectEntry, ProbeEntry
 from harness.judge import judge
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.verdict import Finding, Soundness
 from reports.behind import answer, behind, dependency_line, probe_line
 from reports.broken import Broken

@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
+from harness.evidence.phases import evidence
 from harness.judge import judge
-from harness.phases import evidence
 from harness.verdict import GeneratorVerdict
 from reports.document import verdict
 from reports.junit import junit

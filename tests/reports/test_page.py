@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import pytest
 
 from faults.network import TcpLatency
+from harness.evidence.phases import evidence as lay
 from harness.judge import judge
-from harness.phases import evidence as lay
 from reports.axes import Chart
 from reports.charts import charts
 from reports.junit import junit

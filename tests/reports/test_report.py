@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from faults.network import TcpLatency
-from harness.latencies import rows
+from harness.evidence.latencies import rows
+from harness.evidence.phases import evidence
 from harness.outcome import Outcome
-from harness.phases import evidence
 from reports.distribution import ArmRow
 from reports.report import Report, make
 from reports.series import bin_width_s

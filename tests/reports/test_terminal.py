@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 
 from faults.network import TcpLatency
+from harness.evidence.phases import evidence as lay
 from harness.judge import judge
-from harness.phases import evidence as lay
 from reports.report import Report, make
 from reports.terminal import summary, wants_color
 from tests.journals import healthy, plan, scenario, storm, window

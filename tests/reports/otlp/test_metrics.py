@@ -9,10 +9,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.sdk.resources import Resource
 
 from faults.network import TcpLatency
+from harness.evidence.phases import Evidence
 from harness.journal import Calls
 from harness.judge import judge
 from harness.outcome import Outcome
-from harness.phases import Evidence
 from reports.otlp.metrics import BOUNDS_S, measure
 from tests.checks import cases
 from tests.collecting import attributes

@@ -12,10 +12,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.resources import Resource
 
 from faults.network import TcpLatency
+from harness.evidence.phases import Evidence
 from harness.journal import Calls, SessionEntry
 from harness.judge import judge
 from harness.outcome import Outcome, Reason
-from harness.phases import Evidence
 from harness.scenario.traces import call_of, span_of
 from reports.otlp.picking import Picked, failed, pick
 from reports.otlp.spans import tell

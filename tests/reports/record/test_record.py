@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.evidence.phases import Evidence, evidence
 from harness.journal import (
     Calls,
     DeedEntry,
@@ -17,7 +18,6 @@ from harness.journal import (
     RunEntry,
 )
 from harness.judge import judge
-from harness.phases import Evidence, evidence
 from harness.plan import Plan
 from harness.played import GAME_DAY, Course, plan_for, settle
 from harness.verdict import Judgement
