@@ -25,18 +25,18 @@ from harness.capacity.course import OPENING_S, Course
 from harness.capacity.ladder import first_rate, next_rate, rounded, step_length_s
 from harness.capacity.ruling import evidence_of
 from harness.capacity.steps import Bars, Reading, answered, readings
-from harness.chaos import HEAL_S, Chaos
 from harness.clock import NS_PER_S, RunClock
-from harness.host import longest_deadline_s
 from harness.journal import Calls, JournalWriter, NoteEntry, StepEntry
 from harness.plan import Plan, PlannedSession, PlannedWindow
 from harness.rig import vitals
+from harness.running.chaos import HEAL_S, Chaos
+from harness.running.host import longest_deadline_s
+from harness.running.status import Status
 from harness.scenario.conditions import limits
 from harness.scenario.records import Scenario
 from harness.session.climbing import Climber, Rung, Rungs
 from harness.session.life import Session
 from harness.session.stage import Stage
-from harness.status import Status
 from harness.wire.limits import Limits
 
 LEAD_S: Final = 0.3  # from a step's decision to its first call

@@ -16,33 +16,24 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
-from harness import (
-    assembly,
-    audit,
-    facts,
-    guard,
-    leftovers,
-    overrides,
-    played,
-    preflight,
-    yardstick,
-)
+from harness import facts, overrides, played, yardstick
 from harness import plan as plans
 from harness.capacity import course as courses
 from harness.capacity.course import Course
 from harness.errors import NotHealedError, SquallError, UsageError
 from harness.gameday.day import Day, awaited
-from harness.interruption import Interruption, interruptible
 from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.played import GAME_DAY
 from harness.redaction import redact_logs
 from harness.rig.safety import kept_whole
+from harness.running import assembly, audit, guard, leftovers, preflight
+from harness.running.interruption import Interruption, interruptible
+from harness.running.status import Status
 from harness.scenario.auth import Auth
 from harness.scenario.bare import stretch_s
 from harness.scenario.load import Loaded
 from harness.session.access import Doors
-from harness.status import Status
 from harness.storm import Ran, Stage, storm
 
 SCENARIO = "scenario.yaml"

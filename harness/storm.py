@@ -11,21 +11,15 @@ from typing import Any, Literal
 
 import anyio
 
-from harness import audit, health, ledgers, lookout, overrides
-from harness.assembly import Rig
-from harness.assignment import Assignment
+from harness import overrides
 from harness.brake import Brake
 from harness.capacity.course import Course
-from harness.chaos import Chaos, Conductor
 from harness.climb import Climb, Pids
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import BrokenOffError, leaves
 from harness.gameday.day import Day, held
 from harness.gameday.game import Game
 from harness.gameday.proof import standing
-from harness.grip import grip
-from harness.host import Host, longest_deadline_s
-from harness.interruption import Interruption
 from harness.journal import (
     AuditEntry,
     Calls,
@@ -34,15 +28,22 @@ from harness.journal import (
     append_all,
     merge,
 )
-from harness.offering import LocalOffering, Offering, WorkerOffering, offered_here
 from harness.overrides import Overrides
 from harness.plan import Plan
 from harness.recent import Recent
 from harness.rig.spans.control import record
+from harness.running import audit, health, ledgers, lookout
+from harness.running.assembly import Rig
+from harness.running.assignment import Assignment
+from harness.running.chaos import Chaos, Conductor
+from harness.running.grip import grip
+from harness.running.host import Host, longest_deadline_s
+from harness.running.interruption import Interruption
+from harness.running.offering import LocalOffering, Offering, WorkerOffering, offered_here
+from harness.running.status import Status, status
 from harness.scenario.conditions import parse_abort
 from harness.scenario.load import Loaded
 from harness.scenario.records import Scenario
-from harness.status import Status, status
 from harness.wire.schemas import SchemaBook
 
 LIVE_S = 0.25

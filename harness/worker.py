@@ -18,14 +18,14 @@ from pydantic import TypeAdapter
 
 from faults.levers import Behaviour
 from harness import plan as plans
-from harness.assignment import Assignment, restore
 from harness.clock import RunClock
-from harness.guard import raise_file_limit
-from harness.host import Host
 from harness.journal import Calls, JournalWriter
-from harness.load import LocustThread
 from harness.overrides import restore as restore_overrides
 from harness.recent import ArmTally, dump, tally
+from harness.running.assignment import Assignment, restore
+from harness.running.guard import raise_file_limit
+from harness.running.host import Host
+from harness.running.load import LocustThread
 from harness.wire.schemas import SchemaBook
 
 _BEHAVIOUR: TypeAdapter[Behaviour] = TypeAdapter(Behaviour)

@@ -10,9 +10,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from harness import leftovers
 from harness.cli import run
 from harness.journal import RunEntry, StepEntry, read
+from harness.running import leftovers
 from reports.capacity.document import json_schema
 from tests.command import (
     ROOT,

@@ -20,11 +20,11 @@ import psutil
 import pytest
 
 from harness import journal, wal
-from harness.chaos import Chaos
-from harness.host import Host
 from harness.journal import FaultEntry, RunEntry
 from harness.overrides import Overrides
 from harness.run import Order, conduct
+from harness.running.chaos import Chaos
+from harness.running.host import Host
 from harness.scenario import load
 from tests import command
 from tests.crashes import trial

@@ -16,7 +16,7 @@ from harness.errors import Exit
 from harness.outcome import Outcome
 from harness.overrides import Overrides
 from harness.run import Order, conduct
-from harness.status import Status
+from harness.running.status import Status
 from harness.storm import Ran
 from tests import command
 

@@ -8,9 +8,9 @@ import pytest
 
 from faults.fault import Fault
 from faults.load import Ramp, Soak, Spike
-from harness import guard
-from harness.assignment import Assignment
 from harness.plan import NS_PER_S, Plan
+from harness.running import guard
+from harness.running.assignment import Assignment
 from harness.session.access import Access, Doors
 from tests import journals
 

@@ -17,7 +17,7 @@ from harness.journal import HealthEntry, WorkerEntry
 from harness.outcome import Outcome
 from harness.overrides import Overrides
 from harness.run import Order, conduct
-from harness.status import Status
+from harness.running.status import Status
 from tests import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

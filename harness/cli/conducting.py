@@ -15,10 +15,10 @@ import anyio
 import click
 
 from harness.errors import UsageError
-from harness.exposition import serve
 from harness.recent import ARMS
 from harness.run import Order, conduct
-from harness.status import Status
+from harness.running.exposition import serve
+from harness.running.status import Status
 from harness.storm import Ran
 from reports.live import Live
 from reports.snapshot import ArmSnapshot, LiveSnapshot, Segment

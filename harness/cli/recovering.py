@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from harness import leftovers
 from harness.errors import Exit, UsageError
-from harness.leftovers import Recovered
 from harness.rig.undo import Told
+from harness.running import leftovers
+from harness.running.leftovers import Recovered
 
 WIDTH = 80
 RUN_ID = re.compile(r"[0-9a-f]{8}")

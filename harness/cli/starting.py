@@ -21,8 +21,8 @@ from harness.discovery.findings import Findings
 from harness.discovery.permits import Permit
 from harness.discovery.visit import Order, visit
 from harness.errors import Exit, UsageError, full_disk
-from harness.guard import is_loopback
 from harness.redaction import redact
+from harness.running.guard import is_loopback
 from harness.scenario.auth import Auth
 from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
 

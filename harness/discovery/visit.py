@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from harness import assembly, guard
 from harness.clock import RunClock
 from harness.discovery import names, places
 from harness.discovery.findings import Findings
@@ -22,10 +21,11 @@ from harness.discovery.rounds import try_all
 from harness.discovery.trying import Trier
 from harness.discovery.visitor import OPEN_S, Say, Visitor
 from harness.errors import NotHealedError, SquallError
-from harness.interruption import interruptible
 from harness.journal import ProcessEntry
 from harness.redaction import redact
 from harness.rig.safety import kept_whole
+from harness.running import assembly, guard
+from harness.running.interruption import interruptible
 from harness.scenario.auth import Auth
 from harness.scenario.records import Agent, LaunchTarget, ListStep, Scenario, StdioTarget, Target
 from harness.session.processes import Processes

@@ -9,12 +9,12 @@ from typing import Any, Final, Self
 import anyio
 from pydantic_core import to_json
 
-from harness.assembly import Rig
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import TargetError
 from harness.outcome import Outcome
-from harness.preflight import token_of, words
 from harness.redaction import redact
+from harness.running.assembly import Rig
+from harness.running.preflight import token_of, words
 from harness.scenario.records import Scenario
 from harness.session.connecting import connector
 from harness.session.processes import Processes

@@ -15,7 +15,6 @@ import anyio
 from anyio.abc import TaskGroup
 
 from faults.levers import Exposure, Levers
-from harness.chaos import HEAL_S, Chaos
 from harness.clock import NS_PER_S, Clock
 from harness.gameday.attendance import Attendance
 from harness.gameday.book import Book, Deed
@@ -29,10 +28,11 @@ from harness.gameday.windows import Struck
 from harness.gameday.wish import RefusedError, Wish, missing
 from harness.journal import Calls, FaultEntry, JournalWriter, RemarkEntry
 from harness.plan import Plan, PlannedSession, PlannedWindow
+from harness.running.chaos import HEAL_S, Chaos
+from harness.running.status import Status
 from harness.scenario.records import Scenario
 from harness.session.life import Session
 from harness.session.stage import Stage
-from harness.status import Status
 
 TICK_S: Final = 0.25
 WINDOWS_MAX: Final = 255  # a journal counts them in one byte

@@ -18,10 +18,10 @@ import uvloop
 
 from harness import plan as plans
 from harness.clock import NS_PER_S, RunClock
-from harness.host import YOUNG_OBJECTS
 from harness.journal import JournalWriter
 from harness.outcome import Outcome
 from harness.plan import Plan
+from harness.running.host import YOUNG_OBJECTS
 from harness.scenario.records import Scenario
 from harness.session.conduct import Conduct
 from harness.session.life import Session

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from harness import journal
 from harness import plan as plans
 from harness.clock import RunClock
-from harness.host import YOUNG_OBJECTS
 from harness.outcome import Outcome
 from harness.plan import Plan
+from harness.running.host import YOUNG_OBJECTS
 from harness.scenario.records import Scenario
 from harness.session.life import Session
 from tests.benchmarks.cores import pin, prefer, stolen_s, waited_s

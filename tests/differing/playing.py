@@ -15,21 +15,22 @@ import numpy as np
 
 from faults.catalogue import CATALOGUE
 from faults.levers import Behaviour, Exposure
-from harness import journal, lookout
+from harness import journal
 from harness import plan as planning
-from harness.assembly import Rig
-from harness.chaos import Chaos
 from harness.checks import families
 from harness.clock import RunClock
 from harness.evidence.phases import Evidence, evidence
-from harness.grip import grip
-from harness.host import Host
 from harness.journal import Calls, EffectEntry, JournalWriter, ProbeEntry, RunEntry, SessionEntry
 from harness.judge import CHECKS
-from harness.offering import Offering
 from harness.outcome import Reason
 from harness.plan import Plan
 from harness.rig.launched import Launched
+from harness.running import lookout
+from harness.running.assembly import Rig
+from harness.running.chaos import Chaos
+from harness.running.grip import grip
+from harness.running.host import Host
+from harness.running.offering import Offering
 from harness.scenario.records import Scenario
 from harness.session.access import Access, Doors
 from harness.verdict import Finding

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import lookout
 from harness.checks import leaks
 from harness.journal import TargetEntry
 from harness.outcome import Outcome, Reason
 from harness.rig import server as rig
 from harness.rig.launched import Launched, kept
+from harness.running import lookout
 from tests.checks.cases import one
 from tests.checks.test_leaks import SESSIONS, flooded, looked
 from tests.differing import mortal

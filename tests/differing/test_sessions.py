@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import host
 from harness.outcome import Outcome, Reason
+from harness.running import host
 from harness.session.access import Access
 from harness.session.mischief import floods
 from harness.session.mischief.outsider import Ground, Pass

@@ -5,10 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from harness.assembly import Identity
 from harness.rig.issuer import control
 from harness.rig.network import Network
 from harness.rig.toxiproxy.serving import serve
+from harness.running.assembly import Identity
 from tests.rig.test_toxiproxy import echo
 
 pytestmark = pytest.mark.anyio

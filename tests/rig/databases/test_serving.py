@@ -13,12 +13,12 @@ import anyio
 import psycopg
 import pytest
 
-from harness import leftovers
 from harness.errors import RigError
 from harness.rig.databases import postgres, redis
 from harness.rig.databases.database import Database, Kind
 from harness.rig.databases.serving import serve
 from harness.rig.process import is_running
+from harness.running import leftovers
 from harness.wal import CURRENT, Wal
 from tests.command import ROOT
 from tests.rig.databases.installed import need

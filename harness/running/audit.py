@@ -9,14 +9,14 @@ import anyio
 import httpx
 from pydantic_core import from_json, to_json
 
-from harness.assembly import Rig
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import TargetError
 from harness.journal import AuditEntry, JournalWriter
 from harness.outcome import Outcome
 from harness.plan import Plan
-from harness.preflight import token_of, words
 from harness.redaction import redact
+from harness.running.assembly import Rig
+from harness.running.preflight import token_of, words
 from harness.scenario import results
 from harness.scenario.audit import Audit
 from harness.scenario.records import Scenario

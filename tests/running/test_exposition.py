@@ -13,11 +13,11 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.errors import UsageError
-from harness.exposition import serve
 from harness.journal import Calls
 from harness.outcome import Outcome
 from harness.recent import Recent, tally
-from harness.status import Hit, Status
+from harness.running.exposition import serve
+from harness.running.status import Hit, Status
 from tests import command, journals
 
 SCRAPE_S = 5.0

@@ -15,10 +15,7 @@ import anyio
 from faults import levers
 from faults.network import IdleCut
 from faults.toxiproxy.addresses import UNIX, format_address
-from harness import dependencies
-from harness.dependencies import Dependencies, Standing
 from harness.errors import UsageError
-from harness.guard import check_target, check_transport
 from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
@@ -31,6 +28,9 @@ from harness.rig.spans.control import Spans
 from harness.rig.standing import standing
 from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.serving import serve
+from harness.running import dependencies
+from harness.running.dependencies import Dependencies, Standing
+from harness.running.guard import check_target, check_transport
 from harness.scenario.auth import Auth
 from harness.scenario.records import (
     LaunchTarget,

@@ -19,15 +19,15 @@ import anyio
 from anyio.abc import Process
 
 from faults.levers import Behaviour, Exposure
-from harness.assignment import Assignment, dump
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import RigError
-from harness.host import Host
 from harness.journal import Calls, JournalWriter, WorkerEntry
-from harness.load import LocustThread
 from harness.plan import Plan
 from harness.recent import Recent, restore
 from harness.rig.process import keep_end, marked, promise_end, trace
+from harness.running.assignment import Assignment, dump
+from harness.running.host import Host
+from harness.running.load import LocustThread
 
 LEAD_NS = 2 * NS_PER_S  # Locust spawns a session this long before the plan opens it
 WORKER_START_S = 30.0

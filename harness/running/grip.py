@@ -15,10 +15,10 @@ from faults.levers import (
     Levers,
     ProcessLever,
 )
-from harness.assembly import Rig
 from harness.errors import RigError
-from harness.offering import Offering
 from harness.rig.launched import USUAL, Launched
+from harness.running.assembly import Rig
+from harness.running.offering import Offering
 
 
 def grip(rig: Rig, offering: Offering) -> Callable[[int], Levers]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness import guard
 from harness.errors import RigError, TargetError
+from harness.running import guard
 from harness.scenario.records import Scenario
 
 CALL = {"call": "a"}

@@ -13,13 +13,13 @@ import pytest
 
 from faults.dependency import Dep429, DepDown, DepLatency, DepReset, LinkFault
 from faults.levers import FaultError, Levers, Programme
-from harness import dependencies
-from harness.dependencies import Dependencies, Standing
 from harness.errors import UsageError
 from harness.journal import DependencyEntry, PoolEntry
 from harness.rig import ledger
 from harness.rig.dependency import control
 from harness.rig.toxiproxy.serving import serve
+from harness.running import dependencies
+from harness.running.dependencies import Dependencies, Standing
 from harness.scenario.load import load_text
 from harness.scenario.records import Scenario
 

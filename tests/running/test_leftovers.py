@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import leftovers, wal
+from harness import wal
 from harness.errors import UsageError
-from harness.leftovers import check, open_records, recover, recover_by_name
 from harness.rig import births, undo
+from harness.running import leftovers
+from harness.running.leftovers import check, open_records, recover, recover_by_name
 from harness.wal import Wal
 from tests import command
 from tests.crashes import trial

@@ -16,7 +16,6 @@ import numpy as np
 from anyio.abc import TaskGroup
 
 from harness.clock import NS_PER_S, RunClock
-from harness.health import HealthMeter
 from harness.journal import (
     CALL_DTYPE,
     Calls,
@@ -28,6 +27,7 @@ from harness.journal import (
 )
 from harness.plan import Plan, PlannedSession, PlannedWindow, flat
 from harness.rig.reaching import http_client
+from harness.running.health import HealthMeter
 from harness.scenario.records import ListStep, Scenario
 from harness.session.access import Access, Doors, creditor
 from harness.session.conduct import Conduct

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from anyio import fail_after
 
-from harness import preflight
 from harness.errors import TargetError
+from harness.running import preflight
 from harness.scenario.records import Scenario
 from harness.session.access import Access, Doors
 from harness.wire.endpoint import Endpoint

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from harness.chaos import Conductor
 from harness.clock import NS_PER_S, RunClock
-from harness.offering import Offering
 from harness.plan import Plan
 from harness.recent import Recent
+from harness.running.chaos import Conductor
+from harness.running.offering import Offering
 
 PHASES: Final = ("ramp", "warm-up", "baseline", "fault", "recovery", "steady", "ending")
 

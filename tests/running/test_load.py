@@ -14,8 +14,8 @@ import pytest
 
 from harness.errors import Exit
 from harness.journal import Calls, empty_calls
-from harness.load import METHOD, fold
 from harness.outcome import Outcome, Reason
+from harness.running.load import METHOD, fold
 from tests import command
 
 # isort: split

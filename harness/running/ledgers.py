@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness import dependencies
-from harness.assembly import Rig
 from harness.clock import RunClock
 from harness.errors import RigError
 from harness.journal import EffectEntry, JournalWriter, NoteEntry, append_all
 from harness.rig import ledger
 from harness.rig.ledger import Execution
+from harness.running import dependencies
+from harness.running.assembly import Rig
 
 KEY_MAX: Final = 128  # an inflated argument may have been the key; its nonce stands at the front
 

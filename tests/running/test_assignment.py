@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.assignment import Assignment, dump, restore
+from harness.running.assignment import Assignment, dump, restore
 from harness.session.access import Access, Doors
 from harness.session.authority import Authority
 from harness.session.registration import Registration

@@ -13,12 +13,12 @@ import pytest
 from anyio.abc import SocketStream
 
 from faults.process import Sigterm
-from harness import lookout
 from harness.checks import lifecycle
 from harness.clock import RunClock
 from harness.journal import HealthProbeEntry, JournalWriter, VitalsEntry
 from harness.rig import server, vitals
 from harness.rig.launched import Launched, Turn
+from harness.running import lookout
 from harness.scenario.records import LaunchTarget, ReferenceTarget, Target, UrlTarget
 from harness.session.access import Command, Doors
 from tests.checks import cases

@@ -14,9 +14,9 @@ from faults.identity import TokenExpire
 from faults.levers import Exposure, FaultError, Levers
 from faults.network import TcpDown, TcpLatency, TcpReset
 from harness import journal
-from harness.chaos import ASK_S, HEAL_S, Chaos
 from harness.journal import FaultEntry, JournalWriter
 from harness.plan import Plan
+from harness.running.chaos import ASK_S, HEAL_S, Chaos
 from tests import journals, virtual
 from tests.faults.fakes import FakeNetwork, World
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from harness import assembly, audit
 from harness.errors import TargetError
+from harness.running import assembly, audit
 from harness.scenario.audit import Audit
 from harness.scenario.load import load_text
 from tests.ports import free_port

@@ -8,10 +8,10 @@ import anyio
 import numpy as np
 import pytest
 
-from harness import health
 from harness.clock import NS_PER_S, RunClock
 from harness.evidence.generator import STALL_OVER_MS
-from harness.health import HealthMeter
+from harness.running import health
+from harness.running.health import HealthMeter
 from tests import journals
 
 WAIT_S = 10.0
@@ -79,7 +79,7 @@ def test_waiting_for_a_processor_is_a_share_of_the_interval(
     place.write_text("1 1000 1\n")
     monkeypatch.setattr(health, "SCHEDSTAT", place)
     now_ns = [0]
-    monkeypatch.setattr("harness.health.time.monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr("harness.running.health.time.monotonic_ns", lambda: now_ns[0])
     meter = _meter()
     now_ns[0] = NS_PER_S
     place.write_text(f"1 {1000 + NS_PER_S // 4} 1\n")
@@ -112,7 +112,7 @@ def test_time_held_back_by_a_containers_limit_is_a_share_of_the_interval(
     monkeypatch.setattr(health, "CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(health, "CGROUPS", tmp_path / "fs")
     now_ns = [0]
-    monkeypatch.setattr("harness.health.time.monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr("harness.running.health.time.monotonic_ns", lambda: now_ns[0])
     meter = _meter()
     now_ns[0] = NS_PER_S
     place.write_text(counts[1])

@@ -10,12 +10,12 @@ import anyio
 import numpy as np
 import pytest
 
-from harness import host as hosting
 from harness import plan as planning
 from harness.clock import NS_PER_S, RunClock
-from harness.host import Host
 from harness.journal import JournalWriter, merge, read
 from harness.outcome import Outcome, Reason
+from harness.running import host as hosting
+from harness.running.host import Host
 from harness.session.access import Access, Doors
 from harness.wire.schemas import SchemaBook
 from tests import journals

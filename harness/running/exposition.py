@@ -21,7 +21,7 @@ import harness
 from harness.errors import UsageError
 from harness.outcome import Outcome
 from harness.recent import ARMS, BUCKETS_PER_DOUBLING, ArmTally
-from harness.status import PHASES, Status
+from harness.running.status import PHASES, Status
 
 HOST: Final = "127.0.0.1"
 RECENT_S: Final = 5
