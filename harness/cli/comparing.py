@@ -174,10 +174,10 @@ def _side(name: str, places: Sequence[Path]) -> Side:
     found = [one for place in places for one in _runs(place)]
     first = found[0][0]
     for identity, run in found[1:]:
-        apart = differences(first, identity)
+        apart = "; ".join(one.told for one in differences(first, identity))
         if apart:
             raise UsageError(
-                f"{name}: its runs are not alike: {'; '.join(apart)} (run {run.run}); "
+                f"{name}: its runs are not alike: {apart} (run {run.run}); "
                 "name runs of one scenario, seed and machine"
             )
     told = ", ".join(shown(place) for place in places)

@@ -48,7 +48,7 @@ def write(identity: Identity, runs: Sequence[Digest]) -> str:
         document = {
             "schema": SCHEMA,
             "squall": harness.__version__,
-            "identity": asdict(identity),
+            "identity": _identity(identity),
             "runs": [_run(run, groups, bits) for run in runs],
         }
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -95,7 +95,7 @@ def read(file: Path) -> tuple[Identity, tuple[Digest, ...]]:
         runs = tuple(_run_read(run) for run in document["runs"])
     except ValueError as error:
         raise BaselineError(f"{file}: {error}; save it again with squall baseline save") from error
-    return Identity(**document["identity"]), runs
+    return _identity_read(document["identity"]), runs
 
 
 def schema_text() -> str:
@@ -106,6 +106,19 @@ def schema_text() -> str:
 @cache
 def _validator() -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(json.loads(schema_text()), offline=True)
+
+
+# --- what they are of -----------------------------------------------------------------------
+
+
+def _identity(identity: Identity) -> dict[str, Any]:
+    return {key: value for key, value in asdict(identity).items() if value is not None}
+
+
+def _identity_read(document: Mapping[str, Any]) -> Identity:
+    """Read what the runs are of; an older file names places by number, which say nothing now."""
+    told = {key: value for key, value in document.items() if key != "asked"}
+    return Identity(**{"given": None, **told})
 
 
 # --- a run ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from harness.comparison.digest import Digest
 from harness.comparison.holm import chance_beyond, correct, deviations
-from harness.comparison.identity import Identity, differences
+from harness.comparison.identity import Difference, Identity, differences
 from harness.comparison.measures import BASELINE, LATENCY_LEAST, Look, looks
 
 Verdict = Literal["worse", "better", "same", "cannot"]
@@ -71,13 +71,15 @@ class Comparison:
     verdict: Verdict
     headline: str
     differences: tuple[str, ...]  # why nothing can be compared
+    apart: tuple[Difference, ...]  # those of them in which the sides are not of one kind
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
 
 
 def compare(base: Side, head: Side, *, latency_least: float = LATENCY_LEAST) -> Comparison:
     """Hold two sides together."""
-    apart = list(differences(base.identity, head.identity))
+    unlike = differences(base.identity, head.identity)
+    apart = [one.told for one in unlike]
     sides: list[list[Digest]] = []
     notes: list[str] = []
     for name, side in (("base", base), ("head", head)):
@@ -95,6 +97,7 @@ def compare(base: Side, head: Side, *, latency_least: float = LATENCY_LEAST) -> 
             verdict="cannot",
             headline=f"CANNOT BE COMPARED  {apart[0]}{_more(apart)}",
             differences=tuple(apart),
+            apart=unlike,
             changes=(),
             notes=tuple(notes),
         )
@@ -107,6 +110,7 @@ def compare(base: Side, head: Side, *, latency_least: float = LATENCY_LEAST) -> 
         verdict=verdict,
         headline=_headline(verdict, changes),
         differences=(),
+        apart=(),
         changes=changes,
         notes=(*notes, *_notes(base, head, sides)),
     )

@@ -26,6 +26,7 @@ def comparison(told: Comparison) -> str:
         "base": _side(told.base),
         "head": _side(told.head),
         "differences": list(told.differences),
+        "apart": [{"place": one.place, "base": one.base, "head": one.head} for one in told.apart],
         "changes": [_change(change) for change in told.changes],
         "notes": list(told.notes),
     }

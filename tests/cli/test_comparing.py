@@ -39,6 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder(place / "slower", run="0000000a", chance=5, spoil=_slower)
     folder(place / "failing", run="0000000b", chance=6, spoil=_failing)
     folder(place / "seeded", run="0000000c", seed=8)
+    folder(place / "slowed", run="0000000e", pace="2/s")
     folder(place / "stopped", run="0000000d", how="interrupted")
     (place / "nothing").mkdir()
     return place
@@ -117,7 +118,37 @@ def test_another_seed_cannot_be_compared(squall: Squall) -> None:
     """Exit 3, whatever is asked, and the difference is named."""
     for words in ((), ("--fail-on", "worse")):
         text = squall.compared("equal/one", "seeded", *words, code=3)
-        assert text.splitlines()[-1] == "CANNOT BE COMPARED  seed 7 and 8"
+        assert text.splitlines()[-1] == "CANNOT BE COMPARED  seed: 7, then 8"
+
+
+def test_another_scenario_is_told_by_its_keys(squall: Squall, tmp_path: Path) -> None:
+    """On the terminal, in Markdown and in JSON; a baseline file holds enough for it."""
+    kept, page = str(tmp_path / "baseline.json"), tmp_path / "compare.md"
+    squall("baseline", "save", kept, "equal/one", code=0)
+    said = "agents.worker.pace: 4/s, then 2/s"
+    for base in ("equal/one", kept):
+        text = squall.compared(base, "slowed", "--markdown", str(page), code=3)
+        assert f"\n? {said}\n" in text
+        assert text.splitlines()[-1] == f"CANNOT BE COMPARED  {said}"
+        assert f"- ❔ {said}\n" in page.read_text(encoding="utf-8")
+        document = json.loads(squall("compare", base, "slowed", "--json", "-", code=3).out)
+        jsonschema_rs.validate(json_schema(), document)
+        assert document["differences"] == [said]
+        assert document["apart"] == [{"place": "agents.worker.pace", "base": "4/s", "head": "2/s"}]
+
+
+def test_an_older_baseline_file_says_that_it_lacks_the_keys(squall: Squall, tmp_path: Path) -> None:
+    """And what to do about it, however narrow the terminal is."""
+    kept = tmp_path / "older.json"
+    squall("baseline", "save", str(kept), "equal/one", code=0)
+    document = json.loads(kept.read_text(encoding="utf-8"))
+    document["identity"]["asked"] = {"agents.0.pace": "0.25"}
+    del document["identity"]["given"]
+    kept.write_text(json.dumps(document), encoding="utf-8")
+    text = " ".join(squall.compared(str(kept), "slowed", code=3).split())
+    assert "an older squall does not hold the scenario's keys" in text
+    assert "save it again with squall baseline save" in text
+    squall.compared(str(kept), "equal/two", code=0)
 
 
 def test_a_run_that_was_cut_short_cannot_be_compared(squall: Squall) -> None:
@@ -173,7 +204,10 @@ def test_the_documents_are_written_where_they_are_asked_for(runs: Path, tmp_path
         (("equal/one", "slower", "--least", "5"), "--least 5: expected a percentage"),
         (("equal/one", "slower", "--json", "-", "--markdown", "-"), "both want standard output"),
         (("equal/one", "slower", "--json", "no/such/place.json"), "there is no folder no/such"),
-        (("equal/one", "seeded", "--against", "slower"), "BASE: its runs are not alike: seed"),
+        (
+            ("equal/one", "seeded", "--against", "slower"),
+            "BASE: its runs are not alike: seed: 7, then 8",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused(words: tuple[str, ...], told: str, squall: Squall) -> None:

@@ -31,8 +31,8 @@ IDENTITY: Final = Identity(
     toxiproxy="embedded",
     workers=0,
     machine={"system": "Linux", "architecture": "x86_64", "processors": "2", "memory": "8 GiB"},
-    asked={"load.sessions": "40"},
     digest="0123456789ab",
+    given={"load.sessions": "40"},
 )
 
 
@@ -145,7 +145,7 @@ question: Does it hold when things break?
 seed: {seed}
 agents:
   - name: worker
-    pace: 4/s
+    pace: {pace}
     steps:
       - call: search
         with: {{query: "${{nonce}}"}}
@@ -173,6 +173,7 @@ def folder(
     seed: int = 7,
     chance: int = 1,
     sessions: int = 20,
+    pace: str = "4/s",
     latency_ms: float = 20.0,
     spoil: Spoil | None = None,
     how: str = "completed",
@@ -180,7 +181,7 @@ def folder(
 ) -> Path:
     """Write the run folder of a believable run; `chance` seeds what no plan decides."""
     place.mkdir(parents=True)
-    text = STORM.format(seed=seed, sessions=sessions)
+    text = STORM.format(seed=seed, sessions=sessions, pace=pace)
     of = load_text(text, "scenario.yaml").scenario
     by = make(of)
     made = journals.healthy(of, by, latency_ms=latency_ms, seed=chance, spoil=spoil, how=how)

@@ -52,6 +52,21 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert compare(kept, head).changes == compare(base, head).changes
 
 
+def test_a_file_of_an_older_squall_is_read(tmp_path: Path) -> None:
+    """It holds places by number, which say nothing to anybody; what it measured is as good."""
+    made = document()
+    del made["identity"]["given"]
+    made["identity"]["asked"] = {"load.sessions": "40"}
+    file = tmp_path / "older.json"
+    file.write_text(json.dumps(made), encoding="utf-8")
+    identity, (kept,) = baseline.read(file)
+    assert identity == replace(IDENTITY, given=None)
+    older = Side(name="older", identity=identity, runs=(kept,))
+    base, _ = pair(SMALL, seed=4)
+    assert compare(older, base).verdict != "cannot"
+    assert "given" not in json.loads(baseline.write(identity, [kept]))["identity"]
+
+
 def test_a_coarse_file_still_meets_a_fine_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ def test_markdown_tells_the_changes_first_and_folds_the_rest(
     assert "➖" not in first
     assert "➖" in rest
     assert markdown(same).startswith("### ➖ SAME")
-    assert "- ❔ seed 1 and 9" in markdown(unlike)
+    assert "- ❔ seed: 1, then 9" in markdown(unlike)
     assert "<details>" not in markdown(unlike)
 
 
