@@ -132,6 +132,11 @@ class TokenEntry:
     why: str = ""
     type: Literal["token"] = "token"
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the session has another token since."""
+        return self.edge in ("minted", "renewed")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)  # a long run holds millions
 class EffectEntry:
@@ -212,6 +217,11 @@ class ProcessEntry:
     unknown_ids: int = 0  # responses to what nobody had asked
     noise: str = ""  # the first of those lines, cut short
     type: Literal["process"] = "process"
+
+    @property
+    def struck(self) -> bool:
+        """Whether this is what a fault did to it, and not its life without one."""
+        return bool(self.window) and self.edge in ("killed", "stopped", "slowed")
 
 
 TargetEdge = Literal["started", "ready", "told", "killed", "stopped", "resumed", "ended"]
@@ -323,6 +333,11 @@ class FloodEntry:
     refused: int = 0
     failed: int = 0  # neither: no answer
     type: Literal["flood"] = "flood"
+
+    @property
+    def requests(self) -> int:
+        """How many this edge adds to those that its window has sent: all, once it has ended."""
+        return self.sent if self.edge == "ended" else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)  # a long run holds millions

@@ -101,7 +101,7 @@ def _shaped(evidence: Evidence, window: WindowSpan, shape: LoadShape) -> Bite:
 def _struck(evidence: Evidence, window: WindowSpan) -> int:
     """Count the server processes that a window's fault killed, stopped or would not read."""
     return sum(
-        entry.window == window.window and entry.edge in ("killed", "stopped", "slowed")
+        entry.struck and entry.window == window.window
         for entry in evidence.journal.of(ProcessEntry)
     )
 
@@ -111,8 +111,8 @@ def _asked(evidence: Evidence, window: WindowSpan) -> int:
     if not isinstance(window.fault, OutsiderFault):
         return 0
     probes = sum(entry.window == window.window for entry in evidence.journal.of(ProbeEntry))
-    ended = (entry for entry in evidence.journal.of(FloodEntry) if entry.edge == "ended")
-    return probes + sum(entry.sent for entry in ended if entry.window == window.window)
+    floods = (one for one in evidence.journal.of(FloodEntry) if one.window == window.window)
+    return probes + sum(flood.requests for flood in floods)
 
 
 def _renewed(evidence: Evidence, window: WindowSpan) -> int:
@@ -121,7 +121,7 @@ def _renewed(evidence: Evidence, window: WindowSpan) -> int:
         return 0
     arm = evidence.session_treated
     return sum(
-        entry.edge in ("minted", "renewed")
+        entry.replaced
         and window.start_ns <= entry.at_ns < window.healed_ns
         and entry.session < len(arm)
         and bool(arm[entry.session])

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 from harness.journal import FaultEntry, FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
-
-_STRUCK: Final = ("killed", "stopped", "slowed")
-_REPLACED: Final = ("minted", "renewed")
 
 
 class Hits:
@@ -32,15 +29,15 @@ class Hits:
                 self._taking.add(entry.window)
             case FaultEntry(edge="healed" | "failed" | "not_healed"):
                 self._taking.discard(entry.window)
-            case TokenEntry() if entry.edge in _REPLACED and entry.session in self._treated:
+            case TokenEntry() if entry.replaced and entry.session in self._treated:
                 for window in self._taking:
                     self._count(window, "tokens replaced", 1)
-            case ProcessEntry() if entry.window and entry.edge in _STRUCK:
+            case ProcessEntry() if entry.struck:
                 self._count(entry.window, "processes", 1)
             case ProbeEntry() if entry.window:
                 self._count(entry.window, "odd requests", 1)
-            case FloodEntry(edge="ended"):
-                self._count(entry.window, "odd requests", entry.sent)
+            case FloodEntry() if entry.requests:
+                self._count(entry.window, "odd requests", entry.requests)
 
     def _count(self, window: int, what: str, count: int) -> None:
         self._counts.setdefault(window, Counter())[what] += count

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
@@ -65,3 +65,17 @@ def test_processes_and_odd_requests_count_for_the_fault_that_named_them() -> Non
         hits.hear(FloodEntry(at_ns=1, window=5, kind=kind, flood=1, edge=flood, sent=sent))
     assert hits.words(4) == "2 processes"
     assert hits.words(5) == "1,201 odd requests"
+
+
+def test_what_counts_is_said_once_for_the_day_and_for_the_judgement() -> None:
+    """Both ask the entries themselves, so every edge there is counts for both or for neither."""
+    of = {ProcessEntry: "processes", TokenEntry: "tokens replaced"}
+    for kind, words in of.items():
+        for name in get_args(get_type_hints(kind)["edge"]):
+            hits = Hits(TREATED)
+            hits.hear(edge("intended"))
+            more = {"pid": 1, "treated": True, "window": 1} if kind is ProcessEntry else {}
+            entry = kind(at_ns=1, session=1, edge=name, **more)
+            hits.hear(entry)
+            counted = entry.struck if isinstance(entry, ProcessEntry) else entry.replaced
+            assert hits.words(1) == (f"1 {words}" if counted else ""), name
