@@ -58,6 +58,16 @@ class Order:
     day: Day | None = None  # of faults by hand
 
 
+async def foresee(order: Order) -> None:
+    """Refuse what `conduct` would refuse, as far as that is known while nothing is started.
+
+    Raises:
+        TargetError, RigError, UsageError: as `conduct`.
+    """
+    await _check(order)
+    await assembly.look_ahead(order.loaded.scenario, order.allowed)
+
+
 async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
     """Run a scenario and give its folder; the journal in it is closed and ready to be judged.
 
@@ -71,12 +81,7 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
         BrokenOffError: the journal cannot be written any more; the faults are undone.
         NotHealedError: when a part of the rig could not be shown to be gone.
     """
-    if order.web_port is not None:
-        guard.check_port(order.web_port)
-    own = order.toxiproxy_url is None
-    guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers, proxied=own))
-    guard.check_process_limit(guard.processes_needed(order.loaded.scenario))
-    await run_sync(leftovers.check, order.out, order.toxiproxy_url)
+    await _check(order)
     folder = _folder(order)
     try:
         async with interruptible() as interruption, awaited(order.day):
@@ -86,6 +91,16 @@ async def conduct(order: Order, on_status: Callable[[Status], None]) -> Ran:
         raise
     finally:
         _hide_secrets(folder / LOGS, order.loaded.scenario.auth)
+
+
+async def _check(order: Order) -> None:
+    """See that this machine can hold the run, and that no earlier one has left it broken."""
+    if order.web_port is not None:
+        guard.check_port(order.web_port)
+    own = order.toxiproxy_url is None
+    guard.raise_file_limit(guard.files_needed(order.loaded.scenario, order.workers, proxied=own))
+    guard.check_process_limit(guard.processes_needed(order.loaded.scenario))
+    await run_sync(leftovers.check, order.out, order.toxiproxy_url)
 
 
 async def _conduct(

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Final
 
+import anyio
 import click
 
 from harness.cli import arguments
@@ -19,7 +20,7 @@ from harness.gameday.day import Day
 from harness.gameday.doors import Doors, open_doors
 from harness.gameday.leases import LEASE_MAX_S, LEASE_S
 from harness.gameday.terms import Terms
-from harness.run import Order
+from harness.run import Order, foresee
 from harness.scenario.records import Scenario
 from reports.folder import RECORD
 from reports.terminal import summary
@@ -83,8 +84,6 @@ def gameday(scenario: str, **flags: Any) -> int:
     overrides = replace(overrides_of(flags, flags["era"]), by_hand=True)
     loaded = load_scenario(scenario, overrides)
     _check(loaded.scenario, flags)
-    doors = open_doors(flags["web"])
-    click.echo(_invitation(doors, loaded.scenario), err=True)
     order = Order(
         loaded=loaded,
         overrides=overrides,
@@ -92,9 +91,12 @@ def gameday(scenario: str, **flags: Any) -> int:
         out=flags["out"],
         toxiproxy_url=flags["toxiproxy"],
         allowed=flags["allow_target"],
-        day=Day(terms=Terms(longest_s=flags["longest"], lease_s=flags["lease"]), doors=doors),
     )
-    ran = conducted(order, quiet=flags["quiet"])
+    anyio.run(foresee, order)  # nobody is invited to a day that cannot be
+    doors = open_doors(flags["web"])
+    click.echo(_invitation(doors, loaded.scenario), err=True)
+    day = Day(terms=Terms(longest_s=flags["longest"], lease_s=flags["lease"]), doors=doors)
+    ran = conducted(replace(order, day=day), quiet=flags["quiet"])
     conclusion = conclude(ran.folder, not_healed=ran.not_healed)
     text = summary(
         conclusion.report,

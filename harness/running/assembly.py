@@ -20,7 +20,8 @@ from harness.rig import server
 from harness.rig.issuer import control as issuers
 from harness.rig.issuer.control import Issuer
 from harness.rig.launched import Launched, kept
-from harness.rig.network import Network, as_fault
+from harness.rig.network import Network
+from harness.rig.probe import Spoken
 from harness.rig.process import named
 from harness.rig.reaching import http_client
 from harness.rig.spans import control as spans_of
@@ -31,6 +32,7 @@ from harness.rig.toxiproxy.serving import serve
 from harness.running import dependencies
 from harness.running.dependencies import Dependencies, Standing
 from harness.running.guard import check_target, check_transport
+from harness.running.identity import Identity
 from harness.scenario.auth import Auth
 from harness.scenario.records import (
     LaunchTarget,
@@ -71,65 +73,6 @@ class Rig:
     notes_url: str = field(default="", repr=False)
 
 
-class Identity:
-    """The embedded issuer as faults see it: only the treated sessions' tokens."""
-
-    def __init__(self, issuer: Issuer, *, ttl_s: float) -> None:
-        """Pull on this issuer; `ttl_s` is the scenario's own lifetime."""
-        self._issuer = issuer
-        self._ttl_s = ttl_s
-        self._before: dict[levers.Mishap, int] = {}  # struck by earlier faults
-
-    async def set_ttl(self, ttl_s: float | None) -> None:
-        """Mint with this lifetime from now on; None restores the scenario's."""
-        with as_fault():
-            await self._issuer.set_ttl("treated", self._ttl_s if ttl_s is None else ttl_s)
-
-    async def revoke(self) -> levers.Exposure:
-        """Revoke every live token of the treated sessions."""
-        with as_fault():
-            count = await self._issuer.revoke_all("treated")
-        return levers.Exposure(count=count, unit="tokens", source="issuer")
-
-    async def rotate(self, *, keep_s: float) -> None:
-        """Sign the treated sessions' tokens with a new key."""
-        with as_fault():
-            self._before["rotation"] = await self._struck("rotation")
-            await self._issuer.rotate(keep_s=keep_s)
-
-    async def withdraw(self) -> None:
-        """Publish no key any longer that signs nothing."""
-        with as_fault():
-            await self._issuer.rotate(keep_s=None)
-
-    async def set_outage(
-        self, how: Literal["down", "slow"] | None, *, delay_s: float = 0.0
-    ) -> None:
-        """Fail every request, or answer late."""
-        with as_fault():
-            if how is not None:
-                self._before["outage"] = await self._struck("outage")
-            await self._issuer.set_outage(how, delay_s=delay_s)
-
-    async def set_refreshing(
-        self, how: levers.RefreshManner | None, *, leeway_s: float = 0.0
-    ) -> None:
-        """Let the treated sessions' refreshes go wrong, or forgive spent tokens for a while."""
-        with as_fault():
-            if how is not None:
-                self._before["refresh"] = await self._struck("refresh")
-            await self._issuer.set_refreshing("treated", how, leeway_s=leeway_s)
-
-    async def exposure(self, mishap: levers.Mishap) -> levers.Exposure:
-        """Count the requests that such a mishap has hit so far, or how often it has happened."""
-        with as_fault():
-            hit = await self._struck(mishap) - self._before.get(mishap, 0)
-        return levers.Exposure(count=hit, unit="calls", source="issuer")
-
-    async def _struck(self, mishap: levers.Mishap) -> int:
-        return (await self._issuer.statistics()).struck.get(mishap, 0)
-
-
 @asynccontextmanager
 async def build(
     scenario: Scenario,
@@ -147,16 +90,14 @@ async def build(
         NotHealedError: on the way out, when a proxy cannot be shown to be gone.
     """
     logs = folder / "logs"
-    if scenario.audit is not None and scenario.audit.http:
-        check_target(scenario.audit.http, allowed)
+    _check_audit(scenario, allowed)
     if is_piped(scenario.target):
         async with _piped(scenario, run_id=run_id, folder=folder) as rig:
             yield rig
         return
-    trust = _trust(scenario.target)
+    trust, unix_socket = _trust(scenario.target), _unix_socket(scenario.target)
     async with AsyncExitStack() as stack:
         # The issuer and the proxy come up side by side; the target has to know the issuer.
-        unix_socket = _unix_socket(scenario.target)
         # What the original cannot do is asked of squall's own.
         ours = bool(unix_socket) or any(isinstance(w.fault, IdleCut) for w in scenario.faults)
         wanted = serve(url=toxiproxy_url, prefer_binary=not ours, log_dir=logs)
@@ -178,16 +119,7 @@ async def build(
             stack, scenario, issuer, ledger=ledger, logs=logs, depends_on=depends_on, spans=spans
         )
         launched = await stack.enter_async_context(kept(target))
-        check_target(target.url, allowed, unix_socket=unix_socket)
-        bearer = _bearer(scenario.auth)
-        spoken = await server.probe(
-            target.url,
-            headers=bearer,
-            trust=trust,
-            unix_socket=unix_socket,
-            transport=_announced(scenario.target),
-        )
-        check_transport(scenario, spoken)
+        spoken = await _answering(scenario, target.url, allowed)
         upstream = UNIX + unix_socket if unix_socket else format_address(*address_of(target.url))
         proxies = await proxying.ready()
         doors = [
@@ -228,6 +160,38 @@ async def build(
             spans=spans,
             notes_url=notes_url,
         )
+
+
+async def look_ahead(scenario: Scenario, allowed: tuple[str, ...]) -> None:
+    """See that a target which runs already may be hit and answers; nothing is started for that.
+
+    Raises:
+        TargetError: when it is not there, not allowed, or not an MCP server.
+        UsageError: when what it takes to ask it is missing.
+    """
+    _check_audit(scenario, allowed)
+    if isinstance(scenario.target, UrlTarget):
+        await _answering(scenario, scenario.target.url, allowed)
+
+
+def _check_audit(scenario: Scenario, allowed: tuple[str, ...]) -> None:
+    if scenario.audit is not None and scenario.audit.http:
+        check_target(scenario.audit.http, allowed)
+
+
+async def _answering(scenario: Scenario, url: str, allowed: tuple[str, ...]) -> Spoken:
+    """What an MCP server that may be hit answers in at the target's address."""
+    target = scenario.target
+    check_target(url, allowed, unix_socket=_unix_socket(target))
+    spoken = await server.probe(
+        url,
+        headers=_bearer(scenario.auth),
+        trust=_trust(target),
+        unix_socket=_unix_socket(target),
+        transport=_announced(target),
+    )
+    check_transport(scenario, spoken)
+    return spoken
 
 
 @asynccontextmanager

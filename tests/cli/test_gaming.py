@@ -9,6 +9,7 @@ from harness.cli import run
 from harness.journal import DeedEntry, OrderEntry, RunEntry, read
 from tests.command import DISTURBED, STORM, folder_of, squall, verdict_of
 from tests.gameday.playing import ORDER, Page, day, ended, fault_is
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -96,6 +97,29 @@ def test_a_day_that_cannot_be_is_refused_with_the_mend(
     """Before any port is opened; exit 2."""
     file, out = tmp_path / "day.yaml", tmp_path / "runs"
     file.write_text(STORM)
+    assert run(["gameday", str(file), "--out", str(out), *words]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert "operators:" not in said.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        (f"http://127.0.0.1:{free_port()}/mcp", "nothing listens there; start it, or correct"),
+        ("http://203.0.113.7/mcp", "to allow it, say --allow-target 203.0.113.7"),
+    ],
+)
+@pytest.mark.parametrize("by", ["flag", "file"])
+def test_nobody_is_invited_to_a_day_whose_target_is_not_there(
+    tmp_path: Path, target: str, says: str, by: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that runs already is asked before a link is printed; exit 2, and no run is begun."""
+    file, out = tmp_path / "day.yaml", tmp_path / "runs"
+    named = STORM.replace("{reference: hardened}", f"{{url: '{target}'}}")
+    file.write_text(STORM if by == "flag" else named)
+    words = ["--target", target] if by == "flag" else []
     assert run(["gameday", str(file), "--out", str(out), *words]) == 2
     said = capsys.readouterr()
     assert says in said.err

@@ -8,7 +8,7 @@ import pytest
 from harness.rig.issuer import control
 from harness.rig.network import Network
 from harness.rig.toxiproxy.serving import serve
-from harness.running.assembly import Identity
+from harness.running.identity import Identity
 from tests.rig.test_toxiproxy import echo
 
 pytestmark = pytest.mark.anyio
