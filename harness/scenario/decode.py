@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -136,6 +137,11 @@ def _given(data: Mapping[str, object], loc: tuple[str | int, ...], read: object)
 def _target(value: object, trail: Trail, mistakes: Mistakes) -> Target | None:
     """Give the target, or None where it cannot be told."""
     if isinstance(value, dict):
+        kinds = [kind for kind in ("reference", "stdio", "url") if kind in value]
+        if len(kinds) > 1:
+            mend = "say which one is meant, and remove the other"
+            mistakes.add(trail, "one target", " and ".join(kinds), mend)
+            return None
         if "stdio" in value:
             return _build(StdioTarget, value, trail, mistakes)
         if "launch" in value or "url" in value:
@@ -155,11 +161,20 @@ def _url_target(
         target = _build(LaunchTarget, value, trail, mistakes)
     else:
         target = _build(UrlTarget, value, trail, mistakes)
-    if target is not None and not target.url.startswith(("http://", "https://")):
+    if target is not None and not _is_endpoint(target.url):
         came = shown(target.url)
         mend = "write for example http://127.0.0.1:8001/mcp"
-        mistakes.add((*trail, "url"), "a URL of http or https", came, mend)
+        expected = "a URL of http or https, with a host and a port that can be"
+        mistakes.add((*trail, "url"), expected, came, mend)
     return target
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url.replace("${port}", "1"))
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or no port's; a bracket without its other one
+        return False
 
 
 def _reference(

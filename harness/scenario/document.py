@@ -64,13 +64,34 @@ def read(text: str, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         spot = Spot(mark.line + 1, mark.column + 1) if mark else Spot(1, 1)
         problem = " ".join(str(error.problem or error.context or "a syntax error").split())
-        mistakes.add((), "YAML", problem, _mend(text, spot, problem), spot)
+        mistakes.add((), *_worded(problem), _mend(text, spot, problem), spot)
         raise ScenarioError(mistakes.in_order()) from None
     except YAMLError as error:
         problem = str(error).strip().partition("\n")[0]
         mistakes.add((), "YAML text", problem, "save the file as plain UTF-8 text")
         raise ScenarioError(mistakes.in_order()) from None
     return Document(value=value, mistakes=mistakes)
+
+
+_PARTS: Final = {
+    "<block end>": "the end of this list or mapping",
+    "'<block mapping start>'": "a line that is indented otherwise",
+    "'<block sequence start>'": "a list that is indented otherwise",
+    "'<scalar>'": "text",
+    "'<stream end>'": "the end of the file",
+}
+
+
+def _worded(problem: str) -> tuple[str, str]:
+    """Say what was expected and what came, of a parser's complaint in its own words."""
+    if found := re.fullmatch(r"expected (.+), but (?:found|got) (.+)", problem):
+        wanted, came = (_PARTS.get(each, each) for each in found.groups())
+        return f"YAML with {wanted} here", came
+    if problem.startswith("could not find expected"):
+        return "YAML with a colon behind each key", "a line without one, here or above"
+    if problem.startswith("mapping values"):
+        return "YAML", "a colon where none can stand"
+    return "YAML", problem.removeprefix("found ")
 
 
 def _mend(text: str, spot: Spot, problem: str) -> str:

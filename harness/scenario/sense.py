@@ -38,6 +38,7 @@ BASELINE_MIN_S: Final = 3.0
 RECOVERY_MIN_S: Final = 1.0
 SHARE_SLACK: Final = 0.001  # three times 33.3% is meant to be all
 RUN_MAX_S: Final = 24 * 3600.0
+CALLS_MAX: Final = 50_000_000  # a record of each is kept in memory until the run is judged
 
 
 def examine(scenario: Scenario, mistakes: Mistakes, *, by_hand: bool = False) -> None:
@@ -51,6 +52,7 @@ def examine(scenario: Scenario, mistakes: Mistakes, *, by_hand: bool = False) ->
         (partial(_arms, broken=broken), (("load",), ("faults",))),
         (partial(_phases, broken=broken), (("phases",),)),
         (_timeline, (("phases",), ("load",), ("faults",))),
+        (_volume, (("agents",), ("phases",), ("load",), ("faults",))),
         (_conditions, ()),
         (partial(_unmeasurable, broken=broken), (("faults",),)),
         (_hypotheses, (("faults",), ("limits",))),
@@ -206,8 +208,28 @@ def _timeline(scenario: Scenario) -> Iterator[Objection]:
         yield Objection(
             trail=("phases",),
             expected="a run of at most 24h",
-            came=duration(free_s),
+            came=f"about {free_s / 3600:.3g}h",
             mend="shorten the phases and windows",
+        )
+
+
+def _volume(scenario: Scenario) -> Iterator[Objection]:
+    """Object to more calls than can be planned and written down, at the agent that makes most."""
+    phases, end_s = scenario.phases, scenario.load.ramp_s
+    end_s += phases.warmup_s + phases.baseline_s
+    for window in scenario.faults:
+        start_s = end_s if window.at_s is None else window.at_s
+        end_s = start_s + window.duration_s + phases.recovery_s
+    sessions = apportion(scenario.load.sessions, [agent.share for agent in scenario.agents])
+    calls = [
+        count * end_s / agent.pace_s for count, agent in zip(sessions, scenario.agents, strict=True)
+    ]
+    if sum(calls) > CALLS_MAX:
+        yield Objection(
+            trail=("agents", calls.index(max(calls)), "pace"),
+            expected=f"a run of at most {CALLS_MAX:,} calls",
+            came=f"about {sum(calls):,.0f}",
+            mend="lower the pace, or the sessions, or shorten the run",
         )
 
 

@@ -56,7 +56,8 @@ def word(error: ErrorDetails, record: type[BaseModel], given: object) -> Words:
             return Words(f"the key {key}", "nothing", f"add {key}: {_described(record, key)}")
         case "extra_forbidden":
             known = keys_at(record, error["loc"][:-1])
-            return Words("a known key", f"{key}", nearest(key, known, what="known keys"))
+            came = f"{key}" or "an empty one"
+            return Words("a known key", came, nearest(key, known, what="known keys"))
         case "literal_error":
             choices = _choices(str(context["expected"]))
             return Words(
@@ -64,7 +65,16 @@ def word(error: ErrorDetails, record: type[BaseModel], given: object) -> Words:
                 came,
                 nearest(error["input"], choices, what="one of"),
             )
+        case "string_type" if isinstance(given, int | float) and (like := _example(record, error)):
+            return Words("text", came, f'write for example "{like}"')
     return _plain(error, given)
+
+
+def _example(record: type[BaseModel], error: ErrorDetails) -> str:
+    """Give how the field that was refused is written; "" where its record does not say."""
+    fields = dict(_fields(_record_at(record, error["loc"][:-1])))
+    field = fields.get(str(error["loc"][-1])) if error["loc"] else None
+    return str(field.examples[0]) if field is not None and field.examples else ""
 
 
 def _plain(error: ErrorDetails, given: object) -> Words:
@@ -85,11 +95,15 @@ def _plain(error: ErrorDetails, given: object) -> Words:
 
 def keys_at(record: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[str, ...]:
     """List the keys that a file may use at a place inside a record."""
+    return tuple(name for name, _ in _fields(_record_at(record, loc)))
+
+
+def _record_at(record: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     for part in loc:
         if isinstance(part, str):
             field = dict(_fields(record)).get(part)
             record = next(_records(field.annotation), record) if field is not None else record
-    return tuple(name for name, _ in _fields(record))
+    return record
 
 
 def _fields(record: type[BaseModel]) -> Iterator[tuple[str, Any]]:

@@ -61,6 +61,9 @@ BROKEN: Final = (
     Broken("empty", SOUND, "§", ("mapping", "nothing")),
     Broken("a list", SOUND, "§- one\n", ("mapping", "a list of 1")),
     Broken("tab", "    share: 60%", "§\tshare: 60%", ("YAML", "spaces, not with tabs")),
+    Broken(
+        "dedent", "    pace: 2/s", "   §pace: 2/s", ("YAML", "a line that is indented otherwise")
+    ),
     Broken("unclosed", "limits: {answered", "limits: {answered: [§", ("YAML", "brackets")),
     Broken("two documents", "seed: 7\n", "seed: 7\n§---\nseed: 8\n", ("second", "file of its own")),
     Broken("alias", "seed: 7", "seed: §*seven", ("alias", "write the value out")),
@@ -181,6 +184,14 @@ BROKEN: Final = (
         '{url: §"localhost:80/mcp"}\nauth: {issuer: target, grant: bearer}\n',
         ("http or https", "localhost:80/mcp"),
     ),
+    Broken(
+        "port that is none", "{reference: hardened}", '{url: §"http://[::1]:99999/mcp"}', ("port",)
+    ),
+    Broken(
+        "two targets", "{reference: h", '§{url: "http://[::1]:1/mcp", reference: h', ("one target",)
+    ),
+    Broken("unquoted count", 'rows: ">= 1"', "rows: §1", ('write for example ">= 1"',)),
+    Broken("too many calls", "pace: 2/s", "pace: §99999999/s", ("at most 50,000,000 calls",)),
     Broken("unknown step", "- list_tools", "- §list_tool", ("did you mean list_tools?",)),
     Broken("tool as a step", "- list_tools", "- §fetch_all", ("write call: fetch_all",)),
     Broken("call without a tool", "- list_tools", "- §call", ("say what to call",)),
