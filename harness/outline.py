@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from faults.fault import LeverName
 from harness.plan import NS_PER_S, Plan, flat
 from harness.scenario import units
+from harness.scenario.audits import has_ledger
 from harness.scenario.dependencies import Dependency, UpstreamDependency
 from harness.scenario.records import (
     CallStep,
@@ -143,9 +144,25 @@ def _calls(plan: Plan, scenario: Scenario) -> str:
         for agent in scenario.agents
         for step in flat(agent)
     )
-    ledger = "; effects are counted in the ledger" if effects else ""
-    what = f"{total:,} in {_seconds(plan.end_ns)}, {rate:.1f} a second{ledger}"
-    return "\n".join([_field("calls", what), _field("", ", ".join(plan.calls))])
+    what = f"{total:,} in {_seconds(plan.end_ns)}, {rate:,.1f} a second"
+    return "\n".join(
+        [
+            _field("calls", f"{what}{f'; {_counted(scenario)}' if effects else ''}"),
+            _field("", ", ".join(plan.calls)),
+        ]
+    )
+
+
+def _counted(scenario: Scenario) -> str:
+    """Say who counts the effects, without which nothing can be said of them."""
+    if scenario.audit is not None:
+        who = scenario.audit.call or scenario.audit.http
+        return f"effects are counted by {who}"
+    return (
+        "effects are counted in the ledger"
+        if has_ledger(scenario)
+        else "nobody counts the effects: `audit: {call: TOOL}` says which tool does"
+    )
 
 
 def _gates(scenario: Scenario) -> str:

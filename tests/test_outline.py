@@ -5,6 +5,7 @@ import pytest
 from harness import plan
 from harness.outline import WIDTH, describe
 from harness.scenario.load import load, load_text
+from harness.scenario.records import Scenario
 from scenarios import shipped
 from tests.scenario.broken import SOUND
 
@@ -40,6 +41,20 @@ def test_a_plan_says_when_who_and_how_much() -> None:
     total = sum(planned.count(each.session) for each in planned.sessions)
     assert f"calls {total:,} in 37.0 s, 28.0 a second; effects are counted in the ledger" in rows
     assert "limits answered >= 99%, recovery <= 5s" in rows
+
+
+def test_who_counts_the_effects_of_a_server_of_ones_own_is_said() -> None:
+    """Nobody, until the scenario names what does: then it is that."""
+    document = {
+        "question": "Is every order placed once?",
+        "target": {"url": "http://127.0.0.1:8001/mcp"},
+        "agents": [{"name": "a", "steps": [{"call": "order", "effect": "once"}]}],
+    }
+    uncounted = Scenario.model_validate(document)
+    counted = Scenario.model_validate({**document, "audit": {"call": "count_orders"}})
+    told = [" ".join(describe(plan.make(of), of).split()) for of in (uncounted, counted)]
+    assert "nobody counts the effects: `audit: {call: TOOL}`" in told[0]
+    assert "effects are counted by count_orders" in told[1]
 
 
 def test_what_the_target_depends_on_is_named() -> None:

@@ -16,10 +16,15 @@ from harness.checks.sightings import Rule
 from harness.evidence.phases import Evidence, Indices, Mask
 from harness.journal import BEHAVIOUR_CODES, EffectEntry
 from harness.outcome import Outcome
+from harness.scenario.audits import has_ledger
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
 
 _NO_LEDGER: Final = "steps declare an effect, but the ledger shows none"
+_UNCOUNTED: Final = (
+    "nobody said where this target's effects can be counted: `audit: {call: TOOL}` or "
+    "`audit: {http: URL}`"
+)
 _DOUBLE: Final = Rule(
     verdict="double-exec",
     wrong="took effect more than once",
@@ -77,8 +82,10 @@ def against_ledger(evidence: Evidence) -> tuple[Finding, ...]:
     if not steps or (evidence.scenario.audit is not None and not evidence.journal.of(EffectEntry)):
         return ()  # nothing to ask; or the target's own count is asked instead
     reckoning = _reckon(evidence)
-    if reckoning.blind:
-        return tuple(sightings.unknown(rule, reckoning.blind) for rule in (_DOUBLE, _NOT_DONE))
+    if why := reckoning.blind:
+        if why == _NO_LEDGER and not has_ledger(evidence.scenario):
+            why = _UNCOUNTED
+        return tuple(sightings.unknown(rule, why) for rule in (_DOUBLE, _NOT_DONE))
     return (*_doubled(evidence, reckoning), *_lost(evidence, reckoning, steps))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.scenario.dependencies import EmbeddedDependency
 from harness.scenario.objections import Objection
-from harness.scenario.records import CallStep, ParallelStep, Scenario
+from harness.scenario.records import CallStep, ParallelStep, ReferenceTarget, Scenario
 from harness.scenario.results import parse_path
 
 
@@ -16,6 +17,12 @@ def audited_tools(scenario: Scenario) -> tuple[str, ...]:
     calls = _calls(scenario)
     declared = dict.fromkeys(step.call for step in calls if step.effect == "once")
     return scenario.audit.of or tuple(declared)
+
+
+def has_ledger(scenario: Scenario) -> bool:
+    """Whether effects are written into a ledger of squall's: by its own server or downstream."""
+    own = isinstance(scenario.target, ReferenceTarget)
+    return own or any(isinstance(d, EmbeddedDependency) for d in scenario.dependencies.values())
 
 
 def audit(scenario: Scenario) -> Iterator[Objection]:

@@ -137,6 +137,15 @@ def test_without_a_ledger_it_is_unknown() -> None:
     """An effect was declared and nobody counted it."""
     of = cases.run(ledger=without(None))
     assert doubled(of).ruling == lost(of).ruling == "unknown"
+    assert "the ledger shows none" in doubled(of).why
+
+
+def test_where_nobody_counts_it_is_unknown_and_says_how_somebody_could() -> None:
+    """A server of somebody's own writes no ledger of squall's."""
+    of = cases.run(ledger=without(None), target={"url": "http://127.0.0.1:8001/mcp"})
+    for finding in (doubled(of), lost(of)):
+        assert finding.ruling == "unknown"
+        assert "`audit: {call: TOOL}`" in finding.why
 
 
 def test_a_ledger_that_names_no_call_is_unknown() -> None:
