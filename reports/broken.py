@@ -21,6 +21,7 @@ class Broken:
     found: ReportedFinding
     meaning: str
     fault: FaultVerdict | None  # None: no fault is to blame
+    meanwhile: tuple[str, ...]  # the faults that were in force then, where none is to blame
     parameters: str  # of the fault
     first_s: float | None
     last_s: float | None
@@ -30,13 +31,13 @@ class Broken:
     marks_s: tuple[float, ...]  # when the calls in evidence were due
     misled: Misled | None  # the agents that worked on from it
     follows: tuple[str, ...]  # verdicts that only follow from it
-    sessions: Mapping[str, int]  # planned, by arm
+    sessions: Mapping[str, int]  # planned, by arm, those that a fault brings included
 
     @property
     def when(self) -> str:
         """Say when it happened, and what was in force."""
         if self.fault is None:
-            under = "no fault was in force"
+            under = _meanwhile(self.meanwhile)
         else:
             of = f" ({self.parameters})" if self.parameters else ""
             span = f"from {self.fault.start_s:.1f} to {self.fault.end_s:.1f} s"
@@ -83,7 +84,8 @@ def broken(
 ) -> tuple[Broken, ...]:
     """Give what failed and follows from nothing else, hard rules first.
 
-    `parameters` are the faults' in words, by window id; `sessions` are planned, by arm.
+    `parameters` are the faults' in words, by window id; `sessions` are planned, by arm, those that
+    a fault brings included.
     """
     faults = {fault.id: fault for fault in judgement.faults}
     # As the headline has it: what a fault has shown comes before what was seen beside it.
@@ -113,13 +115,16 @@ def _broken(
     due = sorted(call.due_s for call in calls)
     ends = sorted(call.due_s + max(call.done_ms or 0.0, 0.0) / 1000 for call in calls)
     struck = {arm: {call.session for call in calls if call.arm == arm} for arm in _ARMS}
+    first_s = finding.first_s if told else (due[0] if due else None)
+    last_s = finding.last_s if told else (ends[-1] if ends else None)
     return Broken(
         found=found,
         meaning=meaning(finding.verdict),
         fault=fault,
         parameters=parameters,
-        first_s=finding.first_s if told else (due[0] if due else None),
-        last_s=finding.last_s if told else (ends[-1] if ends else None),
+        meanwhile=tuple(_in_force(judgement, first_s, last_s)),
+        first_s=first_s,
+        last_s=last_s,
         at_least=not told and bool(calls),
         treated=finding.treated if told else (len(struck["treated"]) if calls else None),
         control=finding.control if told else (len(struck["control"]) if calls else None),
@@ -128,6 +133,24 @@ def _broken(
         follows=tuple(_follows(judgement.findings, finding)),
         sessions=sessions,
     )
+
+
+def _in_force(judgement: Judgement, first_s: float | None, last_s: float | None) -> Iterator[str]:
+    """Name the faults that were in force at some time between the two."""
+    if first_s is None or last_s is None:
+        return
+    for fault in judgement.faults:
+        if fault.start_s <= last_s and fault.end_s >= first_s:
+            yield fault.id
+
+
+def _meanwhile(faults: Sequence[str]) -> str:
+    if not faults:
+        return "no fault was in force"
+    were = "was" if len(faults) == 1 else "were"
+    *others, last = faults
+    named = f"{', '.join(others)} and {last}" if others else last
+    return f"{named} {were} in force for some of it, and no one fault is to blame"
 
 
 _ARMS: Final = ("treated", "control")

@@ -128,7 +128,7 @@ def make(evidence: Evidence, judgement: Judgement, facts: Facts | None = None) -
             judgement,
             findings,
             {band.verdict.id: band.parameters for band in bands},
-            sessions,
+            {arm: sum(each.arm == arm for each in evidence.plan.sessions) for arm in arms},
         ),
         findings=findings,
         findings_left=len(judgement.findings) - len(findings),

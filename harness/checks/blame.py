@@ -116,10 +116,22 @@ def counts(evidence: Evidence, *, judged: Mask, bad: Mask, windows: Windows) -> 
     met = [int(number) for number in np.unique(windows[bad & (windows > 0)])]
     if not met:
         return ""
+    since_ns, until = _until_it_began(evidence, judged=judged, bad=bad)
     told = []
     for number in (0, *met)[: WINDOWS_NAMED_MAX + 1]:
-        here = windows == number
+        here = (windows == number) & (evidence.began_ns >= since_ns)
         under = f"under {evidence.window(number).id}" if number else "with none in force"
         told.append(f"{int((bad & here).sum())} of {int((judged & here).sum())} {under}")
     more = f" and more under {len(met) - WINDOWS_NAMED_MAX} others"
-    return f": {', '.join(told)}{more if len(met) > WINDOWS_NAMED_MAX else ''}"
+    return f": {until}{', '.join(told)}{more if len(met) > WINDOWS_NAMED_MAX else ''}"
+
+
+def _until_it_began(evidence: Evidence, *, judged: Mask, bad: Mask) -> tuple[int, str]:
+    """Say before which fault there was none of it, and when that began; 0 and "" for none."""
+    first_ns = int(evidence.began_ns[bad].min())
+    before = [each for each in evidence.injected if each.start_ns <= first_ns]
+    if not before:
+        return 0, ""
+    fault = max(before, key=lambda each: each.start_ns)
+    calm = int((judged & (evidence.began_ns < fault.start_ns)).sum())
+    return fault.start_ns, f"none of {calm} before {fault.id}, then " if calm else ""

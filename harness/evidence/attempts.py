@@ -141,7 +141,8 @@ class Attempts:
     @cached_property
     def era(self) -> str:
         """The protocol era that the sessions spoke: legacy, modern, or both."""
-        eras = {entry.era for entry in self.journal.of(SessionEntry) if entry.era}
+        said = {entry.era for entry in self.journal.of(SessionEntry)}
+        eras = said - {"", "auto"}  # those who never got in still ask which one it is
         return "both" if len(eras) > 1 else eras.pop() if eras else self.scenario.spoken_era
 
     @cached_property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,16 @@ def test_an_untouched_session_that_is_mixed_up_beside_a_network_fault_is_no_work
     """What happens to others' connections does not reach it."""
     finding = cases.one(crossed((cases.WINDOW, 0, 1), (cases.WINDOW, 1, 60)))
     assert (finding.fault, finding.observed) == ("", 61)
+
+
+def test_what_began_with_a_fault_and_is_blamed_on_none_says_before_which_there_was_nothing() -> (
+    None
+):
+    """The calls of the calm before it are counted apart from those after."""
+    finding = cases.one(crossed((cases.WINDOW, 0, 1), (cases.WINDOW, 1, 60)))
+    told = re.search(r"none of (\d+) before 1:tcp-latency, then 1 of (\d+) with none", finding.why)
+    assert told is not None, finding.why
+    assert min(map(int, told.groups())) > 100
 
 
 @pytest.mark.parametrize("fault", [ClientVanish(), DepDown()])

@@ -7,6 +7,7 @@ import pytest
 
 from faults.agent import ClientVanish, PayloadRequest
 from faults.catalogue import CATALOGUE
+from faults.load import Spike
 from faults.network import TcpLatency
 from harness.evidence.phases import Evidence
 from harness.journal import Calls, DependencyEntry, EffectEntry, ProbeEntry
@@ -82,9 +83,36 @@ def test_what_no_fault_is_to_blame_for_says_so() -> None:
         end(made, chosen, Outcome.WRONG, Reason.FOREIGN_NONCE, status=200)
 
     one = the_only(reported(cases.run(spoil=always)))
-    assert one.when.endswith("no fault was in force")
+    assert one.when.endswith("; no fault was in force")
     assert "untouched agents" in one.who
     assert one.sequel.endswith(" s into the run")
+
+
+def test_what_no_one_fault_is_to_blame_for_names_those_that_were_in_force() -> None:
+    """From the baseline on, through a fault: it was there too."""
+
+    def always(made: Calls) -> None:
+        for within, arm in ((cases.BASELINE, 0), (cases.WINDOW, 1)):
+            chosen = cases.some(cases.kind(made, 0, within, arm), 6)
+            end(made, chosen, Outcome.WRONG, Reason.FOREIGN_NONCE, status=200)
+
+    one = the_only(reported(cases.run(TcpLatency(), spoil=always)))
+    assert one.fault is None
+    told = "1:tcp-latency was in force for some of it, and no one fault is to blame"
+    assert one.when.endswith(f" s; {told}")
+
+
+def test_sessions_that_a_fault_brings_are_among_those_whom_it_struck() -> None:
+    """Never more agents than there are: 10 of the treated arm, and 40 of the spike."""
+
+    def always(made: Calls) -> None:
+        chosen = cases.kind(made, 0, cases.BASELINE, 0) | cases.kind(made, 0, cases.WINDOW, 1)
+        end(made, chosen, Outcome.WRONG, Reason.FOREIGN_NONCE, status=200)
+
+    one = the_only(reported(cases.run(Spike(times=3), spoil=always)))
+    assert one.treated is not None
+    assert one.treated > 10
+    assert one.who == f"{one.treated} of the 50 treated agents, 10 of the 10 untouched agents"
 
 
 def test_the_page_begins_with_what_broke_or_that_nothing_did() -> None:
