@@ -367,13 +367,14 @@ class DependencyEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolEntry:
-    """The target's connections to a dependency, as the dependency or its proxy counts them."""
+    """The target's connections to a dependency, as it, its proxy or the system counts them."""
 
     at_ns: int
     dependency: str
     open: int
-    busy: int | None  # None: by a proxy, which cannot tell what is in use
+    busy: int | None  # None: by a proxy or the system, which cannot tell what is in use
     refused: int = 0  # so far, for want of a free one
+    by_system: bool = False  # among the target's own sockets, for its proxy keeps no count
     type: Literal["pool"] = "pool"
 
 

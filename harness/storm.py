@@ -192,7 +192,8 @@ async def _whole(
             beside.start_soon(lookout.watch, rig.launched, clock, writer)
             beside.start_soon(lookout.ask_health, scenario.target, rig.doors, clock, writer)
             for name, proxy in rig.dependency_proxies.items():
-                beside.start_soon(lookout.count_connections, name, proxy, clock, writer)
+                watched = (name, proxy, rig.launched, clock, writer)
+                beside.start_soon(lookout.count_connections, *watched)
             if game is None:  # it has brakes of its own
                 beside.start_soon(_watch_control, stage.loaded.scenario, recent, ending)
             beside.start_soon(_keep_showing, clock, show)

@@ -17,14 +17,17 @@ from harness.verdict import Finding
 _LEAK: Final = Rule(
     verdict="leak-conn",
     wrong="stayed open and were never used again",
-    source="the connections that the dependency, or squall's proxy before it, counts: a pool needs "
-    "no more than are ever in use at once",
+    source="the connections that the dependency, the proxy before it or the system counts: a pool "
+    "needs no more than are ever in use at once",
     unseen="too few counts of the dependency's connections before and after a fault",
     unit="connections",
 )
 UNCOUNTED: Final = (
-    "nobody counted the connections to the dependency: its proxy is not squall's own, which alone "
-    "can"
+    "nobody counted the connections to the dependency: its proxy keeps no count, and the system "
+    "does not tell of the target's sockets"
+)
+UNSEEN: Final = (
+    "the system never saw the target's processes hold a connection to {}: it may be others that do"
 )
 _SAMPLES_MIN: Final = 3  # before any fault, and at the end of a recovery
 _REST_NS: Final = 2_000_000_000  # after a fault, before what is still open counts
@@ -37,12 +40,13 @@ def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
     """Ask whether the target gives connections back that a failure or a caller's leaving broke.
 
     Needs three counts before any fault and three at rest after one, by the dependency or by
-    squall's own proxy before it; Shopify's keeps none. Leaked is what is still open then, all the
-    time, beyond twice what was open before and twice the most that were in use at once, and eight
-    more. A proxy cannot tell what is in use: that is no more than there are calls under way. With
-    no fault at all it takes eight counts, and a growth from each quarter of the time to the next,
-    beyond twice what was in use or under way and eight more. Says nothing of a target that depends
-    on nobody.
+    squall's own proxy before it; Shopify's keeps none, and then the target's own sockets to it are
+    counted, of which there has to be one once. Leaked is what is still open then, all the time,
+    beyond twice what was open before and twice the most that were in use at once, and eight more.
+    Only a dependency can tell what is in use: to others that is no more than there are calls under
+    way. With no fault at all it takes eight counts, and a growth from each quarter of the time to
+    the next, beyond twice what was in use or under way and eight more. Says nothing of a target
+    that depends on nobody.
     """
     counts = sorted(evidence.journal.of(PoolEntry), key=lambda entry: entry.at_ns)
     windows = evidence.injected
@@ -57,25 +61,42 @@ def leak_conn(evidence: Evidence) -> tuple[Finding, ...]:
     judged = 0
     for name in sorted({entry.dependency for entry in counts}):
         mine = [entry for entry in counts if entry.dependency == name]
-        calm = [e for e in mine if e.at_ns < windows[0].start_ns]
-        for window in windows:
-            rest = _at_rest(mine, window)
-            if len(calm) < _SAMPLES_MIN or len(rest) < _SAMPLES_MIN:
-                continue
-            judged += 1
-            before = [e for e in mine if e.at_ns < window.recovery_end_ns]
-            told = [entry.busy for entry in before if entry.busy is not None]
-            most = max(told) if told else _calls_at_once(evidence, window.recovery_end_ns)
-            allowed = _TIMES * max(most, *(entry.open for entry in calm)) + _SPARE
-            least = min(rest, key=lambda entry: entry.open)
-            if least.open > allowed:
-                findings.append(_leaked(window, least, most=most, allowed=allowed))
+        if not any(entry.open or not entry.by_system for entry in mine):
+            findings.append(sightings.unknown(_LEAK, UNSEEN.format(name)))
+            continue
+        rests = [(window, _at_rest(mine, window)) for window in windows]
+        calm = [entry for entry in mine if entry.at_ns < windows[0].start_ns]
+        rests = [one for one in rests if min(len(calm), len(one[1])) >= _SAMPLES_MIN]
+        judged += len(rests)
+        findings += [
+            leaked
+            for window, rest in rests
+            if (leaked := _after(evidence, window, mine, calm=calm, rest=rest))
+        ]
     if findings:
         return tuple(findings)
     if not judged:
         return (sightings.unknown(_LEAK, _LEAK.unseen),)
     why = f"after each of {judged} faults no more connections were left open than are in use"
     return (sightings.passed(_LEAK, judged, why),)
+
+
+def _after(
+    evidence: Evidence,
+    window: WindowSpan,
+    counts: list[PoolEntry],
+    *,
+    calm: list[PoolEntry],
+    rest: list[PoolEntry],
+) -> Finding | None:
+    """Find what is left open at rest after a fault beyond what can be in use; None without any."""
+    told = [
+        one.busy for one in counts if one.at_ns < window.recovery_end_ns and one.busy is not None
+    ]
+    most = max(told) if told else _calls_at_once(evidence, window.recovery_end_ns)
+    allowed = _TIMES * max(most, *(entry.open for entry in calm)) + _SPARE
+    least = min(rest, key=lambda entry: entry.open)
+    return _leaked(window, least, most=most, allowed=allowed) if least.open > allowed else None
 
 
 def _unprovoked(evidence: Evidence, counts: list[PoolEntry]) -> tuple[Finding, ...]:
@@ -118,6 +139,7 @@ def _leaked(window: WindowSpan | None, least: PoolEntry, *, most: int, allowed: 
     name, left = least.dependency, least.open
     where = f" to {name}" if name else ""
     counted = "the dependency's ledger" if least.busy is not None else "the proxy before it"
+    counted = "the system, of the target's own" if least.by_system else counted
     use = f"{most} were ever in use" if least.busy is not None else f"{most} calls were under way"
     if window is None:
         use = f"{most} were in use, or calls under way,"

@@ -1,9 +1,10 @@
-"""What a target costs: memory, descriptors, threads and processor time of its process tree."""
+"""What a target costs: memory, descriptors, threads, connections and time of its process tree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import TypeVar
 
 import psutil
@@ -28,19 +29,62 @@ async def sample(pid: int) -> Vitals:
     return await to_thread.run_sync(_sample, pid)
 
 
-def _sample(pid: int) -> Vitals:
+async def connections_to(pid: int, *, host: str, port: int) -> int | None:
+    """How many connections the tree under `pid` holds to an address now.
+
+    Counted by the system, whose table of sockets says whose they are; one that several processes
+    share is one, and one that the other side has closed is none. None when nobody can say.
+    """
+    return await to_thread.run_sync(_connections_to, pid, host, port)
+
+
+def _connections_to(pid: int, host: str, port: int) -> int | None:
+    tree = _tree(pid)
+    held: set[object] = set()
+    told = False
+    for process in tree:
+        try:
+            sockets = process.net_connections("tcp")
+        except psutil.Error:
+            continue  # gone meanwhile, or not ours to ask
+        told = True
+        held |= {
+            one.laddr
+            for one in sockets
+            if one.status == psutil.CONN_ESTABLISHED
+            and one.raddr
+            and one.raddr.port == port
+            and _plain(one.raddr.ip) == host
+        }
+    return len(held) if told else None
+
+
+def _plain(address: str) -> str:
+    """Give an address of IPv4 as such where a socket of both families has it in its own form."""
+    given = ip_address(address.partition("%")[0])
+    inner = given.ipv4_mapped if isinstance(given, IPv6Address) else None
+    return str(inner or given)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and its descendants; none when it has gone."""
     try:
         root = psutil.Process(pid)
-        children = root.children(recursive=True)
+        return [root, *root.children(recursive=True)]
     except psutil.Error:
+        return []
+
+
+def _sample(pid: int) -> Vitals:
+    tree = _tree(pid)
+    if not tree:
         return Vitals()
-    tree = [root, *children]
     return Vitals(
         rss_bytes=_total(tree, _rss_bytes),
         open_files=_total(tree, psutil.Process.num_fds),
         threads=_total(tree, psutil.Process.num_threads),
         cpu_s=_total(tree, _cpu_s),
-        children=len(children),
+        children=len(tree) - 1,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from harness.wire.pipe import describe_end
 VITALS_S: Final = 1.0
 ASKED_EVERY_S: Final = 1.0
 COUNTED_EVERY_S: Final = 1.0
+COUNTING_SHARE_MAX: Final = 0.05  # of the time, in a thread beside the load
 ANSWER_S: Final = 2.0  # what has not said by then that it is well is not
 TEXT_MAX: Final = 120
 BUNDLED_HEALTH: Final = "/health"
@@ -93,23 +95,30 @@ async def ask_health(target: Target, doors: Doors, clock: RunClock, writer: Jour
 
 
 async def count_connections(
-    name: str, proxy: Proxy, clock: RunClock, writer: JournalWriter
+    name: str, proxy: Proxy, launched: Launched | None, clock: RunClock, writer: JournalWriter
 ) -> None:
     """Write down once a second how many connections to a dependency pass through its proxy.
 
-    Returns at once where the proxy is not squall's own, which alone can say so.
+    By the proxy's own count; or, where it keeps none as Shopify's does, by the sockets that the
+    processes of the target hold to it. These are asked for less often where that takes long.
     """
     while True:
         at_ns = clock.now_ns()
-        try:
+        with suppress(RigError):  # whoever watches the proxies ends a run that has lost them
             seen = await proxy.exposure(None)
-        except RigError:
-            pass  # one count is missing; whoever watches the proxies ends a run that has lost them
-        else:
-            if seen.source != "injector":
-                return
-            writer.append(PoolEntry(at_ns=at_ns, dependency=name, open=seen.open, busy=None))
-        await anyio.sleep(COUNTED_EVERY_S)
+            by_system = seen.source != "injector"
+            count: int | None = None if by_system else seen.open
+            if by_system and launched is not None:
+                pid, host, port = launched.pid, proxy.host, proxy.port
+                count = await vitals.connections_to(pid, host=host, port=port)
+            if count is not None:
+                writer.append(
+                    PoolEntry(
+                        at_ns=at_ns, dependency=name, open=count, busy=None, by_system=by_system
+                    )
+                )
+        took_s = (clock.now_ns() - at_ns) / 1e9
+        await anyio.sleep(max(COUNTED_EVERY_S, took_s / COUNTING_SHARE_MAX))
 
 
 async def _asked(http: httpx.AsyncClient, url: str) -> tuple[int, str]:

@@ -98,8 +98,34 @@ def test_a_pool_as_large_as_there_were_calls_does_not_leak() -> None:
     assert cases.one(connections.leak_conn(of)).ruling == "pass"
 
 
-def test_a_dependency_whose_connections_nobody_counts_is_unknown() -> None:
+def counted_by_the_system(open_at: Callable[[int], int]) -> Evidence:
+    """Make a run in which the target's own sockets are counted, for its proxy keeps no count."""
+    counts = ledgers.pool(*((float(at), open_at(at), 0) for at in range(1, 33)))
+    return cases.run(
+        DepPool(), extra=tuple(replace(one, busy=None, by_system=True) for one in counts)
+    )
+
+
+def test_what_the_system_counts_is_judged_like_what_a_proxy_counts() -> None:
     """As with Shopify's Toxiproxy before a database."""
+    found = cases.one(
+        connections.leak_conn(counted_by_the_system(lambda at: 4 if at <= 12 else 60))
+    )
+    assert (found.ruling, found.observed) == ("fail", 60.0)
+    assert found.evidence == ("60 open at 25 s, by the system, of the target's own",)
+    sound = connections.leak_conn(counted_by_the_system(lambda _: 4))
+    assert cases.one(sound).ruling == "pass"
+
+
+def test_a_target_without_a_single_connection_of_its_own_proves_nothing() -> None:
+    """Its work may be done by processes that squall did not start, as in a container."""
+    found = cases.one(connections.leak_conn(counted_by_the_system(lambda _: 0)))
+    assert (found.ruling, found.why) == ("unknown", connections.UNSEEN.format("db"))
+    assert cases.one(connections.leak_conn(counted_by_a_proxy(lambda _: 0))).ruling == "pass"
+
+
+def test_a_dependency_whose_connections_nobody_counts_is_unknown() -> None:
+    """As where the system does not tell whose a socket is."""
     depends_on = {"db": {"postgres": {}, "variable": "DATABASE_URL"}}
     found = cases.one(connections.leak_conn(cases.run(DepPool(), dependencies=depends_on)))
     assert (found.ruling, found.why) == ("unknown", connections.UNCOUNTED)
