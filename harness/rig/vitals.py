@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -29,20 +30,28 @@ async def sample(pid: int) -> Vitals:
     return await to_thread.run_sync(_sample, pid)
 
 
-async def connections_to(pid: int, *, host: str, port: int) -> int | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """The connections that a process tree holds to one address."""
+
+    count: int | None  # None when nobody can say
+    cost_s: float  # of processor time, to find out
+
+
+async def connections_to(pid: int, *, host: str, port: int) -> Held:
     """How many connections the tree under `pid` holds to an address now.
 
     Counted by the system, whose table of sockets says whose they are; one that several processes
-    share is one, and one that the other side has closed is none. None when nobody can say.
+    share is one, and one that the other side has closed is none.
     """
     return await to_thread.run_sync(_connections_to, pid, host, port)
 
 
-def _connections_to(pid: int, host: str, port: int) -> int | None:
-    tree = _tree(pid)
+def _connections_to(pid: int, host: str, port: int) -> Held:
+    began_s = time.thread_time()
     held: set[object] = set()
     told = False
-    for process in tree:
+    for process in _tree(pid):
         try:
             sockets = process.net_connections("tcp")
         except psutil.Error:
@@ -56,7 +65,7 @@ def _connections_to(pid: int, host: str, port: int) -> int | None:
             and one.raddr.port == port
             and _plain(one.raddr.ip) == host
         }
-    return len(held) if told else None
+    return Held(count=len(held) if told else None, cost_s=time.thread_time() - began_s)
 
 
 def _plain(address: str) -> str:

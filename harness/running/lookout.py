@@ -24,7 +24,7 @@ from harness.wire.pipe import describe_end
 VITALS_S: Final = 1.0
 ASKED_EVERY_S: Final = 1.0
 COUNTED_EVERY_S: Final = 1.0
-COUNTING_SHARE_MAX: Final = 0.05  # of the time, in a thread beside the load
+COUNTING_SHARE_MAX: Final = 0.05  # of a processor, in a thread beside the load
 ANSWER_S: Final = 2.0  # what has not said by then that it is well is not
 TEXT_MAX: Final = 120
 BUNDLED_HEALTH: Final = "/health"
@@ -104,13 +104,15 @@ async def count_connections(
     """
     while True:
         at_ns = clock.now_ns()
+        cost_s = 0.0
         with suppress(RigError):  # whoever watches the proxies ends a run that has lost them
             seen = await proxy.exposure(None)
             by_system = seen.source != "injector"
             count: int | None = None if by_system else seen.open
             if by_system and launched is not None:
                 pid, host, port = launched.pid, proxy.host, proxy.port
-                count = await vitals.connections_to(pid, host=host, port=port)
+                held = await vitals.connections_to(pid, host=host, port=port)
+                count, cost_s = held.count, held.cost_s
             if count is not None:
                 writer.append(
                     PoolEntry(
@@ -118,7 +120,7 @@ async def count_connections(
                     )
                 )
         took_s = (clock.now_ns() - at_ns) / 1e9
-        await anyio.sleep(max(COUNTED_EVERY_S, took_s / COUNTING_SHARE_MAX))
+        await anyio.sleep(max(0.0, COUNTED_EVERY_S - took_s, cost_s / COUNTING_SHARE_MAX))
 
 
 async def _asked(http: httpx.AsyncClient, url: str) -> tuple[int, str]:

@@ -124,7 +124,7 @@ agents:
     pace: 2/s
     steps: [{{call: write, with: {{text: "${{nonce}}"}}}}]
 load: {{sessions: 10, ramp: 500ms}}
-phases: {{warmup: 500ms, baseline: 4s, recovery: 6s}}
+phases: {{warmup: 500ms, baseline: 5s, recovery: 7s}}
 faults:
   - dep-latency: {{delay: 280ms}}
     for: 7s
