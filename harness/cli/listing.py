@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from math import floor
 from pathlib import Path
 
 import click
@@ -16,11 +17,13 @@ from harness import plan
 from harness.cli.arguments import locate
 from harness.cli.completing import fault_words, scenario_words
 from harness.errors import Exit, ScenarioError, UsageError
+from harness.evidence.watch import Cramped, cramped
 from harness.outline import describe
-from harness.scenario.load import load
+from harness.scenario.load import Loaded, load
 from harness.scenario.mistakes import likely
 from harness.scenario.parameters import paragraph, parameters_of
 from harness.scenario.schema import json_schema
+from harness.scenario.units import duration
 from scenarios import shipped
 
 WIDTH = 80
@@ -34,18 +37,34 @@ def check(scenarios: tuple[str, ...]) -> int:
     """Validate scenarios and print their plans; nothing is started.
 
     Every mistake is named with file, line and column, what was expected, and the
-    mend.
+    mend. So is, as a warning, a limit that the plan leaves no room to judge.
     """
     code = Exit.PASS
     for name in scenarios:
         try:
-            scenario = load(locate(name)).scenario
+            loaded = load(locate(name))
         except ScenarioError as error:
             click.echo(str(error), err=True)
             code = Exit.NOT_RUN
             continue
-        click.echo(describe(plan.make(scenario), scenario))
+        planned = plan.make(loaded.scenario)
+        click.echo(describe(planned, loaded.scenario))
+        if (tight := cramped(planned, loaded.scenario)) is not None:
+            click.echo(_warning(loaded, tight), err=True)
     return int(code)
+
+
+def _warning(loaded: Loaded, tight: Cramped) -> str:
+    """Say that the limit on the recovery cannot be judged, and the mend."""
+    limit = loaded.scenario.limits.recovery
+    whole_s = floor(tight.seen_s)
+    lower = f', or limits: {{recovery: "<= {duration(whole_s)}"}}' if whole_s else ""
+    return (
+        f"{loaded.lines.at('limits', 'recovery')}: warning: limits.recovery: a watch of "
+        f"{duration(tight.watch_s)} has no room for {limit}: a way back that begins more than "
+        f"{duration(round(tight.seen_s, 1))} after its fault cannot be seen in it; write "
+        f"phases: {{recovery: {duration(tight.enough_s)}}}{lower}"
+    )
 
 
 @click.command(epilog="Example: squall faults token-expire")

@@ -26,7 +26,7 @@ from harness.comparison.noise import (
 )
 from harness.comparison.sides import Counted, Place, Sides, counted, together
 from harness.evidence.latencies import ARMS, SAMPLES_MIN
-from harness.evidence.recovery import STEADY_SLICES
+from harness.evidence.watch import STEADY_SLICES
 
 BASELINE: Final = "baseline"
 BOTH: Final = "both"

@@ -12,6 +12,7 @@ from typing import Final
 
 from harness.discovery.agents import Agent, agents_of, rate_of, writes
 from harness.discovery.findings import Counter, Findings, Learned, LeftOut
+from harness.evidence.watch import enough_s
 from harness.scenario.auth import Auth
 from harness.scenario.records import StdioTarget, Target
 from harness.scenario.transports import is_piped
@@ -91,9 +92,11 @@ def draft(
     keyed = any(one.effect_once and one.learned.repeat_key for one in steps)
     guarded = auth is not None and not findings.open_door
     faults = _faults(agents, piped=piped, guarded=guarded, loses=keyed and repeatable)
+    back_s = _back_s(slowest_ms, opening_s=opening_s, piped=piped)
     recovery_s = float(min(max(math.ceil(RECOVERY_CALLS / rate_of_arm), 5), 45))
     if piped:  # a killed process is started anew, and its session's calls have piled up
         recovery_s += min(math.ceil(4 * opening_s) + 2, 40)
+    recovery_s = max(recovery_s, enough_s(back_s, rate_of_arm))
     struck_s = sum(fault.for_s + recovery_s for fault in faults)
     if isinstance(target, StdioTarget) and 4 * opening_s > READY_S:
         target = target.model_copy(update={"ready_s": nice(4 * opening_s)})
@@ -113,7 +116,7 @@ def draft(
         agents=agents,
         faults=faults,
         unkeyed=unkeyed if keyed else (),
-        limits=_limits(slowest_ms, opening_s=opening_s, calls=rate / 2 * struck_s, piped=piped),
+        limits=_limits(slowest_ms, back_s=back_s, calls=rate / 2 * struck_s, piped=piped),
         counter=findings.counter if any(one.effect_once for one in steps) else None,
         left_out=(*findings.left_out, *crowded),
         remote=remote,
@@ -190,15 +193,19 @@ def _faults(
     return (*faults, lost) if loses else tuple(faults)
 
 
-def _limits(slowest_ms: float, *, opening_s: float, calls: float, piped: bool) -> dict[str, str]:
+def _back_s(slowest_ms: float, *, opening_s: float, piped: bool) -> float:
+    """Give how soon the server is to be itself again."""
+    # A process that is started anew shares the machine with whatever else goes on there.
+    return max(10.0 if piped else 5.0, nice(3 * slowest_ms / 1e3), nice(4 * opening_s))
+
+
+def _limits(slowest_ms: float, *, back_s: float, calls: float, piped: bool) -> dict[str, str]:
     percentile = "latency_p99" if calls >= P99_CALLS_MIN else "latency_p95"
     latency_s = max(nice(4 * slowest_ms / 1e3), 2.0)
-    # A process that is started anew shares the machine with whatever else goes on there.
-    recovery_s = max(10.0 if piped else 5.0, nice(3 * slowest_ms / 1e3), nice(4 * opening_s))
     limits = {
         "answered": ">= 99%",
         percentile: f"<= {duration(latency_s)}",
-        "recovery": f"<= {duration(recovery_s)}",
+        "recovery": f"<= {duration(back_s)}",
         "sessions_survived": ">= 99%",
     }
     if piped:  # each start of a process stands in the way of a call or two

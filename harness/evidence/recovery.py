@@ -23,6 +23,7 @@ from harness.evidence.phases import (
     fault_code,
     recovery_code,
 )
+from harness.evidence.watch import STEADY_SLICES, slice_ns
 from harness.outcome import Outcome
 from harness.scenario import conditions
 
@@ -31,11 +32,6 @@ GOODPUT_SHARE_MIN: Final = 0.95  # of the baseline's
 SLOWDOWN_MAX: Final = 1.2  # of the baseline's p95 ...
 SLOWDOWN_SLACK_NS: Final = 20_000_000  # ... and this much, for baselines of a millisecond
 YARDSTICK_MAX_NS: Final = 250_000_000  # a control arm slower than this proves nothing
-STEADY_SLICES: Final = 3  # this many good slices in a row are a recovery
-_SLICE_NS: Final = 1_000_000_000
-_CALLS_A_SLICE: Final = 20
-_SLICES_MIN: Final = 4
-_SLICES_MAX: Final = 600  # an hour's recovery is sliced more coarsely
 _GRACE_NS: Final = 5_000_000_000  # after which a hung call is given up, beyond its deadline
 _TAIL: Final = 0.05
 
@@ -145,7 +141,8 @@ def slices(evidence: Evidence, window: WindowSpan) -> Slices | None:
     the sessions that no fault touched is back. (Up to four times the baseline's or a
     quarter of a second, more where the machine itself was slower: a slower arm is no yardstick.)
 
-    None too where the target was not seen to come back, and `doubt` says why that proves nothing.
+    None too where the target was not seen to come back, or later than the scenario allows, and
+    `doubt` says why that proves nothing.
     """
     cut = _cut(evidence, window)
     return None if cut is None or doubt(evidence, window) else _slices(evidence, window, cut)
@@ -168,9 +165,7 @@ def _cut(evidence: Evidence, window: WindowSpan) -> _Cut | None:
     watched_ns = window.recovery_end_ns - window.healed_ns
     if not base.any() or not mine.any() or watched_ns <= 0 or not evidence.ok[base].any():
         return None
-    length_ns = max(_SLICE_NS, ceil(_CALLS_A_SLICE * watched_ns / np.count_nonzero(mine)))
-    length_ns = max(length_ns, ceil(watched_ns / _SLICES_MAX))
-    length_ns = min(length_ns, watched_ns // _SLICES_MIN)
+    length_ns = slice_ns(watched_ns, int(np.count_nonzero(mine)))
     count = watched_ns // length_ns
     usual = np.sort(latency_ns(evidence, "due")[base & measured(evidence, "due")])
     if not len(usual):
@@ -276,7 +271,7 @@ def recovery_s(evidence: Evidence, window: WindowSpan) -> float | None:
 
 
 def doubt(evidence: Evidence, window: WindowSpan) -> str:
-    """Say why a target that was not seen to come back may have; "" where it was, or did not."""
+    """Say why a target not seen to come back, or in time, may have; "" where it was, or did not."""
     return _told(evidence, window)[1]
 
 
@@ -294,15 +289,21 @@ def _tell(evidence: Evidence, window: WindowSpan) -> tuple[float | None, str]:
     totals = (sliced.calls, sliced.answered, sliced.slow)
     calls, answered, slow = (part.sum(axis=0, keepdims=True).astype(np.float64) for part in totals)
     took_s = round(float(time_to_recover(sliced, calls, answered, slow)[0]), 3)
-    why = _doubt(evidence, window, cut, sliced) if took_s == NEVER_S else ""
+    wanted = _wanted(evidence)
+    late = took_s == NEVER_S or (wanted is not None and not wanted.holds(took_s))
+    why = _doubt(evidence, window, cut, sliced, took_s) if late else ""
     return (None, why) if why else (took_s, "")
 
 
-# --- what speaks against a recovery that was not seen ----------------------------------------
+def _wanted(evidence: Evidence) -> conditions.Condition | None:
+    return conditions.limits(evidence.scenario.limits).get("recovery")
 
 
-def _doubt(evidence: Evidence, window: WindowSpan, cut: _Cut, sliced: Slices) -> str:
-    """Say what may have kept a recovery from being seen, if that is not the target."""
+# --- what speaks against a recovery that was not seen, or seen too late ------------------------
+
+
+def _doubt(evidence: Evidence, window: WindowSpan, cut: _Cut, sliced: Slices, took_s: float) -> str:
+    """Say what may have kept a recovery from being seen in time, if that is not the target."""
     span = Span(start_ns=window.healed_ns, end_ns=window.recovery_end_ns)
     machine = shortage(evidence, span, length_ns=cut.length_ns, count=cut.count)
     calls, answered, slow = (
@@ -323,8 +324,13 @@ def _doubt(evidence: Evidence, window: WindowSpan, cut: _Cut, sliced: Slices) ->
     )
     open_ = unproven(struck, untouched, machine, bad)
     maybe = ~(bad.failed | bad.slow) | open_
-    if _first_steady(maybe[None, :], sliced.length_s)[0] != NEVER_S:
+    wanted, maybe_s = _wanted(evidence), float(_first_steady(maybe[None, :], sliced.length_s)[0])
+    in_time = maybe_s != NEVER_S and (wanted is None or wanted.holds(round(maybe_s, 3)))
+    never = took_s == NEVER_S
+    if in_time or (never and maybe_s != NEVER_S):
         return sentence(struck, untouched, machine, open_)
+    if not never:
+        return ""
     short = _too_short(evidence, window, maybe, sliced)
     return "; ".join([crowd(machine), short]) if short and machine.crowded.any() else short
 
@@ -354,7 +360,7 @@ def _too_short(evidence: Evidence, window: WindowSpan, good: Mask, sliced: Slice
     It was where the last slices are good again, but too few, and began within the limit; and where
     the fault was healed so late that less was watched than the limit allows and the plan has.
     """
-    wanted = conditions.limits(evidence.scenario.limits).get("recovery")
+    wanted = _wanted(evidence)
     if wanted is None:
         return ""
     last = int(len(good) - np.argmin(good[::-1])) if not good.all() else 0

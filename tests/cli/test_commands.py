@@ -162,6 +162,21 @@ def test_check_tells_every_mistake_of_every_file(tmp_path: Path) -> None:
     assert "tcp-latency" in done.out
 
 
+def test_check_warns_of_a_limit_that_its_watch_leaves_no_room_for(tmp_path: Path) -> None:
+    """At its place and with the mend, which holds; it is no mistake, so exit 0."""
+    limits = 'limits: {recovery: "<= 4s"}'
+    tight = command.STORM.replace('limits: {answered: ">= 99%"}', limits)
+    (tmp_path / "tight.yaml").write_text(tight, encoding="utf-8")
+    done = command.squall("check", "tight.yaml", cwd=tmp_path)
+    assert done.code == 0
+    line = tight.count("\n")
+    assert done.err.startswith(f"tight.yaml:{line}:20: warning: limits.recovery: a watch of 2s")
+    (mend,) = re.findall(r"write phases: \{(recovery: \w+)\}", done.err)
+    (tmp_path / "tight.yaml").write_text(tight.replace("recovery: 2s", mend), encoding="utf-8")
+    again = command.squall("check", "tight.yaml", cwd=tmp_path)
+    assert (again.code, again.err) == (0, "")
+
+
 def test_the_schema_is_json_and_knows_every_fault(tmp_path: Path) -> None:
     """For editors."""
     text = said(tmp_path, "schema")

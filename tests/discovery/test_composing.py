@@ -11,6 +11,7 @@ from harness import plan
 from harness.discovery.composing import compose
 from harness.discovery.findings import Counter, Findings, Learned, LeftOut, Link
 from harness.discovery.offers import Offer, Resource, Tool
+from harness.evidence.watch import cramped
 from harness.scenario.auth import Auth
 from harness.scenario.load import load_text
 from harness.scenario.records import CallStep, LaunchTarget, Scenario, StdioTarget, UrlTarget
@@ -175,6 +176,7 @@ def test_each_phase_holds_the_calls_that_a_judgement_needs(latency_ms: float, wh
     rate = sum(1e9 / one.pace_ns for one in made.sessions if one.arm == "treated")
     slow = latency_ms > 1000
     assert rate * scenario.phases.recovery_s >= (10 if slow else 29)
+    assert cramped(made, scenario) is None
     assert made.end_ns < 300e9
     servers = len(made.sessions) if where == "pipes" else 1
     apart = latency_ms > 100  # the readers only list

@@ -122,6 +122,21 @@ def test_a_verdict_in_doubt_is_unknown_and_its_line_names_the_machine() -> None:
     assert any("back to normal after 1:tcp-reset: a busy machine" in one for one in told.notes)
 
 
+@pytest.mark.parametrize(("busy_until_s", "ruling"), [(40, "unknown"), (0, "fail")])
+def test_a_way_back_that_was_seen_too_late_is_in_doubt_for_the_same_reasons(
+    busy_until_s: int, ruling: str
+) -> None:
+    """Both arms were slow for three seconds of eight: on a machine at ease it was the target."""
+    arms = ("treated", "control") if busy_until_s else ("treated",)
+    spoils = [slow(0, 3, 600, arm=arm) for arm in arms]
+    found = seen(*spoils, limit="<= 2s", watched_s=8, busy_s=(0, busy_until_s))
+    ruled = limit_of(found)
+    assert (ruled.ruling, ruled.observed) == (ruling, None if busy_until_s else 3.0)
+    assert ("a busy machine: squall" in ruled.why) == bool(busy_until_s)
+    in_time = seen(*spoils, limit="<= 4s", watched_s=8, busy_s=(0, busy_until_s))
+    assert (limit_of(in_time).ruling, limit_of(in_time).observed) == ("pass", 3.0)
+
+
 def test_an_unsteady_baseline_on_a_crowded_machine_names_the_machine_first() -> None:
     """It is what a reader of one line gets to see; the figures follow."""
 

@@ -7,6 +7,7 @@ import pytest
 
 from faults.catalogue import CATALOGUE
 from harness import plan
+from harness.evidence.watch import cramped
 from harness.scenario.document import read
 from harness.scenario.load import load
 from harness.scenario.records import ReferenceTarget
@@ -42,13 +43,20 @@ def test_a_shipped_scenario_loads_and_meets_the_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_a_shipped_scenario_fits_a_small_machine(name: str) -> None:
-    """Within 50 s and 120 calls a second, server and generator share two cores."""
+    """Within a minute and 120 calls a second, server and generator share two cores."""
     scenario = load(SHIPPED[name]).scenario
     planned = plan.make(scenario)
     seconds = planned.end_ns / 1e9
-    assert 20 <= seconds <= 50
+    assert 20 <= seconds <= 60
     assert 10 <= scenario.load.sessions <= 40
     assert sum(planned.count(each.session) for each in planned.sessions) / seconds <= 120
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_scenario_watches_for_as_long_as_its_limit_needs(name: str) -> None:
+    """So that a way back that is allowed is seen, though the machine is crowded for a while."""
+    scenario = load(SHIPPED[name]).scenario
+    assert cramped(plan.make(scenario), scenario) is None
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
