@@ -138,7 +138,7 @@ def test_a_healthy_foreign_server_passes(tmp_path: Path, everything: Everything)
 def test_a_restart_shows_400_where_404_is_due(tmp_path: Path, everything: Everything) -> None:
     """The sessions are lost for good, since nobody tells them to begin anew; exit 1."""
     changes = {
-        "warmup: 2s, baseline: 8s, recovery: 12s": "warmup: 500ms, baseline: 4s, recovery: 6s",
+        "warmup: 2s, baseline: 8s, recovery: 14s": "warmup: 500ms, baseline: 4s, recovery: 6s",
         "ramp: 2s": "ramp: 1s",
         "for: 8s": "for: 5s",
         'recovery: "<= 10s"': 'recovery: "<= 5s"',

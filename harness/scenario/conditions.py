@@ -79,7 +79,7 @@ LIMITS: Final[Mapping[str, Measure]] = {
     "latency_p50": _LATENCY,
     "latency_p95": _LATENCY,
     "latency_p99": _LATENCY,
-    "recovery": Measure(unit="s", good="low", example="<= 10s"),
+    "recovery": Measure(unit="s", good="low", example="<= 5s"),
     "sessions_survived": Measure(unit="share", good="high", example=">= 99%"),
     "score": Measure(unit="points", good="high", example=">= 80"),
 }

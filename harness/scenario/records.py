@@ -332,7 +332,7 @@ class Limits(Record):
     latency_p50: str | None = Field(None, examples=["<= 50ms"])
     latency_p95: str | None = Field(None, examples=["<= 200ms"])
     latency_p99: str | None = Field(None, examples=["<= 800ms"])
-    recovery: str | None = Field(None, examples=["<= 10s"])
+    recovery: str | None = Field(None, examples=["<= 5s"])
     sessions_survived: str | None = Field(None, examples=[">= 99%"])
     score: str | None = Field(None, examples=[">= 80"])
 

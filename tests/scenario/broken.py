@@ -252,7 +252,7 @@ BROKEN: Final = (
     Broken("out of order", "    for: 8s", "    at: §20s\n    for: 8s", ("24s or later",)),
     Broken("a day too long", "for: 8s", "for: 25h", ("at most 24h",)),
     Broken("limit", '">= 99%"', '§"99%"', ("a comparison", ">= 99.5%")),
-    Broken("limit's unit", '"<= 5s"', '§"<= 5%"', ("duration", "<= 10s")),
+    Broken("limit's unit", '"<= 5s"', '§"<= 5%"', ("duration", "<= 5s")),
     Broken("limit the wrong way", '">= 99%"', '§"<= 99%"', ("a least value",)),
     Broken("limit for a while", '">= 99%"', '§">= 99% for 5s"', ("whole run",)),
     Broken("points", 'recovery: "<= 5s"', 'score: §">= 800"', ("0 to 100",)),
