@@ -90,7 +90,7 @@ def _value(value: object, place: str, field: FieldInfo) -> Iterator[Place]:
     named = _named(value)
     if named is not None:
         names = ", ".join(_of_kind(name, one) for name, one in named)
-        yield place, _short(names, LIST_CHARACTERS_MAX)
+        yield place, f"[{_short(names, LIST_CHARACTERS_MAX)}]"
         for name, one in named:
             yield from _item(one, _beneath(place, name))
     elif isinstance(value, Mapping):

@@ -11,6 +11,7 @@ from faults.network import TcpDown, TcpLatency
 from faults.process import Sigterm
 from harness.comparison.identity import Identity, differences, identify
 from harness.scenario.auth import Auth
+from harness.scenario.dependencies import EmbeddedDependency, PostgresDependency
 from harness.scenario.records import Scenario
 from tests import journals
 from tests.comparison.runs import MACHINE
@@ -104,11 +105,11 @@ def test_one_more_step_does_not_shift_the_others() -> None:
     extra = {"call": "fetch", "with": {"id": "${nonce}"}, "deadline": "2s"}
     later = journals.scenario(steps=(extra, journals.SEARCH, journals.NOTE))
     assert told(journals.scenario(), later) == [
-        "agents.worker.steps: search, append_note, then fetch, search, append_note"
+        "agents.worker.steps: [search, append_note], then [fetch, search, append_note]"
     ]
     turned = journals.scenario(steps=(journals.NOTE, journals.SEARCH))
     assert told(journals.scenario(), turned) == [
-        "agents.worker.steps: search, append_note, then append_note, search"
+        "agents.worker.steps: [search, append_note], then [append_note, search]"
     ]
 
 
@@ -128,7 +129,16 @@ def test_agents_and_faults_are_named_as_their_author_named_them() -> None:
         "faults.tcp-latency.delay: 50ms, then 2s",
     ]
     down, dead = (journals.scenario(journals.window(fault)) for fault in (TcpDown(), Sigterm()))
-    assert told(down, dead) == ["faults: tcp-down, then sigterm"]
+    assert told(down, dead) == ["faults: [tcp-down], then [sigterm]"]
+
+
+def test_a_dependency_of_another_kind_is_another_one() -> None:
+    """Its name says nothing of that, so its kind stands beside it."""
+    one, other = (
+        journals.scenario(dependencies={"store": kind})
+        for kind in (EmbeddedDependency(), PostgresDependency())
+    )
+    assert told(one, other)[0] == ("dependencies: [store: embedded], then [store: postgres]")
 
 
 def test_a_section_that_only_one_side_has_is_told_once() -> None:
