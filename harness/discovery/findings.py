@@ -38,6 +38,7 @@ class Learned:
     longest_ms: float = 0.0
     carries: bool = False  # both answers held the nonce of their call
     echoes: tuple[str, str] = ("", "")  # a path of the answer, and the kept name that stands there
+    repeats: dict[str, str] = field(default_factory=dict)  # path of the answer -> an argument
     counted: bool = False  # each call was counted as one by the audit
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from harness.clock import NS_PER_S
-from harness.discovery import chains, guessing, names, places
+from harness.discovery import chains, guessing, names, places, repeating
 from harness.discovery.chains import Leaf
 from harness.discovery.findings import Kind, Learned, LeftOut, Link
 from harness.discovery.guessing import NONCE, Guess, NoGuessError
@@ -97,7 +97,7 @@ class Trier:
             effects=tool.effects,
             open_world=tool.hints.get("openWorldHint") is True,
         )
-        found = await self._twice(plain, ways)
+        found = await self._twice(plain, ways, tool)
         if not isinstance(found, LeftOut) or _ASKS_BACK.search(found.why):
             return found
         had = self._given(tool).keys() | self._told(ways[0])
@@ -227,7 +227,9 @@ class Trier:
 
     # --- two tries -----------------------------------------------------------------------------
 
-    async def _twice(self, plain: Learned, ways: Iterable[_Candidate]) -> Learned | LeftOut:
+    async def _twice(
+        self, plain: Learned, ways: Iterable[_Candidate], tool: Tool | None = None
+    ) -> Learned | LeftOut:
         """Find the way that brings the most, and see that it does so again."""
         if self.now_ns() >= self._until_ns:
             return LeftOut(
@@ -235,6 +237,25 @@ class Trier:
                 name=plain.name,
                 why=f"not tried: the {self.within_s:g} s for tries were over",
             )
+        best = await self._best(plain, ways)
+        if isinstance(best, str):
+            return LeftOut(kind=plain.kind, name=plain.name, why=f"{_REFUSED}{best}")
+        way, first = best
+        reply = await self._ask(plain, way)
+        if reply.outcome is not Outcome.OK:
+            why = f"answered once, and failed the second time: {self._shown(reply)}"
+            return LeftOut(kind=plain.kind, name=plain.name, why=why)
+        second = self._read(reply, self._nonce())
+        learned = self._learned(plain, way, first, second)
+        if tool is not None:
+            learned = replace(learned, repeats=await self._repeats(tool, way, first, second))
+        self.say(f"  {plain.kind} {plain.name}: {_in_words(learned)}")
+        return learned
+
+    async def _best(
+        self, plain: Learned, ways: Iterable[_Candidate]
+    ) -> tuple[_Candidate, _Answer] | str:
+        """Give the way that brings the most, or what came of the first one."""
         best: tuple[_Candidate, _Answer] | None = None
         failed = ""
         for turn, way in enumerate(ways):
@@ -251,17 +272,18 @@ class Trier:
                 best = (way, answer)
             if _good_enough(way, answer):
                 break
-        if best is None:
-            return LeftOut(kind=plain.kind, name=plain.name, why=f"{_REFUSED}{failed}")
-        way, first = best
-        reply = await self._ask(plain, way)
-        if reply.outcome is not Outcome.OK:
-            why = f"answered once, and failed the second time: {self._shown(reply)}"
-            return LeftOut(kind=plain.kind, name=plain.name, why=why)
-        second = self._read(reply, self._nonce())
-        learned = self._learned(plain, way, first, second)
-        self.say(f"  {plain.kind} {plain.name}: {_in_words(learned)}")
-        return learned
+        return failed if best is None else best
+
+    async def _repeats(
+        self, tool: Tool, way: _Candidate, first: _Answer, second: _Answer
+    ) -> dict[str, str]:
+        async def other(arguments: dict[str, Any]) -> Mapping[str, Any]:
+            plain = Learned(kind="tool", name=tool.name)
+            reply = await self._ask(plain, replace(way, arguments=arguments))
+            return self._read(reply, self._nonce()).result if reply.outcome is Outcome.OK else {}
+
+        results = (first.result, second.result)
+        return await repeating.sure(tool, way.arguments, results, other)
 
     async def _ask(self, plain: Learned, way: _Candidate) -> Reply:
         self._calls += 1
@@ -364,5 +386,7 @@ def _in_words(learned: Learned) -> str:
         parts.append(f"{learned.rows} row{'' if learned.rows == 1 else 's'}")
     if learned.carries:
         parts.append("carries the nonce back")
+    if learned.repeats:
+        parts.append(f"repeats {', '.join(learned.repeats.values())}")
     parts += [f"{link.argument} from {link.provider}" for link in learned.links]
     return ", ".join(parts)

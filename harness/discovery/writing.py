@@ -254,8 +254,13 @@ def _expected(step: Step) -> dict[str, str]:
     if learned.carries:
         expected["carries"] = "nonce"
     place, name = learned.echoes
-    if place:
-        expected["equals"] = f"{{{quoted(place)}: {quoted('${' + name + '}')}}}"
+    equal = {quoted(place): quoted("${" + name + "}")} if place else {}
+    equal |= {
+        quoted(path): flow(learned.arguments[argument])
+        for path, argument in learned.repeats.items()
+    }
+    if equal:
+        expected["equals"] = f"{{{', '.join(f'{path}: {value}' for path, value in equal.items())}}}"
     return expected
 
 

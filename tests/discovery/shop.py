@@ -36,6 +36,14 @@ class Found(TypedDict):
     words: str
 
 
+class Page(TypedDict):
+    """A page of the catalogue."""
+
+    page: int
+    pages: int
+    paper: str
+
+
 class Counted(TypedDict):
     """How many orders there are."""
 
@@ -67,6 +75,12 @@ def build(note: Callable[[str], None], *, forgets: bool = False) -> MCPServer[An
         """Read what nobody else may read."""
         note("review")
         return f"{item} {password}"
+
+    @shop.tool(annotations=READS)
+    async def open_page(page: int, pages: int) -> Page:
+        """Open the catalogue, which has one page, at any."""
+        note("open_page")
+        return Page(page=page, pages=min(pages, 1), paper="thick")
 
     @shop.tool(annotations=READS)
     async def count_orders() -> Counted:
