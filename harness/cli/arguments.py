@@ -62,14 +62,28 @@ REVISION = click.option(
     help="Speak this revision of the protocol and no other.",
 )
 SOCKET = click.option(
-    "--socket", metavar="PATH", help="The Unix socket on which the target listens."
+    "--socket",
+    type=click.Path(),
+    metavar="PATH",
+    help="The Unix socket on which the target listens.",
 )
-CA = click.option("--ca", metavar="FILE", help="Trust these authorities too, for an https target.")
+CA = click.option(
+    "--ca",
+    type=click.Path(),
+    metavar="FILE",
+    help="Trust these authorities too, for an https target.",
+)
 CLIENT_CERTIFICATE = click.option(
-    "--client-certificate", metavar="FILE", help="Show an https target this certificate (PEM)."
+    "--client-certificate",
+    type=click.Path(),
+    metavar="FILE",
+    help="Show an https target this certificate (PEM).",
 )
 CLIENT_KEY = click.option(
-    "--client-key", metavar="FILE", help="The key of it, unless in the same file."
+    "--client-key",
+    type=click.Path(),
+    metavar="FILE",
+    help="The key of it, unless in the same file.",
 )
 SEED = click.option("--seed", type=click.IntRange(0), help="Instead of the scenario's own.")
 OUT = click.option(

@@ -121,7 +121,9 @@ class _Rate(click.ParamType[float]):
     help="Fail unless the bare target surely keeps up with this.",
 )
 @arguments.standing
-@click.option("--json", metavar="FILE", help="Also write capacity.json here; - is stdout.")
+@click.option(
+    "--json", type=click.Path(), metavar="FILE", help="Also write capacity.json here; - is stdout."
+)
 @arguments.QUIET
 def capacity(scenario: str, **flags: Any) -> int:
     """Find the rate up to which a target keeps up, bare and under a fault.

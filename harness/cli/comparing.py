@@ -52,8 +52,12 @@ _WIDTH_MAX = 100
     help="Slower or faster by no more than this is the same.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every arm, phase and tool.")
-@click.option("--json", metavar="FILE", help="Also write all of it as JSON; - is stdout.")
-@click.option("--markdown", metavar="FILE", help="Also write a summary for a pull request.")
+@click.option(
+    "--json", type=click.Path(), metavar="FILE", help="Also write all of it as JSON; - is stdout."
+)
+@click.option(
+    "--markdown", type=click.Path(), metavar="FILE", help="Also write a summary for a pull request."
+)
 def compare(
     sides: tuple[Path, ...],
     against: tuple[Path, ...],

@@ -56,8 +56,15 @@ class Files:
 def gated(command: F) -> F:
     """Add the flags that say where a gate is written."""
     for decorate in (
-        click.option("--markdown", metavar="FILE", help="Also write a Markdown summary here."),
-        click.option("--junit", metavar="FILE", help="Also write a JUnit file here."),
+        click.option(
+            "--markdown",
+            type=click.Path(),
+            metavar="FILE",
+            help="Also write a Markdown summary here.",
+        ),
+        click.option(
+            "--junit", type=click.Path(), metavar="FILE", help="Also write a JUnit file here."
+        ),
     ):
         command = decorate(command)
     return command

@@ -22,7 +22,7 @@ RUN_ID = re.compile(r"[0-9a-f]{8}")
     "Example: squall recover runs/first_storm-20260101T120000Z-1a2b3c4d\n"
     "Folder lost: squall recover 1a2b3c4d --toxiproxy http://127.0.0.1:8474"
 )
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, type=click.Path(), metavar="[RUN]...")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

@@ -116,7 +116,12 @@ def _shared(command: F) -> F:
             help="Run against the bundled server: hardened, or flaws to switch on.",
         ),
         arguments.QUIET,
-        click.option("--json", metavar="FILE", help="Also write verdict.json here; - is stdout."),
+        click.option(
+            "--json",
+            type=click.Path(),
+            metavar="FILE",
+            help="Also write verdict.json here; - is stdout.",
+        ),
         gated,
         telling.flags,
     )

@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 import click
 
+from harness.cli.completing import Item, flaw_words, words_of
 from harness.errors import Exit, UsageError
 from harness.flaws import Flaw
 from harness.scenario.mistakes import nearest
@@ -23,6 +24,12 @@ from harness.selftest.table import line, row, summary
 _TELLING: Final = threading.Lock()  # trials end in threads of their own
 
 
+def _stage_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Item]:
+    """Complete the names of stages."""
+    del ctx, param
+    return words_of(stages(), incomplete)
+
+
 @click.command(epilog="Example: squall selftest --flaw no-dedup --era legacy")
 @click.option(
     "--seeds",
@@ -32,10 +39,20 @@ _TELLING: Final = threading.Lock()  # trials end in threads of their own
     help="How many, or which: 20, 3-5 or 1,7.",
 )
 @click.option(
-    "--flaw", "flaws", multiple=True, metavar="FLAW", help="Only this flaw; may be repeated."
+    "--flaw",
+    "flaws",
+    multiple=True,
+    metavar="FLAW",
+    shell_complete=flaw_words,
+    help="Only this flaw; may be repeated.",
 )
 @click.option(
-    "--stage", "names", multiple=True, metavar="STAGE", help="Only this stage; may be repeated."
+    "--stage",
+    "names",
+    multiple=True,
+    metavar="STAGE",
+    shell_complete=_stage_words,
+    help="Only this stage; may be repeated.",
 )
 @click.option(
     "--era",

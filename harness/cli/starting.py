@@ -71,7 +71,12 @@ GRANTS: Final = ("bearer", "client_credentials", "authorization_code", "jwt_bear
     help="Use this value for an argument, where none could be made up.",
 )
 @click.option(
-    "--out", default="squall.yaml", show_default=True, metavar="FILE", help="- is stdout."
+    "--out",
+    type=click.Path(),
+    default="squall.yaml",
+    show_default=True,
+    metavar="FILE",
+    help="- is stdout.",
 )
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option(
