@@ -55,7 +55,15 @@ def write_all(
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Replace a file at one stroke: a reader sees the old text or the new, never a part."""
+    """Replace a file at one stroke: a reader sees the old text or the new, never a part.
+
+    A device or a pipe is written as it stands, for it must not become a file; so is what a link
+    leads to, and the link stays.
+    """
+    if file.exists() and not file.is_file():
+        file.write_text(text, encoding="utf-8", newline="")
+        return
+    file = file.resolve()
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with fresh.open("w", encoding="utf-8", newline="") as stream:

@@ -14,12 +14,13 @@ from typing import Final
 import anyio
 import click
 
-from harness.errors import UsageError
+from harness.errors import UsageError, full_disk
 from harness.recent import ARMS
 from harness.run import Order, conduct
 from harness.running.exposition import serve
 from harness.running.status import Status
 from harness.storm import Ran
+from reports.folder import write_whole
 from reports.live import Live
 from reports.snapshot import ArmSnapshot, LiveSnapshot, Segment
 from reports.terminal import wants_color
@@ -61,13 +62,22 @@ def check_place(flag: str, place: str | None) -> None:
     """See that a file may be written where a flag says, before there is anything to write.
 
     Raises:
-        UsageError: when its folder is not there.
+        UsageError: when its folder is not there, or it could not be written there.
     """
-    if place and place != PIPED and not Path(place).absolute().parent.is_dir():
+    if not place or place == PIPED:
+        return
+    file = Path(place)
+    folder = file.absolute().parent
+    if file.is_dir():
+        raise UsageError(f"--{flag} {place} is a folder; name a file in it")
+    if not folder.is_dir():
         raise UsageError(
-            f"--{flag} {place}: there is no folder {Path(place).parent}; "
-            "make it, or name another file"
+            f"--{flag} {place}: there is no folder {file.parent}; make it, or name another file"
         )
+    # What is no regular file, as /dev/stdout, is written as it stands; any other is replaced.
+    standing = file.exists() and not file.is_file()
+    if not os.access(file if standing else folder, os.W_OK):
+        raise UsageError(f"--{flag} {place} cannot be written; name a file elsewhere")
 
 
 def write_json(text: str, place: str | None) -> None:
@@ -75,7 +85,24 @@ def write_json(text: str, place: str | None) -> None:
     if place == PIPED:
         click.echo(text, nl=False)
     elif place:
-        Path(place).write_text(text, encoding="utf-8")
+        write_file(text, place)
+
+
+def write_file(text: str, place: str) -> None:
+    """Write a file that a flag names.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write_whole(Path(place), text)
+    except OSError as error:
+        if full_disk(error) or isinstance(error, BrokenPipeError):
+            raise
+        raise UsageError(
+            f"{place} cannot be written: {error.strerror or error}; what was found is in the "
+            "run's folder"
+        ) from error
 
 
 def colored(*, piped: bool) -> bool:

@@ -12,11 +12,10 @@ from typing import Any, Final, TypeVar
 import click
 
 from harness.cli.conclusion import Climbed, Conclusion
-from harness.cli.conducting import PIPED, check_place, colored, print_result, shown
+from harness.cli.conducting import PIPED, check_place, colored, print_result, shown, write_file
 from harness.cli.failing import Failure
 from harness.errors import Exit, UsageError
 from harness.scenario.load import Lines
-from reports.folder import write_whole
 from reports.gate.annotations import remarks
 from reports.gate.entries import Batch, Entry, told_first, told_of
 from reports.gate.junit import junit
@@ -150,14 +149,14 @@ def publish(
 
 def _write(batch: Batch, files: Files, environment: Mapping[str, str]) -> Iterator[Artefact]:
     if files.junit:
-        write_whole(Path(files.junit), junit(batch))
+        write_file(junit(batch), files.junit)
         yield "junit", files.junit
     told = environment.get(STEP_SUMMARY)
     if not (files.markdown or told):
         return
     text = markdown(batch)
     if files.markdown:
-        write_whole(Path(files.markdown), text)
+        write_file(text, files.markdown)
         yield "markdown", files.markdown
     if told:
         try:

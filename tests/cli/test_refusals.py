@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.conducting import write_file
+from harness.errors import UsageError
 from tests import command
 from tests.ports import free_port
 
@@ -290,3 +292,20 @@ def test_a_refused_scenario_does_not_keep_the_next_from_being_tried(tmp_path: Pa
     done = command.squall("run", "one.yaml", "two.yaml", "--target", url, "--quiet", cwd=tmp_path)
     assert done.code == 2
     assert len(done.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("flag", ["--json", "--junit", "--markdown"])
+def test_a_place_that_is_a_folder_is_refused_before_anything_runs(
+    flag: str, tmp_path: Path
+) -> None:
+    """Not after it, when the result is lost on whoever waits for the file."""
+    place = tmp_path / "reports"
+    place.mkdir()
+    assert refused(tmp_path, flag, str(place)).endswith("is a folder; name a file in it")
+
+
+def test_a_file_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Path) -> None:
+    """What was possible at first need not be so at the end."""
+    place = tmp_path / "gone" / "verdict.json"
+    with pytest.raises(UsageError, match=r"cannot be written: .*; what was found is in the run"):
+        write_file("{}", str(place))

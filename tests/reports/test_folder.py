@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -72,3 +73,27 @@ def test_lines_end_the_same_everywhere(tmp_path: Path) -> None:
     """No newline is translated: the bytes are those of the text."""
     write_whole(tmp_path / "x", "a\nb\r\n")
     assert (tmp_path / "x").read_bytes() == StringIO("a\nb\r\n", newline="").read().encode()
+
+
+def test_a_pipe_is_written_and_stays_one(tmp_path: Path) -> None:
+    """As /dev/null and what a shell makes of `>(tee all.xml)` have to."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(pipe, "whole\n")
+        assert os.read(reader, 100) == b"whole\n"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    """A pipeline may have put it there for its artefacts."""
+    kept, link = tmp_path / "kept.xml", tmp_path / "link.xml"
+    kept.write_text("old", encoding="utf-8")
+    link.symlink_to(kept)
+    write_whole(link, "new")
+    assert link.is_symlink()
+    assert kept.read_text(encoding="utf-8") == "new"
