@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import anyio
 import click
@@ -83,7 +83,7 @@ def check_place(flag: str, place: str | None) -> None:
 def write_json(text: str, place: str | None) -> None:
     """Write a JSON document where the flag says, if it says."""
     if place == PIPED:
-        click.echo(text, nl=False)
+        print_result(text, piped=False)
     elif place:
         write_file(text, place)
 
@@ -111,12 +111,26 @@ def colored(*, piped: bool) -> bool:
 
 
 def print_result(text: str, *, piped: bool) -> None:
-    """Print the result, beside standard output where that is for the JSON alone."""
+    """Print the result, beside standard output where that is for the JSON alone.
+
+    Whoever reads it may go when he has seen enough, as `head` does: what it came to stays as it is.
+    """
     try:
         click.echo(text, nl=False, err=piped)
+    except BrokenPipeError:
+        _read_no_more(sys.stderr if piped else sys.stdout)
     except OSError as error:
         if error.errno != errno.EIO:  # the terminal has gone; the result is in the folder
             raise
+
+
+def _read_no_more(stream: TextIO) -> None:
+    """Let what is still to be printed go nowhere, or the interpreter fails on it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 def shown(folder: Path) -> str:

@@ -13,6 +13,7 @@ import click
 
 from harness.cli import telling
 from harness.cli.conclusion import Climbed, Conclusion, climbed, conclude, judged, read
+from harness.cli.conducting import print_result
 from harness.cli.failing import tell
 from harness.cli.gating import (
     Files,
@@ -71,7 +72,7 @@ def _judged(folder: Path, *, as_json: bool) -> Exit:
         text = f"{result.headline}\n"
     else:
         text = verdict(result) if isinstance(result, Judgement) else capacity(result)
-    click.echo(text, nl=False)
+    print_result(text, piped=False)
     return Exit(result.exit_code)
 
 
@@ -138,7 +139,8 @@ def _run(conclusion: Conclusion, listener: telling.Listener | None) -> Entry:
 def _climb(climb: Climbed, listener: telling.Listener | None) -> Entry:
     write_climb(climb.folder, climb.result, climb.facts)
     color = wants_color(sys.stdout, os.environ)
-    click.echo(climb_summary(climb.result, color=color, folder=str(climb.folder)), nl=False)
+    text = climb_summary(climb.result, color=color, folder=str(climb.folder))
+    print_result(text, piped=False)
     if listener is not None:
         click.echo("squall: warning: a search for capacity is not sent by --otlp", err=True)
     return entry_of_climb(climb)

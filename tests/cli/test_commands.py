@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -219,6 +220,27 @@ def test_a_reader_that_goes_away_is_no_defect(tmp_path: Path) -> None:
         said_wrong = process.stderr.read()
     assert "defect" not in said_wrong
     assert "Traceback" not in said_wrong
+
+
+def test_a_result_that_nobody_reads_to_its_end_keeps_its_exit_code() -> None:
+    """`squall judge RUN --json | head -1` is 0 of a run that passed, and no failure of it."""
+    script = (
+        "from harness.cli.conducting import print_result\n"
+        "print_result('line\\n' * 100_000, piped=False)\n"
+        "print('and more')\n"
+    )
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "wb") as out:
+        os.close(ours)
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+            cwd=command.ROOT,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.fixture(scope="module")
