@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from faults.catalogue import CATALOGUE
 from harness.errors import JournalError
 from harness.journal import (
+    AuditEntry,
     DeedEntry,
     FaultEntry,
     HaltEntry,
@@ -174,6 +175,12 @@ _HALTS: Final = {
     "proven": "all faults are undone, proven",
     "not_proven": "not everything is proven undone",
 }
+_AUDITS: Final = {
+    "before": "asked before the load",
+    "baseline": "asked at the end of the baseline",
+    "recovery": "asked at the end of the fault's recovery",
+    "after": "asked after the load",
+}
 
 
 def _happening(entry: object) -> Happening | None:  # noqa: PLR0911  a table of returns
@@ -194,6 +201,10 @@ def _happening(entry: object) -> Happening | None:  # noqa: PLR0911  a table of 
             return _told(entry.at_ns, who, _with(_HALTS[entry.edge], entry.words), 0)
         case RemarkEntry():
             return _told(entry.at_ns, entry.who, f"{entry.kind}: {entry.text}", entry.window)
+        case AuditEntry():
+            told = f"the target counts {entry.count:,} effects" if entry.count is not None else ""
+            words = told or f"the target gives no count of effects: {entry.why}"
+            return _told(entry.at_ns, "", f"{words}; {_AUDITS[entry.edge]}", entry.window)
         case RunEntry():
             words = "the storm began" if entry.edge == "started" else f"the storm {entry.how}"
             return _told(entry.at_ns, "", _with(words, entry.why), 0)

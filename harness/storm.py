@@ -17,6 +17,7 @@ from harness.capacity.course import Course
 from harness.climb import Climb, Pids
 from harness.clock import NS_PER_S, RunClock
 from harness.errors import BrokenOffError, leaves
+from harness.gameday import counts
 from harness.gameday.day import Day, held
 from harness.gameday.game import Game
 from harness.gameday.proof import standing
@@ -199,7 +200,10 @@ async def _whole(
             beside.start_soon(_keep_showing, clock, show)
             if stage.workers:  # else the sessions' host does it
                 beside.start_soon(health.record, clock, writer)
-            beside.start_soon(audit.watch, asking, stage.plan, writer)
+            if game is None:
+                beside.start_soon(audit.watch, asking, stage.plan, writer)
+            else:
+                beside.start_soon(counts.watch, asking, game)
             for lost in stage.pillars:
                 beside.start_soon(_end_without, lost, ending)
             try:

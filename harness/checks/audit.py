@@ -15,16 +15,15 @@ from harness.checks.sightings import Rule
 from harness.evidence.phases import Evidence, Mask
 from harness.journal import AuditEntry, ProbeEntry
 from harness.outcome import Outcome
-from harness.scenario.audits import audited_tools
+from harness.scenario.audits import SOURCE, audited_tools
 from harness.scenario.records import CallStep
 from harness.verdict import Finding
 
-_SOURCE: Final = "scenario: audit"
 _UNASKED: Final = "the target's count of effects could not be had"
 _DOUBLE: Final = Rule(
     verdict="double-exec",
     wrong="took effect beyond one a call",
-    source=_SOURCE,
+    source=SOURCE,
     unseen=_UNASKED,
     hard=True,
     unit="effects",
@@ -32,7 +31,7 @@ _DOUBLE: Final = Rule(
 _LOST: Final = Rule(
     verdict="wrong-answer",
     wrong="are missing of calls that were answered as done",
-    source=_SOURCE,
+    source=SOURCE,
     unseen=_UNASKED,
     hard=True,
     unit="effects",

@@ -62,6 +62,7 @@ class Game:
     faults: list[Struck] = field(default_factory=list)
     halted: Halt | None = None
     over: bool = False
+    counting: bool = False  # the target is being asked how many effects it counts
     changed: anyio.Event = field(default_factory=anyio.Event)
     _curtain: Curtain = field(default_factory=Curtain)
     _chaos: Chaos | None = None
@@ -195,6 +196,8 @@ class Game:
         left_s = 0.0 if running else self.recovering_s()
         if left_s > 0:
             yield f"the recovery of {self.faults[-1].id} is being watched for {left_s:.0f} s more"
+        if self.counting:
+            yield "the target is being asked how many effects it counts"
         if self.not_healed:
             yield "a fault is not proven undone; end the day, then squall recover"
         if len(self.faults) >= WINDOWS_MAX:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from harness.scenario.dependencies import EmbeddedDependency
 from harness.scenario.objections import Objection
 from harness.scenario.records import CallStep, ParallelStep, ReferenceTarget, Scenario
 from harness.scenario.results import parse_path
+
+SOURCE: Final = "scenario: audit"  # of findings that stand on what the target counted
 
 
 def audited_tools(scenario: Scenario) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from harness.evidence.phases import BASELINE, Evidence, fault_code, recovery_code
 from harness.journal import DeedEntry, OrderEntry, RemarkEntry
 from harness.played import Happening, happenings, orders_of
+from harness.scenario.audits import SOURCE
 from harness.scenario.conditions import Condition, limits
 from harness.verdict import FaultVerdict, Judgement, LatencyRow
 from reports.meanings import meaning
@@ -76,6 +77,7 @@ class Day:
     left_out: int  # of them, in the middle
     trials: tuple[Trial, ...]
     actions: tuple[Action, ...]
+    audit: tuple[str, ...]  # what came of asking the target how many effects it counts
 
     @property
     def surprises(self) -> int:
@@ -101,6 +103,9 @@ def make(evidence: Evidence, judgement: Judgement) -> Day:
         left_out=len(told) - len(shown),
         trials=trials,
         actions=tuple(_actions(evidence, judgement)),
+        audit=tuple(
+            dict.fromkeys(one.why for one in judgement.findings if one.source == SOURCE)
+        ),
     )
 
 

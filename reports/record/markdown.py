@@ -26,6 +26,8 @@ def _lines(report: Report, day: Day) -> Iterator[str]:
     yield f"- length: {clock(report.length_s)}; {escape(report.ended)}"
     yield f"- people: {escape(', '.join(day.people)) or 'nobody'}"
     yield f"- faults: {len(day.trials)}, hypotheses that did not hold: {day.surprises}"
+    for why in day.audit:
+        yield f"- audit: {escape(why)}"
     yield ""
     yield "## Hypothesis and observation"
     for trial in day.trials:

@@ -1,0 +1,46 @@
+"""Asks for the audit's count between a day's faults, whose times are known only as they come."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from harness.gameday.game import Game
+from harness.gameday.terms import ns
+from harness.gameday.windows import Struck
+from harness.running.audit import AHEAD_NS, Auditor, Edge
+
+
+async def watch(asking: Auditor | None, game: Game) -> None:
+    """Ask at the end of the baseline and of each fault's recovery; no fault starts meanwhile.
+
+    What the target counted before the load and after it is asked by the storm, as in every run.
+    """
+    if asking is None:
+        return
+    await _ask(asking, game, game.plan.baseline_end_ns, "baseline")
+    for number in count(1):
+        one = await _over(game, number)
+        if one.start_ns is None or one.end_ns is None:  # it could not be applied
+            continue
+        recovered_ns = one.end_ns + ns(game.scenario.phases.recovery_s)
+        await _ask(asking, game, recovered_ns, "recovery", one.number)
+
+
+async def _over(game: Game, number: int) -> Struck:
+    """Wait for a fault to be ordered, and to be over."""
+    while len(game.faults) < number:
+        await game.changed.wait()
+    one = game.faults[number - 1]
+    await one.done.wait()
+    return one
+
+
+async def _ask(asking: Auditor, game: Game, at_ns: int, edge: Edge, window: int = 0) -> None:
+    """Ask shortly before a moment from which a fault may be started."""
+    await game.clock.sleep_until(at_ns - AHEAD_NS)
+    game.counting = True
+    try:
+        game.writer.append(await asking.ask(edge, window))
+    finally:
+        game.counting = False
+        game.tell()
