@@ -153,7 +153,7 @@ def happenings(journal: Journal) -> tuple[Happening, ...]:
 
 _EDGES: Final = {
     "injected": "in force",
-    "healed": "undone, proven",
+    "healed": "undone",
     "failed": "could not be applied",
     "not_healed": "NOT PROVEN UNDONE",
 }

@@ -20,7 +20,7 @@ from harness.errors import BrokenOffError, leaves
 from harness.gameday import counts
 from harness.gameday.day import Day, held
 from harness.gameday.game import Game
-from harness.gameday.proof import standing
+from harness.gameday.proof import Prover
 from harness.journal import (
     AuditEntry,
     Calls,
@@ -183,7 +183,8 @@ async def _whole(
         if game is not None:
             ending.on_call = game.close
             assert isinstance(offering, LocalOffering)
-            game.take(offering.host, grip(rig, offering), rig.toxiproxy_kind)
+            prover = _prover(stage, game, offering.host)
+            game.take(offering.host, grip(rig, offering), rig.toxiproxy_kind, prover.look)
 
         def show() -> None:
             now = status(stage.plan, clock, chaos, offering=offering, recent=recent)
@@ -271,7 +272,24 @@ def _game(stage: Stage, day: Day, writer: JournalWriter, ending: Ending) -> Game
         name=stage.loaded.name,
         end=lambda why: ending.call("completed", why),
         ended=ending.told,
-        prove=standing,
+    )
+
+
+def _prover(stage: Stage, game: Game, host: Host) -> Prover:
+    """Give who looks, on a game day, whether everything is undone."""
+    rig = stage.rig
+    return Prover(
+        folder=stage.folder,
+        run_id=stage.run_id,
+        proxied=rig.network is not None,
+        launched=rig.launched,
+        identity=rig.identity,
+        dependency=rig.dependency,
+        mischief=host.mischief,
+        misbehaved=host.conduct.windows,
+        hits=game.hits,
+        clock=game.clock,
+        deadline_s=longest_deadline_s(stage.loaded.scenario),
     )
 
 

@@ -160,7 +160,7 @@ def test_the_timeline_says_who_did_what() -> None:
         (20, "", "tcp-latency: in force"),
         (25, "", "no operator's page is connected: the lease was cut short"),
         (29, "Ben", "HALT"),
-        (30, "", "tcp-latency: undone, proven"),
+        (30, "", "tcp-latency: undone"),
         (31, "", "all faults are undone, proven"),
         (40, "Cleo", "action: raise it"),
         (50, "", "the storm completed: ended by Ana"),

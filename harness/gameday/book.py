@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from harness.clock import Clock
 from harness.gameday.leases import Lease
+from harness.gameday.terms import Halt
 from harness.gameday.windows import Struck
 from harness.gameday.wish import RefusedError
 from harness.journal import (
@@ -17,6 +19,7 @@ from harness.journal import (
     OrderEntry,
     RemarkEntry,
 )
+from harness.rig.looks import Look
 
 REMARKS_MAX: Final = 2000
 STANDING_MAX: Final = 600  # characters of what still stands after a halt
@@ -69,8 +72,19 @@ class Book:
             )
         )
 
-    def halt(self, who: str, edge: Literal["asked", "proven", "not_proven"], words: str) -> None:
-        """Write down a halt, or what came of it; on disk when this returns."""
+    def halt(self, halt: Halt) -> None:
+        """Write down a halt; on disk when this returns."""
+        self._halt(halt.who, "asked", halt.words)
+
+    def proof(self, halt: Halt, left: Sequence[str], seen: Look) -> None:
+        """Conclude a halt and write that down: what is `left`, or seen to stand, is unproven."""
+        stands = (*left, *seen.stands)
+        halt.state = "not proven" if stands else "proven"
+        said = "; ".join(stands or ("every fault is undone", *seen.seen))
+        halt.words = f"{halt.words}; {said}" if halt.words else said
+        self._halt(halt.who, "not_proven" if stands else "proven", "; ".join(stands or seen.seen))
+
+    def _halt(self, who: str, edge: Literal["asked", "proven", "not_proven"], words: str) -> None:
         entry = HaltEntry(at_ns=self.clock.now_ns(), who=who, edge=edge, words=words[:STANDING_MAX])
         self.writer.append(entry, sync=True)
 

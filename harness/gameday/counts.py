@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Final, Protocol
 
 from harness.gameday.game import Game
 from harness.gameday.terms import ns
 from harness.gameday.windows import Struck
-from harness.running.audit import AHEAD_NS, Auditor, Edge
+from harness.journal import AuditEntry
+from harness.running.audit import AHEAD_NS, Edge
+
+ASKED: Final = "the target is being asked how many effects it counts"
 
 
-async def watch(asking: Auditor | None, game: Game) -> None:
+class Asking(Protocol):
+    """Whoever asks the target for its count."""
+
+    async def ask(self, edge: Edge, window: int = 0) -> AuditEntry:
+        """Give the count, or why there is none; in bounded time."""
+        ...
+
+
+async def watch(asking: Asking | None, game: Game) -> None:
     """Ask at the end of the baseline and of each fault's recovery; no fault starts meanwhile.
 
     What the target counted before the load and after it is asked by the storm, as in every run.
@@ -35,12 +47,12 @@ async def _over(game: Game, number: int) -> Struck:
     return one
 
 
-async def _ask(asking: Auditor, game: Game, at_ns: int, edge: Edge, window: int = 0) -> None:
-    """Ask shortly before a moment from which a fault may be started."""
-    await game.clock.sleep_until(at_ns - AHEAD_NS)
-    game.counting = True
+async def _ask(asking: Asking, game: Game, at_ns: int, edge: Edge, window: int = 0) -> None:
+    """Ask shortly before a moment from which a fault may be started, and hold faults off until."""
+    game.held_by = ASKED
     try:
+        await game.clock.sleep_until(at_ns - AHEAD_NS)
         game.writer.append(await asking.ask(edge, window))
     finally:
-        game.counting = False
+        game.held_by = ""
         game.tell()

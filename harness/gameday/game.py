@@ -6,9 +6,8 @@ Every deed is in the journal before it is done; what a page shows is read from h
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -21,6 +20,7 @@ from harness.gameday.book import Book, Deed
 from harness.gameday.brakes import Brakes
 from harness.gameday.hits import Hits
 from harness.gameday.leases import GRACE_S, Leases
+from harness.gameday.proof import Prove
 from harness.gameday.series import Series
 from harness.gameday.steady import Curtain, Steady, let_go
 from harness.gameday.terms import LEVERS, STOP_CONDITION, Halt, Load, Terms, ns
@@ -52,9 +52,9 @@ class Game:
     name: str
     end: Callable[[str], None]  # ends the run, saying who did
     ended: Callable[[], tuple[str, int]]  # how the run ends, and since when; "" while it lasts
-    prove: Callable[[Path], Awaitable[tuple[str, ...]]]  # what still stands
     levers: Callable[[int], Levers] | None = None
     load: Load | None = None
+    prove: Prove | None = None  # looks whether faults that are over still stand
     has: frozenset[str] = frozenset()  # the levers of this run
     proxy: str = "none"
     series: Series = field(default_factory=Series)
@@ -62,7 +62,7 @@ class Game:
     faults: list[Struck] = field(default_factory=list)
     halted: Halt | None = None
     over: bool = False
-    counting: bool = False  # the target is being asked how many effects it counts
+    held_by: str = ""  # for a moment nothing can be started, for this reason
     changed: anyio.Event = field(default_factory=anyio.Event)
     _curtain: Curtain = field(default_factory=Curtain)
     _chaos: Chaos | None = None
@@ -99,9 +99,9 @@ class Game:
         """What may still be in force, in words."""
         return self._chaos.not_healed if self._chaos else []
 
-    def take(self, load: Load, levers: Callable[[int], Levers], proxy: str) -> None:
+    def take(self, load: Load, levers: Callable[[int], Levers], proxy: str, prove: Prove) -> None:
         """Take the load and the levers in hand, once they stand; `proxy` is the kind of its own."""
-        self.load, self.levers, self.proxy = load, levers, proxy
+        self.load, self.levers, self.proxy, self.prove = load, levers, proxy, prove
         there = levers(0)
         self.has = frozenset(name for name in LEVERS if getattr(there, name) is not None)
 
@@ -146,6 +146,7 @@ class Game:
     def hear(self, batch: Calls) -> None:
         """Take in the calls of about a second, and look whether they end what is in force."""
         now_ns = self.clock.now_ns()
+        self.hits.take(batch, at_ns=now_ns)
         sums = self.series.add(batch, self._curtain.open_sessions(), at_ns=now_ns)
         why = self.brakes.pull(sums, now_ns=now_ns)
         if why:
@@ -179,7 +180,7 @@ class Game:
 
     def why_not(self) -> str:
         """Say why no fault can be started now; "" when one can."""
-        return next(self._obstacles(), "")
+        return next(filter(None, self._obstacles()), "")
 
     def _obstacles(self) -> Iterator[str]:
         now_ns, plan = self.clock.now_ns(), self.plan
@@ -196,8 +197,7 @@ class Game:
         left_s = 0.0 if running else self.recovering_s()
         if left_s > 0:
             yield f"the recovery of {self.faults[-1].id} is being watched for {left_s:.0f} s more"
-        if self.counting:
-            yield "the target is being asked how many effects it counts"
+        yield self.held_by
         if self.not_healed:
             yield "a fault is not proven undone; end the day, then squall recover"
         if len(self.faults) >= WINDOWS_MAX:
@@ -270,7 +270,7 @@ class Game:
             raise RefusedError("the storm is not under way", status=409)
         now_ns = self.clock.now_ns()
         self.halted = Halt(who=who, at_ns=now_ns, words=why)
-        self.book.halt(who, "asked", why)
+        self.book.halt(self.halted)
         self._end_faults(f"halted by {who}{f': {why}' if why else ''}")
         self._group.start_soon(self._prove, self.halted)
         self.tell()
@@ -360,13 +360,9 @@ class Game:
         with anyio.move_on_after(2 * HEAL_S):
             for one in self.faults:
                 await one.done.wait()
-        stands = [one.id for one in self.faults if not one.done.is_set()]
-        stands += [*self.not_healed, *await self.prove(self.writer.folder)]
-        halt.state = "not proven" if stands else "proven"
-        asked = ", and the proxies say so" if self.proxy != "none" else ""
-        said = "; ".join(stands) if stands else f"every fault is undone{asked}"
-        halt.words = f"{halt.words}; {said}" if halt.words else said
-        self.book.halt(halt.who, "not_proven" if stands else "proven", "; ".join(stands))
+        left = [one.id for one in self.faults if not one.done.is_set()]
+        assert self.prove is not None
+        self.book.proof(halt, (*left, *self.not_healed), await self.prove(self.faults))
         self.tell()
 
     async def _drop_the_curtain(self) -> None:

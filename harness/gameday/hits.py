@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from harness.journal import FaultEntry, FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
+from harness.journal import Calls, FaultEntry, FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
 
 
 class Hits:
@@ -21,6 +21,8 @@ class Hits:
         self._treated = frozenset(treated)
         self._taking: set[int] = set()  # faults of identity in force
         self._counts: dict[int, Counter[str]] = {}
+        self.odd_ns = 0  # when the last thing that is known to be wrong on purpose began
+        self.heard_ns = 0  # up to when the calls that have ended are known
 
     def hear(self, entry: Any) -> None:
         """Take in what is being written down."""
@@ -33,11 +35,23 @@ class Hits:
                 for window in self._taking:
                     self._count(window, "tokens replaced", 1)
             case ProcessEntry() if entry.struck:
+                self._met(entry.at_ns)
                 self._count(entry.window, "processes", 1)
             case ProbeEntry() if entry.window:
+                self._met(entry.sent_ns if entry.sent_ns >= 0 else entry.at_ns)
                 self._count(entry.window, "odd requests", 1)
             case FloodEntry() if entry.requests:
+                self._met(entry.at_ns)
                 self._count(entry.window, "odd requests", entry.requests)
+
+    def take(self, batch: Calls, *, at_ns: int) -> None:
+        """Take in the calls that have ended since the last batch."""
+        odd = batch["sent_ns"][batch["behaviour"] != 0]
+        self._met(int(odd.max(initial=0)))
+        self.heard_ns = at_ns
+
+    def _met(self, at_ns: int) -> None:
+        self.odd_ns = max(self.odd_ns, at_ns)
 
     def _count(self, window: int, what: str, count: int) -> None:
         self._counts.setdefault(window, Counter())[what] += count

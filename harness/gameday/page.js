@@ -209,8 +209,8 @@ const words = (now, at) => {
   const fault = running(now) || now.faults[now.faults.length - 1];
   const viewer = opening.role !== "operator";
   if (now.phase === "over") return ["The day is over.", ended ? "" : "The last calls are answered, then it is judged."];
-  if (now.halt && now.halt.state === "undoing") return ["HALT: every fault is being undone.", "Then the proxies are asked whether anything still stands."];
-  if (now.halt && now.halt.state !== "resumed") return ["Everything is halted; the load goes on.", viewer ? "An operator lets the day go on, or ends it." : now.halt.state === "proven" ? "Look why, write it down, then let the day go on, or end it." : "End the day at its foot, then run squall recover in the terminal."];
+  if (now.halt && now.halt.state === "undoing") return ["HALT: every fault is being undone.", "Then each part that was struck is looked at, whether anything still stands."];
+  if (now.halt && now.halt.state !== "resumed") return ["Everything is halted; the load goes on.", viewer ? "An operator lets the day go on, or ends it." : now.halt.state === "proven" ? "Look why, write it down, then let the day go on, or end it." : "HALT again looks once more; or end the day at its foot, then run squall recover in the terminal."];
   if (now.phase === "warm-up") return ["Sessions are being opened.", "Next, both arms are measured while nothing is broken."];
   if (now.phase === "baseline") return ["Both arms are measured while nothing is broken.", `Then faults can be started.${viewer ? "" : " Choose one meanwhile, and write down what you expect."}`];
   if (now.phase === "fault") return [`${fault.id} ${fault.state === "ordered" ? "is being applied" : fault.state === "ending" ? "is being undone" : "is in force"}, on ${fault.strikes === "both" ? "both arms" : "the treated arm"}; started by ${fault.who}.`, `Expected: ${fault.hypothesis.expected}. Stop: ${fault.hypothesis.stop_when}.`];
@@ -258,7 +258,7 @@ const showHalt = (now) => {
   if (on) {
     tell($("halted-words"), halt.state === "undoing" ? `HALT by ${halt.who}: everything is being undone.`
       : halt.state === "proven" ? `HALT by ${halt.who} at ${time(halt.at_s)}, proven: ${halt.words}.`
-        : `HALT by ${halt.who} at ${time(halt.at_s)}: NOT everything is proven undone: ${halt.words}. End the day, then run squall recover.`);
+        : `HALT by ${halt.who} at ${time(halt.at_s)}: NOT everything is proven undone: ${halt.words}. HALT again to look once more, or end the day, then run squall recover.`);
   }
   if (document.body.dataset.link === "live") linked("live", now.lease_cut && running(now) ? "No operator's page is connected: the fault ends in a few seconds." : "");
 };

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,9 +15,12 @@ from typing import Final, Literal
 import anyio
 import httpx
 from anyio.abc import TaskGroup
+from anyio.to_thread import run_sync
 
 from faults.levers import Conditions
 from harness.errors import RigError
+from harness.rig import postures
+from harness.rig.looks import Look
 from harness.rig.process import Child, child
 from harness.rig.server import Again, Target
 
@@ -137,6 +140,37 @@ class Launched:
             raise RigError(f"the target was not started again within {SPAWN_S:g} s") from None
         self._struck = False
 
+    # --- what can be seen of it -------------------------------------------------------------------
+
+    async def look(self, changed: Collection[str] = (), *, moved: bool = False) -> Look:
+        """See whether it runs as it was launched, as the system tells it.
+
+        `changed` names the variables that faults have started it with otherwise, `moved` says that
+        they have started it elsewhere.
+        """
+        pid = self.pid
+        posture = await run_sync(postures.of_group, pid)
+        if not self.runs or pid not in posture.members:
+            return Look(stands=(f"the target's process {pid} has ended, and none runs",))
+        if posture.stopped:
+            return Look(
+                stands=(f"of the target's processes {_listed(posture.stopped)} stand still",)
+            )
+        seen = (f"the target's process {pid} runs, says the system",)
+        if not changed and not moved:
+            return Look(seen=seen)
+        if posture.environment is None or posture.directory is None:
+            return Look(seen=(*seen, "that it was started as launched is squall's own word alone"))
+        usual = self._again.env
+        stands = tuple(
+            f"the target was started with another {name}"
+            for name in changed
+            if posture.environment.get(name) != usual.get(name)
+        )
+        if moved and not await run_sync(postures.is_in, posture, self._again.directory):
+            stands += (f"the target was started in {posture.directory}",)
+        return Look(stands=stands, seen=(*seen, "started as it was launched"))
+
     def _must_run(self) -> None:
         if not self.runs or self._told_s is not None:
             raise RigError("the target's process does not run, so nothing can be done to it")
@@ -216,6 +250,10 @@ class Launched:
 
     def _say(self, edge: Edge) -> None:
         self.on_turn(Turn(pid=self.pid, edge=edge, window=self._window))
+
+
+def _listed(pids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, pids))
 
 
 @asynccontextmanager

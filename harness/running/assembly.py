@@ -59,9 +59,9 @@ class Rig:
     pid: int | None  # of a target that squall launched
     launched: Launched | None  # the same, whatever process serves it later
     network: levers.NetworkLever | None  # None: the target has no network before it
-    identity: levers.IdentityLever | None
+    identity: Identity | None
     ledger: Path | None
-    dependency: levers.DependencyLever | None
+    dependency: Dependencies | None
     dependency_ledgers: Mapping[str, Path]  # by the names of squall's own
     dependency_proxies: Mapping[str, Proxy]  # of the others, which keep no ledger
     toxiproxy_kind: str

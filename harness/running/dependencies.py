@@ -20,6 +20,7 @@ from harness.rig.databases import serving as databases
 from harness.rig.databases.database import Database, Kind
 from harness.rig.dependency import control, recorded
 from harness.rig.dependency.control import Dependency
+from harness.rig.looks import Look, joined
 from harness.rig.network import Network, as_fault
 from harness.rig.toxiproxy.proxy import Proxy
 from harness.rig.toxiproxy.server import Toxiproxy
@@ -208,6 +209,21 @@ class Dependencies:
         with as_fault():
             count = await self._own(name).hits(label)
         return Exposure(count=count, unit="requests", source="injector")
+
+    async def look(self) -> Look:
+        """See what squall's own dependencies were told and still do; the proxies tell the rest.
+
+        Raises:
+            RigError: one does not answer.
+        """
+        looks = []
+        for name, one in self._standing.items():
+            if one.own is not None:
+                left = await one.own.programmes()
+                stands = (f"the dependency {name} still does what {', '.join(left)} told it",)
+                seen = (f"the dependency {name} says that it does nothing odd",)
+                looks.append(Look(stands=stands) if left else Look(seen=seen))
+        return joined(looks)
 
     def _of(self, name: str) -> Standing:
         found = self._standing.get(name) if name else next(iter(self._standing.values()), None)

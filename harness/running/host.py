@@ -113,6 +113,7 @@ class Host:
         self._settled = 0  # how many sessions lived when the collector was last told to pass over
         self._left = anyio.Event()  # set whenever a session leaves
         self._processes: Processes | None = None
+        self._errands: Errands | None = None
         self._passes = Passes(
             creditor(access, self._http, clock.now_ns),
             clock.now_ns,
@@ -187,7 +188,7 @@ class Host:
         """Have outsiders ready to go on the errands that faults send them on."""
         assert self._group is not None
         ground = outsiders(self._stage, self._doors, self._schemas, self._passes)
-        errands = Errands(ground, self._group)
+        errands = self._errands = Errands(ground, self._group)
         self.conduct.on_engaged, self.conduct.on_disengaged = errands.begin, errands.end
 
     async def _empty(self) -> None:
@@ -210,6 +211,16 @@ class Host:
         """How many sessions of each arm live now; another thread may ask."""
         planned = self._plan.sessions
         return dict(Counter(planned[one].arm for one in list(self._scopes) if one < len(planned)))
+
+    def mischief(self) -> tuple[str, ...]:
+        """Name what sessions or outsiders do wrong on purpose now, or would with the next step."""
+        away = (
+            []
+            if self._errands is None
+            else [one for one, n in self._errands.under_way.items() if n]
+        )
+        backstage = self._stage.backstage.under_way
+        return tuple(dict.fromkeys([*self.conduct.in_force, *away, *backstage]))
 
     def begin(self, number: int, done: Callable[[], None]) -> None:
         """Start session `number`; `done` is called when its life is over.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from faults import levers
+from harness.rig.issuer import signing
 from harness.rig.issuer.control import Issuer
+from harness.rig.looks import Look
 from harness.rig.network import as_fault
+
+GROUP: Final = signing.STRUCK  # of the clients whose tokens faults strike
 
 
 class Identity:
@@ -21,12 +25,12 @@ class Identity:
     async def set_ttl(self, ttl_s: float | None) -> None:
         """Mint with this lifetime from now on; None restores the scenario's."""
         with as_fault():
-            await self._issuer.set_ttl("treated", self._ttl_s if ttl_s is None else ttl_s)
+            await self._issuer.set_ttl(GROUP, self._ttl_s if ttl_s is None else ttl_s)
 
     async def revoke(self) -> levers.Exposure:
         """Revoke every live token of the treated sessions."""
         with as_fault():
-            count = await self._issuer.revoke_all("treated")
+            count = await self._issuer.revoke_all(GROUP)
         return levers.Exposure(count=count, unit="tokens", source="issuer")
 
     async def rotate(self, *, keep_s: float) -> None:
@@ -56,7 +60,25 @@ class Identity:
         with as_fault():
             if how is not None:
                 self._before["refresh"] = await self._struck("refresh")
-            await self._issuer.set_refreshing("treated", how, leeway_s=leeway_s)
+            await self._issuer.set_refreshing(GROUP, how, leeway_s=leeway_s)
+
+    async def look(self) -> Look:
+        """See what of it still goes wrong for the treated sessions.
+
+        Raises:
+            RigError: it does not answer.
+        """
+        manners = await self._issuer.manners()
+        ttl_s = manners.ttl_s.get(GROUP, self._ttl_s)
+        odd = {
+            "is away": manners.outage,
+            "lets refreshes go wrong": manners.refreshing.get(GROUP),
+            "forgives spent tokens": manners.leeway_s.get(GROUP),
+            f"mints tokens for {ttl_s:g} s instead of {self._ttl_s:g}": ttl_s != self._ttl_s,
+            "publishes keys that sign nothing": manners.old_keys,
+        }
+        stands = tuple(f"the issuer {words}" for words, is_so in odd.items() if is_so)
+        return Look(stands=stands, seen=("the issuer answers, and says that it does nothing odd",))
 
     async def exposure(self, mishap: levers.Mishap) -> levers.Exposure:
         """Count the requests that such a mishap has hit so far, or how often it has happened."""

@@ -39,6 +39,11 @@ class Backstage:
         self._group.start_soon(self._run, kind, session, act)
         return True
 
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """Name the acts that go on, one for each session that does."""
+        return tuple(kind for kind, _ in self._busy)
+
     async def _run(self, kind: str, session: int, act: Callable[[], Awaitable[None]]) -> None:
         try:
             await act()

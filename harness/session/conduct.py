@@ -43,10 +43,12 @@ class Conduct:
         # Whoever else has to act when a behaviour comes into force, or goes out of it.
         self.on_engaged: Callable[[Behaviour], None] = lambda _: None
         self.on_disengaged: Callable[[Behaviour], None] = lambda _: None
+        self.windows: set[int] = set()  # the fault windows that have asked for any so far
         self.reauthorize_serial = 0  # raised whenever every treated session must get a new token
 
     def engage(self, behaviour: Behaviour, *, now_ns: int) -> None:
         """Put a behaviour in force from now on."""
+        self.windows.add(behaviour.window)
         self.on_engaged(behaviour)
         if behaviour.kind == "reauthorize":
             self.reauthorize_serial += 1
@@ -60,6 +62,11 @@ class Conduct:
         self.on_disengaged(behaviour)
         self._engaged.pop(behaviour.kind, None)
         self.active = bool(self._engaged) or self.reauthorize_serial > 0
+
+    @property
+    def in_force(self) -> tuple[BehaviourKind, ...]:
+        """Name the behaviours in force."""
+        return tuple(self._engaged)
 
     def get(self, kind: BehaviourKind) -> Behaviour | None:
         """Give the behaviour of this kind when it is in force."""

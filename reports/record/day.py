@@ -103,9 +103,7 @@ def make(evidence: Evidence, judgement: Judgement) -> Day:
         left_out=len(told) - len(shown),
         trials=trials,
         actions=tuple(_actions(evidence, judgement)),
-        audit=tuple(
-            dict.fromkeys(one.why for one in judgement.findings if one.source == SOURCE)
-        ),
+        audit=tuple(dict.fromkeys(one.why for one in judgement.findings if one.source == SOURCE)),
     )
 
 

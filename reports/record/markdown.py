@@ -83,7 +83,7 @@ def _trial(trial: Trial) -> Iterator[str]:
     yield ""
     yield f"### {escape(verdict.id)}: {escape(trial.outcome)}"
     yield ""
-    undone = "undone, proven" if verdict.healed else "**not proven undone**"
+    undone = "undone" if verdict.healed else "**not proven undone**"
     yield (
         f"{escape(order.who)} ordered it at {clock(order.at_ns / NS)} "
         f"({escape(trial.parameters)}); in force from {clock(verdict.start_s)} "

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +61,34 @@ def test_a_game_day_from_the_first_link_to_the_record(tmp_path: Path) -> None:
             content = file.read_bytes()
             assert not [key for key in keys if key[:12].encode() in content], file
     assert not [key for key in keys if key in done.all]
+
+
+def halt_is_over(now: dict[str, Any]) -> bool:
+    """Whether a halt has come to its proof, or to none."""
+    return now["halt"] is not None and now["halt"]["state"] in {"proven", "not proven"}
+
+
+def test_a_halt_says_in_whose_word_everything_is_undone(tmp_path: Path) -> None:
+    """Of what agents did the calls that came after are asked, of processes the system."""
+    repeated = ORDER | {"kind": "call-repeat", "parameters": {"share": "50%"}, "for": "60s"}
+    stopped = ORDER | {"kind": "process-stop", "parameters": {}, "for": "60s"}
+    words = []
+    with day(tmp_path) as (process, operator, _), Page(operator) as page:
+        for number, order in enumerate((repeated, stopped), start=1):
+            page.until(lambda now: bool(now["can_start"]))
+            assert page.ask("start", order).is_success
+            page.until(fault_is(number, "in force"))
+            assert page.ask("halt").is_success
+            seen = page.until(halt_is_over)
+            assert seen["halt"]["state"] == "proven", seen["halt"]["words"]
+            words.append(seen["halt"]["words"])
+            assert page.ask("resume").is_success
+        assert page.ask("end").is_success
+        ended(process)
+    assert "the proxies hold nothing of it; nobody misbehaves, and no call since" in words[0]
+    assert re.search(r"the target's process \d+ runs, says the system", words[1])
+    record = (folder_of(tmp_path / "runs") / "record.md").read_text(encoding="utf-8")
+    assert "all faults are undone, proven: the proxies hold nothing of it" in record
 
 
 def test_a_signal_ends_a_day_and_its_fault(tmp_path: Path) -> None:

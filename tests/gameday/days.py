@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,11 @@ from harness.gameday import wish
 from harness.gameday.crowd import Page, Role
 from harness.gameday.game import Game
 from harness.gameday.terms import Terms
+from harness.gameday.windows import Struck
 from harness.gameday.wish import Wish
 from harness.journal import HealthEntry, Journal, JournalWriter
 from harness.played import Course, plan_for
+from harness.rig.looks import Look
 from harness.scenario.records import Scenario
 from tests import journals, virtual
 from tests.faults.fakes import World
@@ -62,10 +64,11 @@ class StagedDay:
         """How the run ends, and since when."""
         return self.how
 
-    async def prove(self, _: Path) -> tuple[str, ...]:
+    async def prove(self, faults: Sequence[Struck]) -> Look:
         """Give what still stands."""
+        assert all(one.is_over for one in faults)
         await anyio.lowlevel.checkpoint()
-        return self.stands
+        return Look(stands=self.stands, seen=("the proxies hold nothing of it",))
 
     def come(self, who: str = "Ana", role: Role = "operator", page: str = "") -> Page:
         """Let a page connect."""
@@ -101,9 +104,8 @@ def staged(
         name="day",
         end=day.end,
         ended=day.ended,
-        prove=day.prove,
     )
-    day.game.take(NoLoad(), lambda _: world.levers, "embedded")
+    day.game.take(NoLoad(), lambda _: world.levers, "embedded", day.prove)
     return day, writer
 
 

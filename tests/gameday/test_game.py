@@ -177,8 +177,8 @@ async def test_a_halt_says_proven_only_after_it_was_looked(tmp_path: Path) -> No
             day.game.start(wanted(day.game.scenario), "Ana")
         await stay(day, for_s=RECOVERY_S)
         assert day.game.start(wanted(day.game.scenario), "Ana").number == 2
-    halts = [(one.edge, one.who) for one in day.journal().of(HaltEntry)]
-    assert halts == [("asked", "Ben"), ("proven", "Ben")]
+    halts = [(one.edge, one.who, one.words) for one in day.journal().of(HaltEntry)]
+    assert halts == [("asked", "Ben", ""), ("proven", "Ben", "the proxies hold nothing of it")]
 
 
 async def test_a_halt_that_finds_something_standing_says_so(tmp_path: Path) -> None:

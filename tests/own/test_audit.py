@@ -11,8 +11,9 @@ import pytest
 from harness import journal
 from harness.journal import AuditEntry
 from tests import command
+from tests.gameday import playing
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 AUDITED: Final = """\
 question: Does every note exist exactly once, by the server's own count?
@@ -90,3 +91,34 @@ def test_an_audit_by_a_tool_that_is_not_there_is_refused(tmp_path: Path) -> None
     assert done.code == 2
     assert "'counting', which" in done.err
     assert "it offers: write, count" in done.err
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_a_day_blames_the_fault_under_which_the_count_went_wrong(tmp_path: Path, era: str) -> None:
+    """Faults by hand: the target is asked between them too, and the record shows what it said."""
+    text = AUDITED.format(
+        python=sys.executable, root=command.ROOT, flaw=", --flaw, forgets-key", tool="count"
+    )
+    text = text[: text.index("faults:")] + 'limits: {answered: ">= 50%"}\n'
+    for was, now in (("seed: 3\n", f"seed: 3\nera: {era}\n"), ("recovery: 2s", "recovery: 1s")):
+        text = text.replace(was, now)
+    lost = playing.ORDER | {"kind": "response-lost", "parameters": {"share": "50%"}}
+    with playing.day(tmp_path, text=text) as (process, operator, _), playing.Page(operator) as page:
+        for number, order in enumerate((playing.ORDER, lost), start=1):
+            page.until(lambda now: bool(now["can_start"]))
+            assert page.ask("start", order | {"for": "2s"}).is_success
+            page.until(playing.fault_is(number, "healed"))
+        page.until(lambda now: bool(now["can_start"]))
+        assert page.ask("end").is_success
+        playing.ended(process)
+    folder = command.folder_of(tmp_path / "runs")
+    asked = journal.read(folder).of(AuditEntry)
+    edges = [(one.edge, one.window) for one in asked]
+    assert edges == [("before", 0), ("baseline", 0), ("recovery", 1), ("recovery", 2), ("after", 0)]
+    verdict = command.verdict_of(folder)
+    assert verdict["era"] == era
+    assert failed(verdict)["double-exec"]["fault"] == "2:response-lost"
+    record = (folder / "record.md").read_text(encoding="utf-8")
+    assert "- audit: " in record
+    assert f"the target counts {asked[-1].count:,} effects; asked after the load" in record
+    assert record.count("asked at the end of the fault's recovery") == 2

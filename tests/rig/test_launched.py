@@ -152,3 +152,39 @@ async def test_a_target_that_squall_has_not_launched_cannot_be_struck() -> None:
     """There is nothing to hold."""
     async with kept(server.Target(url="http://127.0.0.1:1/")) as launched:
         assert launched is None
+
+
+async def test_how_a_target_stands_is_seen_at_its_processes(tmp_path: Path) -> None:
+    """Stopped, started otherwise or elsewhere, or gone: as the system tells it."""
+    async with living(tmp_path) as life:
+        first = life.launched.pid
+        usual = (f"the target's process {first} runs, says the system",)
+        assert (await life.launched.look()).seen == usual
+        life.launched.stop(window=1)
+        with anyio.fail_after(BOUND_S):
+            # The system takes a moment, and nothing tells us.
+            while not (held := await life.launched.look()).stands:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert f"{first}" in held.stands[0]
+        assert held.stands[0].endswith("stand still")
+        life.launched.resume()
+        with anyio.fail_after(BOUND_S):
+            while (await life.launched.look()).stands:  # noqa: ASYNC110 - as above
+                await anyio.sleep(0.01)
+        otherwise = Conditions(environment={"MORE": "1"}, directory="/")
+        life.launched.tell(grace_s=30, window=2, conditions=otherwise)
+        await life.until("ready")
+        assert (await life.launched.look(("MORE",), moved=True)).stands == (
+            "the target was started with another MORE",
+            "the target was started in /",
+        )
+        await life.launched.restore()
+        await life.until("ready", 2)
+        well = await life.launched.look(("MORE", "NEEDED"), moved=True)
+        assert (well.stands, well.seen[-1]) == ((), "started as it was launched")
+        life.launched.kill(window=3)
+        await life.until("ended", 3)
+        gone = await life.launched.look()
+        assert gone.stands == (
+            f"the target's process {life.launched.pid} has ended, and none runs",
+        )

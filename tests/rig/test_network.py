@@ -1,10 +1,11 @@
-"""What one fault has hit is no exposure of the next one, on one proxy or at one issuer."""
+"""What one fault has hit is no exposure of the next one, and what still stands is seen."""
 
 from __future__ import annotations
 
 import anyio
 import pytest
 
+from harness.errors import RigError
 from harness.rig.issuer import control
 from harness.rig.network import Network
 from harness.rig.toxiproxy.serving import serve
@@ -44,3 +45,32 @@ async def test_what_an_earlier_mishap_has_hit_is_not_counted_again() -> None:
                 await identity.set_outage("down")
                 assert (await identity.exposure("outage")).count == 1
                 await identity.set_outage(None)
+
+
+async def test_what_an_issuer_still_does_is_seen_though_its_lever_said_nothing() -> None:
+    """Its own word on each mishap; one that is away cannot be asked, and proves nothing."""
+    with anyio.fail_after(LIMIT_S):
+        async with control.serve(log_dir=None) as issuer:
+            await issuer.register(client_id="c", group="treated", scopes="tools", ttl_s=60)
+            identity = Identity(issuer, ttl_s=60)
+            well = await identity.look()
+            assert well.stands == ()
+            assert well.seen == ("the issuer answers, and says that it does nothing odd",)
+            await issuer.set_ttl("treated", 4)
+            await issuer.set_refreshing("treated", "hang", leeway_s=2)
+            await issuer.rotate(keep_s=60)
+            assert (await identity.look()).stands == (
+                "the issuer lets refreshes go wrong",
+                "the issuer forgives spent tokens",
+                "the issuer mints tokens for 4 s instead of 60",
+                "the issuer publishes keys that sign nothing",
+            )
+            await issuer.set_ttl("treated", 60)
+            await issuer.set_refreshing("treated", None)
+            await issuer.rotate(keep_s=None)
+            assert await identity.look() == well
+            await issuer.set_outage("slow", delay_s=0.3)
+            assert (await identity.look()).stands == ("the issuer is away",)
+            await issuer.set_outage("down")
+            with pytest.raises(RigError, match=r"expected the issuer .* to answer"):
+                await identity.look()

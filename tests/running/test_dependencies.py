@@ -196,3 +196,15 @@ async def test_what_a_dependency_saw_is_told_on_the_runs_clock(tmp_path: Path) -
     assert pools
     assert all(one.dependency == "s" for one in pools)
     assert "top-secret" not in repr(rest)
+
+
+async def test_what_a_dependency_was_told_stands_until_it_says_otherwise(tmp_path: Path) -> None:
+    """Asked of its own process, whatever whoever told it believes."""
+    async with stood(scenario("{s: {embedded: {}, variable: S}}"), tmp_path) as standing:
+        lever = dependencies.Dependencies(standing)
+        await lever.engage("s", "squall-r-1", Programme(kind="empty"))
+        still = await lever.look()
+        assert still.stands == ("the dependency s still does what squall-r-1 told it",)
+        await lever.disengage("s", "squall-r-1")
+        assert (await lever.look()).seen == ("the dependency s says that it does nothing odd",)
+        assert (await lever.look()).stands == ()

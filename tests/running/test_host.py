@@ -7,9 +7,11 @@ import socket
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import numpy as np
 import pytest
 
+from faults.levers import Behaviour
 from harness import plan as planning
 from harness.clock import NS_PER_S, RunClock
 from harness.journal import JournalWriter, merge, read
@@ -64,3 +66,38 @@ async def test_a_server_that_never_answers_does_not_keep_the_run_going(
     assert np.count_nonzero(calls["last"]) == len(calls)
     assert (calls["outcome"] == Outcome.UNSENT).all()
     assert (calls["reason"] == Reason.RUN_ENDED).any()
+
+
+@pytest.mark.anyio
+async def test_mischief_is_named_until_whoever_does_it_has_gone(tmp_path: Path) -> None:
+    """In force, on its way home, or behind the stage: all of it, and by which fault."""
+    of, clock = journals.scenario(load={"sessions": 2}), RunClock()
+    act = anyio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent, JournalWriter(tmp_path) as writer:
+        door = ("127.0.0.1", int(silent.getsockname()[1]))
+        with anyio.fail_after(20):
+            async with Host(
+                scenario=of,
+                plan=planning.make(of),
+                clock=clock,
+                writer=writer,
+                doors=Doors(url=f"http://127.0.0.1:{door[1]}/mcp", control=door, treated=door),
+                access=Access(),
+                schemas=SchemaBook(),
+                on_batch=lambda _: None,
+            ) as host:
+                assert host.mischief() == ()
+                repeated = Behaviour(kind="repeat_call", share=1.0, window=2)
+                flood = Behaviour(kind="session_flood", share=1.0, count=2, window=1)
+                for one in (repeated, flood):
+                    host.conduct.engage(one, now_ns=clock.now_ns())
+                assert set(host.mischief()) == {"repeat_call", "session_flood"}
+                host._stage.backstage.begin("slow_call", 1, act.wait)
+                await anyio.lowlevel.checkpoint()
+                for one in (repeated, flood):
+                    host.conduct.disengage(one)
+                assert set(host.mischief()) == {"session_flood", "slow_call"}
+                act.set()
+                while host.mischief():  # noqa: ASYNC110 - they tell nobody
+                    await anyio.sleep(0.01)
+                assert host.conduct.windows == {1, 2}

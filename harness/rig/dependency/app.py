@@ -62,6 +62,7 @@ class Face:
                 Route("/control/engage", self.control_engage, methods=["POST"]),
                 Route("/control/disengage", self.control_disengage, methods=["POST"]),
                 Route("/control/hits", self.control_hits, methods=["POST"]),
+                Route("/control/programmes", self.control_programmes, methods=["POST"]),
                 Route("/control/resource", self.control_resource, methods=["POST"]),
             ],
             lifespan=self._lifespan,
@@ -192,6 +193,12 @@ class Face:
         if wanted is None:
             return _wrong_secret()
         return JSONResponse({"hits": self._programmes.hits[str(wanted["label"])]})
+
+    async def control_programmes(self, request: Request) -> Response:
+        """Name the programmes in force."""
+        if await self._order(request) is None:
+            return _wrong_secret()
+        return JSONResponse({"labels": self._programmes.inside})
 
     async def control_resource(self, request: Request) -> Response:
         """Learn which audience the callers' own tokens have."""

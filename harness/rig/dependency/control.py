@@ -66,6 +66,14 @@ class Dependency:
         """
         return int((await self._call("hits", {"label": label}))["hits"])
 
+    async def programmes(self) -> tuple[str, ...]:
+        """The labels of the programmes in force.
+
+        Raises:
+            RigError: the dependency does not answer.
+        """
+        return tuple((await self._call("programmes", {}))["labels"])
+
     async def know_callers(self, resource: str) -> None:
         """Tell it which audience the callers' own tokens have, which it must never see.
 

@@ -41,6 +41,11 @@ class Programmes:
         if ended is not None:
             ended.set()
 
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The labels of those in force."""
+        return tuple(self._inside)
+
     async def until_over(self, label: str) -> None:
         """Return when a programme has been taken out."""
         ended = self._ends.get(label)

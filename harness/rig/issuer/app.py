@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from faults.levers import RefreshManner
 from harness.rig.issuer.grants import GRANTS, OFFLINE, Grants
-from harness.rig.issuer.mishaps import JSON, Mishaps, Outage, refused, spoiled
+from harness.rig.issuer.mishaps import JSON, Manners, Mishaps, Outage, refused, spoiled
 from harness.rig.issuer.registry import Client, FullError, Registry
 from harness.rig.issuer.signing import ALGORITHM, STATUS_TYPE, Keys, status_list
 
@@ -79,6 +79,7 @@ class Face:
                 ),
                 *(Route(f"/control/{o}", take, methods=["POST"]) for o, take in orders.items()),
                 Route("/control/statistics", self.control_statistics),
+                Route("/control/manners", self.control_manners),
             ],
         )
 
@@ -308,6 +309,20 @@ class Face:
         if await self._order(request) is None:
             return _refusal("access_denied", "wrong control secret", status=403)
         return JSONResponse(asdict(self._registry.statistics(self._mishaps.struck)))
+
+    async def control_manners(self, request: Request) -> Response:
+        """How it answers now."""
+        if await self._order(request) is None:
+            return _refusal("access_denied", "wrong control secret", status=403)
+        mishaps = self._mishaps
+        manners = Manners(
+            outage=mishaps.outage.manner if mishaps.outage else "",
+            refreshing=mishaps.refreshing,
+            leeway_s=mishaps.leeway_s,
+            ttl_s=self._registry.ttl_s,
+            old_keys=len(self._keys.old()),
+        )
+        return JSONResponse(asdict(manners))
 
     async def _order(self, request: Request) -> dict[str, Any] | None:
         """What the controller wants; None when it does not know the control secret."""

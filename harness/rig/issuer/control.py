@@ -17,7 +17,7 @@ from faults.levers import RefreshManner
 from harness.errors import RigError
 from harness.rig import orders
 from harness.rig.issuer import CONTROL_VARIABLE
-from harness.rig.issuer.mishaps import OutageManner
+from harness.rig.issuer.mishaps import Manners, OutageManner
 from harness.rig.issuer.statistics import Statistics
 from harness.rig.process import child
 
@@ -26,6 +26,7 @@ ANSWER_S = 5.0
 SEEN_S = 0.2  # an issuer that answers later than that is slow enough
 
 _STATISTICS: TypeAdapter[Statistics] = TypeAdapter(Statistics)
+_MANNERS: TypeAdapter[Manners] = TypeAdapter(Manners)
 
 
 class Issuer:
@@ -113,6 +114,21 @@ class Issuer:
             RigError: the issuer does not answer.
         """
         return _STATISTICS.validate_python(await self._call("statistics", None))
+
+    async def manners(self) -> Manners:
+        """How it answers now, by its own word; and it has been asked something as a target asks.
+
+        Raises:
+            RigError: it does not answer, or not as a target needs.
+        """
+        url = f"{self.url}/.well-known/oauth-authorization-server"
+        try:
+            (await self._http.get(url)).raise_for_status()
+        except httpx.HTTPError as error:
+            raise RigError(
+                f"expected the issuer at {self.url} to answer, got {error or type(error).__name__}"
+            ) from error
+        return _MANNERS.validate_python(await self._call("manners", None))
 
     async def _see_it_away(self) -> None:
         try:

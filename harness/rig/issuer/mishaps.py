@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlencode
@@ -57,6 +58,17 @@ class Mishaps:
         if manner is not None:
             self.struck["refresh"] += 1
         return manner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manners:
+    """How the issuer answers now: every mishap in force, each group's leeway and lifetime."""
+
+    outage: str = ""  # its manner; "" for none
+    refreshing: Mapping[str, str] = field(default_factory=dict)
+    leeway_s: Mapping[str, float] = field(default_factory=dict)
+    ttl_s: Mapping[str, float] = field(default_factory=dict)
+    old_keys: int = 0  # that sign nothing any more, and are published yet
 
 
 @dataclass(frozen=True, kw_only=True)

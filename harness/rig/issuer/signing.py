@@ -83,9 +83,12 @@ class Keys:
 
     def published(self) -> list[dict[str, Any]]:
         """The JSON Web Key Set's members as they are now."""
+        return [key.jwk() for key in (self.main, self._struck, *self.old())]
+
+    def old(self) -> list[Key]:
+        """Those that sign nothing any more, and are published yet."""
         now_s = time.monotonic()
-        kept = [key for until_s, key in self._retired if now_s < until_s]
-        return [key.jwk() for key in (self.main, self._struck, *kept)]
+        return [key for until_s, key in self._retired if now_s < until_s]
 
     def read(self, token: str) -> dict[str, Any] | None:
         """The claims of a token that any of these keys signed, expired or not; else None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -38,6 +39,7 @@ class Errands:
         self._ground = ground
         self._group = group
         self._scopes: dict[BehaviourKind, anyio.CancelScope] = {}
+        self.under_way: Counter[BehaviourKind] = Counter()  # those called back and not gone, too
 
     def begin(self, behaviour: Behaviour) -> None:
         """Send an outsider when the behaviour is one of theirs."""
@@ -53,6 +55,7 @@ class Errands:
 
     async def _run(self, behaviour: Behaviour, scope: anyio.CancelScope) -> None:
         with scope, Mouth(self._ground.endpoint, self._ground.clock.now_ns) as mouth:
+            self.under_way[behaviour.kind] += 1
             try:
                 await ERRANDS[behaviour.kind](Outsider(self._ground, behaviour, mouth))
             except SquallError as error:  # no token, say: the checks say that they saw nothing
@@ -62,3 +65,5 @@ class Errands:
                         text=f"an outsider gave up on {behaviour.kind}: {error}",
                     )
                 )
+            finally:
+                self.under_way[behaviour.kind] -= 1
