@@ -72,7 +72,9 @@ def test_a_worker_that_is_killed_leaves_the_run_unknown_and_named(tmp_path: Path
     done = command.finish(process)
     folder = command.folder_of(tmp_path / "runs")
     entries = [one for one in journal.read(folder).of(WorkerEntry) if one.edge == "lost"]
-    assert [one.why for one in entries] == ["ended with status -9"]
+    # Rarely the other is lost too: Locust, busy with the loss, may leave a session unstarted.
+    assert [one.why for one in entries][:1] == ["ended with status -9"]
+    assert {one.why for one in entries[1:]} <= {"did not finish in time"}
     assert done.code == 3
     said = " ".join(done.all.split())
     assert f"worker {entries[0].worker}" in said
