@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar, Literal
+from math import ceil
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -23,6 +24,8 @@ from faults.levers import (
 )
 from faults.quantities import Duration, Share
 
+ON_ITS_WAY_S: Final = 0.5  # that an answer with the old key in it may take to arrive
+
 
 def identity_lever(levers: Levers, kind: str) -> IdentityLever:
     """Give the lever, or say why the fault cannot be applied.
@@ -39,19 +42,31 @@ class JwksRotate(Fault):
     """The issuer signs the treated sessions' tokens with a new key, and withdraws the old one.
 
     Every treated session takes a new token at once. The old key stays published for `keep`, and
-    until the window's end at the longest. Whether a token under the old key is still accepted is
-    not asked: that a key is withdrawn revokes nothing, and how long a key set may be kept is said
-    by its caching (RFC 9111), or by nobody; usual libraries keep it for minutes to hours,
-    longer than a fault lasts.
-    A resilient server: it reads the key set again when it meets a key that it does not know, and
-    nobody notices.
-    Shows: good tokens that are refused from the rotation on.
+    until the window's end at the longest. That a key is withdrawn revokes nothing, and usual
+    libraries keep a key set for hours; so whether a token under the old key is still accepted is
+    asked only where `within` says for how long it may be. The issuer says the same of its key set
+    (max-age), and from then on a `share` of calls is first made with a token that is newly signed
+    with the old key, as whoever has stolen that can.
+    A resilient server: it reads the key set again when it meets a key that it does not know, or
+    when its time has run out, and nobody notices.
+    Shows: good tokens that are refused from the rotation on, a withdrawn key that opens for ever.
     """
 
     kind: ClassVar[str] = "jwks-rotate"
     lever: ClassVar[LeverName] = "identity"
-    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "wrong-status", "hang")
+    shows: ClassVar[tuple[str, ...]] = ("no-recovery", "wrong-status", "hang", "authn-bypass")
     keep_s: Duration = Field(5.0, alias="keep", description="how long the old key stays published")
+    within_s: Duration = Field(
+        0.0,
+        alias="within",
+        description="how long a target may trust it after that, in whole seconds; 0: not asked",
+    )
+    share: Share = Field(0.2, description="of the treated sessions' calls, shown a stolen key's")
+
+    @property
+    def asks_after_s(self) -> float:
+        """When a token under the old key is no good any longer; 0 when that is not asked."""
+        return self.keep_s + ceil(self.within_s) + ON_ITS_WAY_S if self.within_s else 0.0
 
     @asynccontextmanager
     async def inject(self, levers: Levers, name: str) -> AsyncIterator[Injection]:
@@ -59,14 +74,18 @@ class JwksRotate(Fault):
         del name
         issuer, agents = identity_lever(levers, self.kind), agent_lever(levers, self.kind)
         renewed = Behaviour(kind="reauthorize", share=1.0)
+        stolen = Behaviour(kind="withdrawn_token", share=self.share, after_s=self.asks_after_s)
 
         async def exposure() -> Exposure:
             return await issuer.exposure("rotation")
 
         async with Undo() as undo:
             undo.later(issuer.withdraw)
-            await issuer.rotate(keep_s=self.keep_s)
+            await issuer.rotate(keep_s=self.keep_s, fresh_s=self.within_s)
             await agents.engage(renewed)
+            if self.asks_after_s:
+                undo.later(agents.disengage, stolen)
+                await agents.engage(stolen)
             yield Injection(exposure=exposure)
 
 

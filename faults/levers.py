@@ -51,6 +51,7 @@ BehaviourKind = Literal[
     "read_slowly",
     "drift_list",
     "rejoin",
+    "withdrawn_token",
 ]
 
 RefreshManner = Literal["invalid_grant", "error", "hang", "form", "undated", "narrowed"]
@@ -160,8 +161,11 @@ class IdentityLever(Protocol):
         """Revoke every live token of the treated sessions."""
         ...
 
-    async def rotate(self, *, keep_s: float) -> None:
-        """Sign the treated sessions' tokens with a new key; the old is published a while longer."""
+    async def rotate(self, *, keep_s: float, fresh_s: float = 0.0) -> None:
+        """Sign the treated sessions' tokens with a new key; the old is published a while longer.
+
+        The key set may be kept for `fresh_s` from now on; 0: for as long as usual.
+        """
         ...
 
     async def withdraw(self) -> None:

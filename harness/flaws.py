@@ -80,6 +80,10 @@ class Flaw(StrEnum):
         "jwks-forever",
         "the issuer's keys are read once: tokens signed with a newer key are never accepted",
     )
+    JWKS_KEPT = (
+        "jwks-kept",
+        "a key of the issuer's that was read once is good for ever, withdrawn or not",
+    )
     JWKS_EVERY_CALL = (
         "jwks-every-call",
         "the issuer's metadata and keys are read anew for every call, however long that takes",

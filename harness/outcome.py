@@ -122,6 +122,7 @@ class Auth(IntEnum):
     MISDIRECTED = 7  # made for another resource
     UNSUITED = 8  # of another kind than an access token
     SKEWED = 9  # not valid yet, or long past, by more than any clock may be off
+    WITHDRAWN = 10  # under a key that its issuer has withdrawn, longer ago than may go unnoticed
 
 
 class EndedBy(IntEnum):

@@ -9,6 +9,7 @@ import numpy as np
 
 from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess
 from faults.identity import NoToken, TokenExpire, TokenRevoke
+from faults.issuers import JwksRotate
 from harness.checks import sightings
 from harness.checks.credentials import PUBLIC
 from harness.checks.sightings import Rule
@@ -21,7 +22,8 @@ _SOURCE: Final = "MCP authorization, token handling: an invalid or expired token
 _UNSEEN: Final = "no attempt under an invalid credential came to a reply"
 _BYPASS: Final = Rule(
     verdict="authn-bypass",
-    wrong="were served on an expired, revoked, absent or damaged token, or on none for access",
+    wrong="were served on an expired, revoked, absent or damaged token, on none for access, or on "
+    "one under a withdrawn key",
     source=_SOURCE,
     unseen=_UNSEEN,
     hard=True,
@@ -113,10 +115,12 @@ def masked(evidence: Evidence) -> Mask:
 
 def _asked(evidence: Evidence) -> bool:
     """Tell whether this run meant to present invalid credentials at all."""
-    faults = (window.fault for window in evidence.phases.windows)
-    return bool((~sightings.fit(evidence)).any()) or (
-        evidence.scenario.auth is not None and any(isinstance(fault, _ASKING) for fault in faults)
+    faults = [window.fault for window in evidence.phases.windows]
+    meant = any(
+        isinstance(fault, _ASKING) or (isinstance(fault, JwksRotate) and fault.asks_after_s)
+        for fault in faults
     )
+    return bool((~sightings.fit(evidence)).any()) or (evidence.scenario.auth is not None and meant)
 
 
 def authn_bypass(evidence: Evidence) -> tuple[Finding, ...]:

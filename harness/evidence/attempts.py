@@ -41,6 +41,7 @@ UNFIT: Final = (
     Auth.MISDIRECTED,
     Auth.UNSUITED,
     Auth.SKEWED,
+    Auth.WITHDRAWN,
 )
 EDGES: Final = ("opened", "reopened", "lost", "failed", "closed")
 OPENED, REOPENED, LOST, FAILED, _ = range(len(EDGES))

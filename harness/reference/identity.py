@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
+import re
 import time
 import zlib
 from collections import OrderedDict
@@ -20,6 +22,7 @@ from harness.flaws import Flaw, Flaws
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 LEEWAY_S = 60  # how far the issuer's clock may be ahead of ours
 CACHE_MAX = 20_000  # verified tokens; the oldest gives way
+MAX_AGE = re.compile(r"\bmax-age=(\d{1,9})")  # RFC 9111
 KEYS_PAUSE_S = 1.0  # at most one fetch of the key set in this time, whoever asks
 STATUS_PAUSE_S = 0.5  # so a revocation is known within a second
 FETCH_S = 2.0
@@ -67,6 +70,7 @@ class Verifier:
         self._flaws = flaws
         self._keys: dict[str, jwt.PyJWK] = {}
         self._keys_due_s = 0.0
+        self._keys_fresh_s = math.inf  # until when the issuer lets them be kept
         self._fetching = anyio.Lock()
         self._revoked = b""
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
@@ -154,16 +158,20 @@ class Verifier:
         return client_id
 
     async def _key(self, kid: str) -> jwt.PyJWK | None:
-        """The issuer's key with this id; an unknown one is worth one look at the key set."""
+        """The issuer's key with this id; an unknown one or a stale set is worth a look."""
         if Flaw.JWKS_EVERY_CALL in self._flaws:
             await self._fetch_keys_as_if_new()
             return self._keys.get(kid)
-        if kid not in self._keys and not (self._keys and Flaw.JWKS_FOREVER in self._flaws):
+        if self._lacks(kid) and not (self._keys and Flaw.JWKS_FOREVER in self._flaws):
             async with self._fetching:
-                if kid not in self._keys and time.monotonic() >= self._keys_due_s:
+                if self._lacks(kid) and time.monotonic() >= self._keys_due_s:
                     self._keys_due_s = time.monotonic() + KEYS_PAUSE_S
                     await self._fetch_keys()
         return self._keys.get(kid)
+
+    def _lacks(self, kid: str) -> bool:
+        stale = time.monotonic() >= self._keys_fresh_s and Flaw.JWKS_KEPT not in self._flaws
+        return stale or kid not in self._keys
 
     async def _fetch_keys_as_if_new(self) -> None:
         """The flaw jwks-every-call: nothing is remembered, and nobody gives up waiting."""
@@ -187,7 +195,10 @@ class Verifier:
             # Serve on with the keys that are known: an outage of the issuer is not one of ours.
             _log.warning("the issuer's keys could not be read: %s", type(error).__name__)
             return
-        self._keys = {key.key_id: key for key in keys if key.key_id}
+        known = self._keys if Flaw.JWKS_KEPT in self._flaws else {}
+        self._keys = known | {key.key_id: key for key in keys if key.key_id}
+        age = MAX_AGE.search(reply.headers.get("cache-control", ""))
+        self._keys_fresh_s = time.monotonic() + int(age[1]) if age else math.inf
 
     def _is_revoked(self, index: int) -> bool:
         byte, bit = divmod(index, 8)

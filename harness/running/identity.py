@@ -33,11 +33,11 @@ class Identity:
             count = await self._issuer.revoke_all(GROUP)
         return levers.Exposure(count=count, unit="tokens", source="issuer")
 
-    async def rotate(self, *, keep_s: float) -> None:
+    async def rotate(self, *, keep_s: float, fresh_s: float = 0.0) -> None:
         """Sign the treated sessions' tokens with a new key."""
         with as_fault():
             self._before["rotation"] = await self._struck("rotation")
-            await self._issuer.rotate(keep_s=keep_s)
+            await self._issuer.rotate(keep_s=keep_s, fresh_s=fresh_s)
 
     async def withdraw(self) -> None:
         """Publish no key any longer that signs nothing."""

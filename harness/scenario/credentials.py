@@ -21,6 +21,7 @@ from harness.scenario.mistakes import Trail
 from harness.scenario.objections import Objection
 from harness.scenario.records import CallStep, ParallelStep, Scenario, UrlTarget
 from harness.scenario.transports import is_piped
+from harness.scenario.units import duration
 
 _NEED_TOKENS: Final = (
     TokenExpire, TokenRevoke, NoToken, ScopeDeny, AudWrong, RefreshAsAccess, ClockSkew,
@@ -61,8 +62,21 @@ def identity(scenario: Scenario) -> Iterator[Objection]:
             mend="write one of them, or issuer: target",
         )
     for number, window in enumerate(scenario.faults):
-        if isinstance(window.fault, _NEED_TOKENS):
-            yield from _fault(scenario, window.fault, ("faults", number, window.fault.kind))
+        fault = window.fault
+        if isinstance(fault, JwksRotate) and fault.asks_after_s >= window.duration_s:
+            yield _too_short(fault, ("faults", number, "for"), duration(window.duration_s))
+        if isinstance(fault, _NEED_TOKENS):
+            yield from _fault(scenario, fault, ("faults", number, fault.kind))
+
+
+def _too_short(fault: JwksRotate, trail: Trail, came: str) -> Objection:
+    return Objection(
+        trail=trail,
+        expected=f"more than {duration(fault.asks_after_s)}, the old key's keep and within and "
+        "a while for what is under way",
+        came=came,
+        mend="lengthen it, or leave within: out",
+    )
 
 
 def _fault(scenario: Scenario, fault: Fault, trail: Trail) -> Iterator[Objection]:

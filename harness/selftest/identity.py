@@ -49,6 +49,13 @@ CASES: Final = (
         stage="identity",
         faults=("jwks-rotate",),
         verdict="no-recovery",
+        also=("authn-bypass",),  # what is never read again does not lose a key either
+    ),
+    Case(
+        flaw=Flaw.JWKS_KEPT,
+        stage="identity",
+        faults=("jwks-rotate",),
+        verdict="authn-bypass",
     ),
     Case(
         flaw=Flaw.JWKS_EVERY_CALL,

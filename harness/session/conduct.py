@@ -30,6 +30,7 @@ PRELUDES: tuple[BehaviourKind, ...] = (
     "slow_call",
     "read_slowly",
     "rejoin",
+    "withdrawn_token",
 )
 
 

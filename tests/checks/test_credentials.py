@@ -10,6 +10,7 @@ import pytest
 from faults.credentials import AudWrong, ClockSkew, RefreshAsAccess, ScopeDeny, SharedCredential
 from faults.fault import Fault
 from faults.identity import NoToken
+from faults.issuers import JwksRotate
 from harness.checks import auth, credentials
 from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOUR_CODES, Calls, EffectEntry, Journal
@@ -141,6 +142,22 @@ def test_a_refresh_token_is_no_access_token(end: End, failed: bool) -> None:
     """Whatever its signature says."""
     of = run(RefreshAsAccess(), preludes("unsuited_token", end, Auth.UNSUITED, call=0))
     assert cases.failed(of) == ({("authn-bypass", "1:refresh-as-access")} if failed else set())
+
+
+@pytest.mark.parametrize(("end", "failed"), [(UNAUTHORIZED, False), (OK, True)])
+def test_a_withdrawn_key_opens_nothing_once_its_time_is_over(end: End, failed: bool) -> None:
+    """Where the scenario says how long that is."""
+    fault = JwksRotate.model_validate({"within": "2s"})
+    of = run(fault, preludes("withdrawn_token", end, Auth.WITHDRAWN, call=0))
+    assert cases.failed(of) == ({("authn-bypass", "1:jwks-rotate")} if failed else set())
+
+
+def test_a_withdrawn_key_is_asked_about_only_where_its_time_was_said() -> None:
+    """Usual libraries keep a key set for longer than a fault lasts; unanswered, it is unknown."""
+    assert auth.authn_bypass(run(JwksRotate(), None)) == ()
+    fault = JwksRotate.model_validate({"within": "2s"})
+    of = run(fault, preludes("withdrawn_token", LOST, Auth.WITHDRAWN, call=0))
+    assert cases.one(auth.authn_bypass(of)).ruling == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,9 @@ class FakeIdentity:
         self.hand.after("revoke", failing)
         return Exposure(count=7, unit="tokens", source="issuer")
 
-    async def rotate(self, *, keep_s: float) -> None:
+    async def rotate(self, *, keep_s: float, fresh_s: float = 0.0) -> None:
         """Note it."""
-        failing = await self.hand.before(f"rotate {keep_s}")
+        failing = await self.hand.before(f"rotate {keep_s} {fresh_s}".removesuffix(" 0.0"))
         self.rotations += 1
         self.old_keys = True
         self.hand.after("rotate", failing)

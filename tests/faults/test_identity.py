@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from faults.identity import NoToken, TokenExpire, TokenRevoke
+from faults.issuers import JwksRotate
 from faults.levers import Behaviour, FaultError
 from tests import virtual
 from tests.faults.fakes import World
@@ -71,3 +72,21 @@ async def test_a_withheld_token_is_a_share_of_calls() -> None:
     async with NoToken.model_validate({"share": "30%"}).inject(world.levers, RUN):
         assert world.agent.engaged == {"no_token": Behaviour(kind="no_token", share=0.3)}
     assert NoToken.lever == "identity"
+
+
+async def test_a_stolen_key_is_used_only_where_it_was_said_how_long_it_may_be_good() -> None:
+    """From when that is over, and a while for what is on its way; it is gone with the window."""
+    world = World()
+    fault = JwksRotate.model_validate({"keep": "1s", "within": "1500ms", "share": "30%"})
+    async with fault.inject(world.levers, RUN):
+        assert world.hand.pulls == [
+            "rotate 1.0 1.5",
+            "engage reauthorize",
+            "engage withdrawn_token",
+        ]
+        stolen = Behaviour(kind="withdrawn_token", share=0.3, after_s=3.5)
+        assert world.agent.engaged == {"withdrawn_token": stolen}
+    assert not world.agent.engaged
+    world = World()
+    async with JwksRotate().inject(world.levers, RUN):
+        assert world.hand.pulls == ["rotate 5.0", "engage reauthorize"]

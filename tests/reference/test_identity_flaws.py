@@ -137,6 +137,36 @@ async def test_a_flaw_of_identity_changes_what_it_names_and_nothing_else(
     assert profiles[name] == {**SOUND, **CHANGES[name]}
 
 
+async def test_a_withdrawn_key_is_good_until_the_key_set_has_to_be_read_again(
+    tmp_path: Path,
+) -> None:
+    """By the issuer's own word (max-age), and for ever to the flaw that keeps it."""
+    with anyio.fail_after(60):
+        async with (
+            control.serve(log_dir=None) as issuer,
+            bench(issuer, tmp_path) as sound,
+            bench(issuer, tmp_path, Flaw.JWKS_KEPT) as kept,
+        ):
+            thieves = [Odd(one, f"odd{one.suffix}") for one in (sound, kept)]
+            sessions = []
+            for one, thief in zip((sound, kept), thieves, strict=True):
+                await thief.register("treated")
+                # So that both have read the old key.
+                sessions.append(await one.caller("modern", await thief.token()))
+            await issuer.rotate(keep_s=0, fresh_s=1)
+
+            async def shown(turn: int, **form: str) -> str:
+                token = await thieves[turn].token(**form)
+                return told(await called(sessions[turn], token, "fetch", {"id": "doc-1"}))
+
+            for turn in range(2):
+                while await shown(turn) != "200":
+                    pass  # the key set is read at most once a second
+            while await shown(0, squall_oddity="withdrawn") != "401 challenged":
+                pass  # each try is a token bought and a call made
+            assert await shown(1, squall_oddity="withdrawn") == "200"
+
+
 class Odd:
     """A client that the issuer sells wrong tokens to."""
 
@@ -146,10 +176,14 @@ class Odd:
         self._name = name
         self._secret = ""
 
-    async def register(self) -> None:
-        """Become known."""
+    async def register(self, group: str = "") -> None:
+        """Become known; `group` is its own unless one is named."""
         self._secret = await self._running.issuer.register(
-            client_id=self._name, group=self._name, scopes="mcp:read mcp:write", ttl_s=600, odd=True
+            client_id=self._name,
+            group=group or self._name,
+            scopes="mcp:read mcp:write",
+            ttl_s=600,
+            odd=True,
         )
 
     async def token(self, **form: Any) -> str:

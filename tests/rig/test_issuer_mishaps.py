@@ -66,6 +66,31 @@ async def test_a_rotated_key_signs_for_one_group_and_the_old_one_fades(
     assert {before[1], after} <= await published(issuer)
 
 
+async def test_a_withdrawn_key_still_signs_for_whoever_may_have_stolen_it(
+    issuer: control.Issuer,
+) -> None:
+    """Once it is out of the key set, and not before; for how long that is kept is said with it."""
+    secret = await issuer.register(
+        client_id="thief", group="treated", scopes="mcp:read", ttl_s=1, odd=True
+    )
+    form = {"grant_type": "client_credentials", "squall_oddity": "withdrawn"}
+
+    async def steal() -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return await http.post(f"{issuer.url}/token", data=form, auth=("thief", secret))
+
+    await issuer.rotate(keep_s=None)
+    await issuer.rotate(keep_s=60, fresh_s=1.5)
+    assert await kept_s(issuer) == 2
+    await issuer.rotate(keep_s=None)
+    token = (await steal()).json()["access_token"]
+    assert kid(token) not in await published(issuer)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] > 30, "it outlives the group's own"
+    assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
+    assert await kept_s(issuer) == 300
+
+
 async def test_an_outage_spares_nobody_but_the_control_face(
     issuer: control.Issuer, client_of: ClientOf
 ) -> None:
@@ -156,6 +181,13 @@ async def test_only_an_odd_client_is_sold_a_token_that_is_no_good(
 def kid(token: str) -> str:
     """Which key has signed a token."""
     return str(jwt.get_unverified_header(token)["kid"])
+
+
+async def kept_s(issuer: control.Issuer) -> int:
+    """For how long the key set may be kept, as it says itself."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        said = (await http.get(f"{issuer.url}/jwks")).headers["cache-control"]
+    return int(said.removeprefix("public, max-age="))
 
 
 async def published(issuer: control.Issuer) -> set[str]:

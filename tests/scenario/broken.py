@@ -209,6 +209,12 @@ BROKEN: Final = (
     Broken("two faults", "for: 8s", "for: 8s\n    §tcp-down:", ("one fault", "dash of its own")),
     Broken("no fault", "token-expire: {ttl: 3s}\n    for: 8s", "§for: 8s", ("a fault", "none")),
     Broken(
+        "a key's time",
+        "token-expire: {ttl: 3s}\n    for: 8s",
+        "jwks-rotate: {keep: 3s, within: 5s}\n    for: §8s",
+        ("more than 8500ms", "leave within: out"),
+    ),
+    Broken(
         "parameter outside",
         "    for: 8s",
         "    for: 8s\n    §overdue: 5%",

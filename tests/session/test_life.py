@@ -300,6 +300,7 @@ def _engaged(kind: BehaviourKind, **words: Any) -> Behaviour:
         (_engaged("misdirected_token", variant="https://a.b"), Outcome.OK, Auth.MISDIRECTED),
         (_engaged("unsuited_token", variant="id"), Outcome.OK, Auth.UNSUITED),
         (_engaged("skewed_token", variant="-330"), Outcome.OK, Auth.SKEWED),
+        (_engaged("withdrawn_token"), Outcome.OK, Auth.WITHDRAWN),
         (_engaged("hop_user", variant="other"), Outcome.OK, Auth.VALID),
         (_engaged("share_token", count=2), Outcome.OK, Auth.VALID),
     ],
@@ -359,6 +360,7 @@ async def test_a_prelude_is_an_attempt_of_its_own_and_settles_nothing(
             assert {asked.authorization for asked in odd} == {damaged}
         case _:
             names = {"skewed_token": "shift=-330", "hop_user": "subject=other"}
+            names |= {"withdrawn_token": "withdrawn"}
             misfit = f"Bearer misfit-3-{names.get(behaviour.kind, behaviour.variant)}".encode()
             assert {asked.authorization for asked in odd} == {misfit}
 
@@ -372,6 +374,21 @@ async def test_a_clock_that_is_off_by_little_is_that_of_a_good_token(tmp_path: P
     preludes = calls[calls["attempt"] == 0]
     worth = {int(row["index"]) % 4: int(row["auth"]) for row in preludes}
     assert worth == {0: Auth.VALID, 1: Auth.VALID, 2: Auth.SKEWED, 3: Auth.SKEWED}
+
+
+async def test_a_stolen_key_is_not_used_before_its_time_is_over(tmp_path: Path) -> None:
+    """Two of the four seconds are left."""
+    play = Play(tmp_path, scenario(), credential=Credential)
+    stolen = _engaged("withdrawn_token", after_s=2.0)
+    await play.run(
+        scenes=[
+            (5, lambda: play.conduct.engage(stolen, now_ns=5 * S)),
+            (9, lambda: play.conduct.disengage(stolen)),
+        ]
+    )
+    early = play.calls[play.calls["attempt"] == 0]
+    assert len(early) == 2
+    assert (early["due_ns"] >= 7 * S).all()
 
 
 @pytest.mark.parametrize("kind", ["misdirected_token", "hop_user"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from harness.rig.issuer.signing import ALGORITHM, STATUS_TYPE, Keys, status_list
 
 BODY_LIMIT_BYTES = 64 * 1024
 Answer = Callable[[Request], Awaitable[Response]]
+KEYS_FRESH_S = 300  # how long a target may go on with the key set that it has
 STATUS_TTL_S = 1  # how long a target may go on with the list of revoked tokens that it has
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -43,6 +45,7 @@ class Face:
         self._grants = Grants(
             issuer=issuer, registry=self._registry, keys=self._keys, mishaps=self._mishaps
         )
+        self._keys_fresh_s = KEYS_FRESH_S
         self._status: tuple[bytes, float, str] = (b"", 0.0, "")
 
     def admit(self, *, client_id: str, secret: str, scopes: str, ttl_s: float) -> None:
@@ -125,7 +128,8 @@ class Face:
     async def keys(self, _: Request) -> Response:
         """The public key set."""
         self._registry.reads["keys"] += 1
-        return JSONResponse({"keys": self._keys.published()})
+        kept = {"Cache-Control": f"public, max-age={self._keys_fresh_s}"}
+        return JSONResponse({"keys": self._keys.published()}, headers=kept)
 
     async def status(self, _: Request) -> Response:
         """The signed list of revoked tokens, one bit each (OAuth Token Status List).
@@ -273,6 +277,7 @@ class Face:
         wanted = await self._order(request)
         if wanted is None:
             return _refusal("access_denied", "wrong control secret", status=403)
+        self._keys_fresh_s = math.ceil(wanted["fresh_s"]) or KEYS_FRESH_S
         if wanted["keep_s"] is None:
             self._keys.withdraw()
         else:

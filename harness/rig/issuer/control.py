@@ -72,15 +72,16 @@ class Issuer:
         """
         return int((await self._call("revoke", {"group": group}))["revoked"])
 
-    async def rotate(self, *, keep_s: float | None) -> None:
+    async def rotate(self, *, keep_s: float | None, fresh_s: float = 0.0) -> None:
         """Sign the struck group's tokens with a new key; the old is published `keep_s` longer.
 
-        None rotates nothing: it withdraws what is still published of old keys.
+        None rotates nothing: it withdraws what is still published of old keys. The key set says
+        that it may be kept for `fresh_s` from now on, in whole seconds; 0: for as long as usual.
 
         Raises:
             RigError: the issuer does not answer.
         """
-        await self._call("rotate", {"keep_s": keep_s})
+        await self._call("rotate", {"keep_s": keep_s, "fresh_s": fresh_s})
 
     async def set_outage(self, manner: OutageManner | None, *, delay_s: float = 0.0) -> None:
         """Let every endpoint fail, or answer `delay_s` late; None ends the outage.

@@ -17,6 +17,7 @@ from oauthlib.oauth2 import (
     BearerToken,
     ClientCredentialsGrant,
     IntrospectEndpoint,
+    InvalidRequestError,
     OAuth2Error,
     RefreshTokenGrant,
     RequestValidator,
@@ -26,7 +27,7 @@ from oauthlib.oauth2 import (
 
 from harness.rig.issuer.mishaps import ODD_LIFETIME_S, Mishaps, Oddity, oddity
 from harness.rig.issuer.registry import CODE_TTL_S, Client, Code, Family, Registry
-from harness.rig.issuer.signing import ACCESS_TYPE, Keys
+from harness.rig.issuer.signing import ACCESS_TYPE, Key, Keys
 
 OFFLINE = "offline_access"
 GRANTS = ("authorization_code", "client_credentials", "refresh_token")
@@ -243,8 +244,8 @@ class Answers(RequestValidator):
         """The lifetime that the token response promises, in whole seconds, rounded down."""
         client, odd = _client(request), self._oddity(request)
         expires_s = None
-        if odd is not None and odd.shift_s is not None:
-            expires_s = int(time.time()) + odd.shift_s + ODD_LIFETIME_S
+        if odd is not None and (odd.withdrawn or odd.shift_s is not None):
+            expires_s = int(time.time()) + (odd.shift_s or 0) + ODD_LIFETIME_S
         access = self._registry.issue(client, expires_s=expires_s)
         _put(request, access=access)
         request.scopes = [scope for scope in request.scopes or () if scope != OFFLINE]
@@ -269,8 +270,17 @@ class Answers(RequestValidator):
             },
         }
         odd = self._oddity(request)
-        kind = ACCESS_TYPE if odd is None else _spoil(claims, odd)
-        return self._keys.of(client.group).sign(claims, kind=kind)
+        kind = ACCESS_TYPE if odd is None or odd.withdrawn else _spoil(claims, odd)
+        key = self._keys.of(client.group)
+        if odd is not None and odd.withdrawn:
+            key = self._withdrawn()
+        return key.sign(claims, kind=kind)
+
+    def _withdrawn(self) -> Key:
+        key = self._keys.withdrawn()
+        if key is None:
+            raise InvalidRequestError(description="no key has been withdrawn")
+        return key
 
     def _oddity(self, request: Request) -> Oddity | None:
         """What is to be wrong with this token; None unless the client may ask for that."""

@@ -78,14 +78,17 @@ class Oddity:
     kind: Literal["access", "refresh", "id"] = "access"
     shift_s: int | None = None
     subject: str = ""  # a good one, for another user
+    withdrawn: bool = False  # under the last key that was withdrawn
 
 
 def oddity(text: str) -> Oddity | None:
-    """Read `refresh`, `id`, `shift=-30` for a clock that is off, `subject=NAME`; else None."""
+    """Read `refresh`, `id`, `shift=-30` for a clock that is off, `subject=NAME`, `withdrawn`."""
     if text == "refresh":
         return Oddity(kind="refresh")
     if text == "id":
         return Oddity(kind="id")
+    if text == "withdrawn":
+        return Oddity(withdrawn=True)
     name, _, value = text.partition("=")
     if name == "shift" and value.removeprefix("-").isdecimal():
         return Oddity(shift_s=int(value))

@@ -81,6 +81,12 @@ class Keys:
         """Publish none of the old keys any longer."""
         self._retired = [(0.0, key) for _, key in self._retired]
 
+    def withdrawn(self) -> Key | None:
+        """The last key that was published once and is no longer; None before there is one."""
+        now_s = time.monotonic()
+        gone = [key for until_s, key in self._retired if until_s <= now_s]
+        return gone[-1] if gone else None
+
     def published(self) -> list[dict[str, Any]]:
         """The JSON Web Key Set's members as they are now."""
         return [key.jwk() for key in (self.main, self._struck, *self.old())]

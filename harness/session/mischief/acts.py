@@ -41,6 +41,7 @@ ACTS: Final[dict[BehaviourKind, Act]] = {
     "slow_call": neighbour,
     "read_slowly": read_slowly,
     "rejoin": rejoin,
+    "withdrawn_token": credentials.outlive,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import anyio
 
 from faults.levers import Behaviour
+from harness.clock import NS_PER_S
 from harness.journal import ROWS_UNKNOWN
 from harness.outcome import Auth, Outcome
 from harness.session.mischief.scene import Scene
@@ -36,6 +37,14 @@ async def unsuit(scene: Scene, behaviour: Behaviour) -> None:
     """Make the call with a refresh or id token."""
     wanted = Misfit(window=behaviour.window, oddity=behaviour.variant)
     await _present(scene, behaviour, wanted, Auth.UNSUITED)
+
+
+async def outlive(scene: Scene, behaviour: Behaviour) -> None:
+    """Make the call with a token under a key that has been withdrawn for long enough."""
+    since_ns = scene.stage.conduct.since_ns(behaviour.kind)
+    if scene.stage.clock.now_ns() >= since_ns + behaviour.after_s * NS_PER_S:
+        wanted = Misfit(window=behaviour.window, oddity="withdrawn")
+        await _present(scene, behaviour, wanted, Auth.WITHDRAWN)
 
 
 async def skew(scene: Scene, behaviour: Behaviour) -> None:
