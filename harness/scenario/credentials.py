@@ -62,21 +62,22 @@ def identity(scenario: Scenario) -> Iterator[Objection]:
             mend="write one of them, or issuer: target",
         )
     for number, window in enumerate(scenario.faults):
+        if isinstance(window.fault, _NEED_TOKENS):
+            yield from _fault(scenario, window.fault, ("faults", number, window.fault.kind))
+
+
+def rotations(scenario: Scenario, *, by_hand: bool) -> Iterator[Objection]:
+    """Object to a window that is over before a withdrawn key's time is; people may end it later."""
+    for number, window in enumerate(() if by_hand else scenario.faults):
         fault = window.fault
-        if isinstance(fault, JwksRotate) and fault.asks_after_s >= window.duration_s:
-            yield _too_short(fault, ("faults", number, "for"), duration(window.duration_s))
-        if isinstance(fault, _NEED_TOKENS):
-            yield from _fault(scenario, fault, ("faults", number, fault.kind))
-
-
-def _too_short(fault: JwksRotate, trail: Trail, came: str) -> Objection:
-    return Objection(
-        trail=trail,
-        expected=f"more than {duration(fault.asks_after_s)}, the old key's keep and within and "
-        "a while for what is under way",
-        came=came,
-        mend="lengthen it, or leave within: out",
-    )
+        if isinstance(fault, JwksRotate) and fault.asks_after_s >= window.duration_s > 0:
+            yield Objection(
+                trail=("faults", number, "for"),
+                expected=f"more than {duration(fault.asks_after_s)}, the old key's keep and within "
+                "and a while for what is under way",
+                came=duration(window.duration_s),
+                mend="lengthen it, or leave within: out",
+            )
 
 
 def _fault(scenario: Scenario, fault: Fault, trail: Trail) -> Iterator[Objection]:

@@ -14,7 +14,7 @@ from faults.agent import PayloadRequest, PayloadResponse
 from faults.catalogue import CATALOGUE
 from harness.scenario.audits import audit
 from harness.scenario.conditions import LIMITS, ConditionError, parse_abort, parse_limit
-from harness.scenario.credentials import identity
+from harness.scenario.credentials import identity, rotations
 from harness.scenario.dependencies import DEPENDENT_TOOLS
 from harness.scenario.depending import depending
 from harness.scenario.edits import edits
@@ -59,6 +59,7 @@ def examine(scenario: Scenario, mistakes: Mistakes, *, by_hand: bool = False) ->
         (tls, (("target",),)),
         (health, (("target",),)),
         (identity, (("target",), ("auth",), ("faults",), ("agents",))),
+        (partial(rotations, by_hand=by_hand), (("faults",),)),
         (clashes, (("target",), ("auth",), ("faults",), ("client",), ("load",))),
         (depending, (("target",), ("dependencies",), ("faults",))),
         (_payloads, (("target",), ("faults",), ("agents",))),
