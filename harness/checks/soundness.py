@@ -265,7 +265,12 @@ def run_complete(evidence: Evidence) -> tuple[Soundness, ...]:
         why = f"the run {how}{f': {ending.why}' if ending.why else ''}"
         return (_unknown("run-complete", why),)
     if damaged:
-        return (_unknown("run-complete", f"{damaged} lines of the journal cannot be read"),)
+        return (
+            _unknown(
+                "run-complete",
+                f"{damaged} {'line' if damaged == 1 else 'lines'} of the journal cannot be read",
+            ),
+        )
     return (Soundness(name="run-complete", ruling="pass", why="the run came to its planned end"),)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import harness
 from harness import aa, journal, plan, played, wal, yardstick
 from harness.capacity import course as courses
 from harness.capacity import ruling
 from harness.capacity.ruling import Capacity
-from harness.errors import Exit, JournalError
+from harness.errors import Exit, JournalError, ScenarioError
 from harness.evidence import witnesses
 from harness.evidence.phases import Evidence
 from harness.judge import judge
@@ -41,8 +42,7 @@ def conclude(folder: Path, *, not_healed: tuple[str, ...] = ()) -> Conclusion:
     """Judge a run folder and write its reports.
 
     Raises:
-        JournalError: when the folder holds no run, or one of another version.
-        ScenarioError: when its copy of the scenario was damaged.
+        JournalError: when the folder holds no run, one of another version, or a changed scenario.
     """
     loaded, evidence, facts = _read(folder)
     judgement = judged(evidence, facts)
@@ -144,4 +144,17 @@ def _scenario(folder: Path) -> tuple[Loaded, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise JournalError(f"{folder / FACTS} cannot be read: {error}") from error
     overrides = restore(facts.get("overrides", {}), folder)
-    return overrides.load(text, str(facts.get("file", folder / SCENARIO))), facts
+    try:
+        return overrides.load(text, str(facts.get("file", folder / SCENARIO))), facts
+    except ScenarioError as error:
+        raise _unreadable(folder, error, str(facts.get("squall", ""))) from error
+
+
+def _unreadable(folder: Path, error: ScenarioError, by: str) -> JournalError:
+    """Say which file it is that cannot be read, and why it could be when it was run."""
+    mistake = replace(error.mistakes[0], file=str(folder / SCENARIO))
+    if by == harness.__version__:
+        why = "it was changed since it was run; put it back as it was"
+    else:
+        why = f"squall {by} wrote it, and this is {harness.__version__}; judge it with that one"
+    return JournalError(f"{mistake} ({why})")

@@ -17,6 +17,7 @@ from harness import plan
 from harness.cli.arguments import locate
 from harness.cli.completing import fault_words, scenario_words
 from harness.errors import Exit, ScenarioError, UsageError
+from harness.evidence.volume import CALLS_MIN, Thin, thin
 from harness.evidence.watch import Cramped, cramped
 from harness.outline import describe
 from harness.scenario.load import Loaded, load
@@ -37,7 +38,7 @@ def check(scenarios: tuple[str, ...]) -> int:
     """Validate scenarios and print their plans; nothing is started.
 
     Every mistake is named with file, line and column, what was expected, and the
-    mend. So is, as a warning, a limit that the plan leaves no room to judge.
+    mend. So is, as a warning, what the plan leaves no room to judge.
     """
     code = Exit.PASS
     for name in scenarios:
@@ -51,6 +52,8 @@ def check(scenarios: tuple[str, ...]) -> int:
         click.echo(describe(planned, loaded.scenario))
         if (tight := cramped(planned, loaded.scenario)) is not None:
             click.echo(_warning(loaded, tight), err=True)
+        for phase in thin(planned):
+            click.echo(_thin(loaded, phase), err=True)
     return int(code)
 
 
@@ -64,6 +67,16 @@ def _warning(loaded: Loaded, tight: Cramped) -> str:
         f"{duration(tight.watch_s)} has no room for {limit}: a way back that begins more than "
         f"{duration(round(tight.seen_s, 1))} after its fault cannot be seen in it; write "
         f"phases: {{recovery: {duration(tight.enough_s)}}}{lower}"
+    )
+
+
+def _thin(loaded: Loaded, phase: Thin) -> str:
+    """Say that too few calls are planned for a verdict, and the mend."""
+    longer = f"write phases: {{{phase.phase}: {duration(phase.enough_s)}}}, or " * bool(phase.due)
+    return (
+        f"{loaded.lines.at('phases', phase.phase)}: warning: phases.{phase.phase}: {phase.due} "
+        f"calls of the {phase.arm} sessions are due in it, and a verdict needs {CALLS_MIN}; "
+        f"{longer}raise load.sessions or the pace"
     )
 
 

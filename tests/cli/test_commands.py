@@ -178,6 +178,33 @@ def test_check_warns_of_a_limit_that_its_watch_leaves_no_room_for(tmp_path: Path
     assert (again.code, again.err) == (0, "")
 
 
+def test_check_warns_of_a_phase_with_too_few_calls_for_a_verdict(tmp_path: Path) -> None:
+    """Before a run that could only end in unknown; what it writes holds, and exit 0 either way."""
+    few = command.STORM.replace("pace: 8/s", "pace: 1/s").replace("recovery: 2s", "recovery: 10s")
+    (tmp_path / "few.yaml").write_text(few, encoding="utf-8")
+    done = command.squall("check", "few.yaml", cwd=tmp_path)
+    assert done.code == 0
+    assert re.match(r"few.yaml:\d+:\d+: warning: phases.baseline: 9 calls of the treated", done.err)
+    (mend,) = re.findall(r"write phases: \{(baseline: \w+)\}", done.err)
+    (tmp_path / "few.yaml").write_text(few.replace("baseline: 3s", mend), encoding="utf-8")
+    again = command.squall("check", "few.yaml", cwd=tmp_path)
+    assert (again.code, again.err) == (0, "")
+
+
+def test_a_run_whose_scenario_can_no_longer_be_read_says_whose_it_was(tmp_path: Path) -> None:
+    """The file in its folder is named, not the one that it was copied from."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "scenario.yaml").write_text(command.STORM.replace("load:", "loads:"), encoding="utf-8")
+    for by, told in (("0.0.1", "squall 0.0.1 wrote it"), (harness.__version__, "was changed")):
+        facts = {"squall": by, "file": "storm.yaml"}
+        (run / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        done = command.squall("judge", "run", cwd=tmp_path)
+        assert done.code == 2
+        assert done.err.startswith("squall: run/scenario.yaml:15:1: loads: expected a known key")
+        assert told in done.err
+
+
 def test_the_schema_is_json_and_knows_every_fault(tmp_path: Path) -> None:
     """For editors."""
     text = said(tmp_path, "schema")
