@@ -22,7 +22,7 @@ from harness.verdict import Finding
 _UNASKED: Final = "the target's count of effects could not be had"
 _DOUBLE: Final = Rule(
     verdict="double-exec",
-    wrong="took effect beyond one a call",
+    wrong="are more than one a call",
     source=SOURCE,
     unseen=_UNASKED,
     hard=True,
@@ -123,7 +123,7 @@ def _more(evidence: Evidence, accounts: tuple[_Account, ...]) -> tuple[Finding, 
         _DOUBLE,
         accounts,
         excess,
-        lambda one: f"the target counts {one.counted}, and at most {one.asked_for} calls were sent",
+        lambda one: f"the target counts {one.counted}, and at most {one.asked_for} calls were made",
     )
 
 

@@ -23,12 +23,15 @@ class Log:
         self._file = file
         self._secrets = tuple(secrets)
         self._left_bytes = LOG_BYTES_MAX
+        self.last = ""  # what was said last, for whoever has to say why a server went
 
     def write(self, who: str, line: bytes) -> None:
         """Keep one line; a full disk or a full log drops it."""
         if self._left_bytes <= 0:
             return
-        text = f"{who}: {redact(line.decode(errors='replace'), self._secrets)}\n"
+        said = redact(line.decode(errors="replace"), self._secrets)
+        self.last = said.strip() or self.last
+        text = f"{who}: {said}\n"
         self._left_bytes -= len(text)
         if self._left_bytes <= 0:
             text = CUT

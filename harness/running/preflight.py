@@ -26,6 +26,8 @@ from harness.wire.speaker import Speaker
 
 ARMS: Final[tuple[Literal["treated", "control"], ...]] = ("treated", "control")
 PAGES_MAX = 50
+LAST_WORDS_S: Final = 1.0
+LAST_WORDS_MAX: Final = 300
 CHECK_S = 30.0  # a target that has just been started may be slow to wake
 
 
@@ -62,6 +64,8 @@ async def _check(
             opened = await client.open(deadline_ns=deadline_ns)
             if opened.outcome is not Outcome.OK:
                 said = redact(words(opened), (token,))
+                if processes is not None:
+                    said += await _last_words(processes)
                 raise TargetError(f"no session {route} {doors.url}: {said}")
             if arm == "control":
                 pages = await _tools(client, deadline_ns, token)
@@ -72,6 +76,14 @@ async def _check(
             client.drop_connections()
     _check_tools(scenario, pages, doors.url, modern=modern)
     return pages
+
+
+async def _last_words(processes: Processes) -> str:
+    """Give what the server said last on its standard error; the run's folder, and log, will go."""
+    with anyio.move_on_after(LAST_WORDS_S):
+        while not processes.log.last:  # noqa: ASYNC110  nobody rings when a line is there
+            await anyio.sleep(LAST_WORDS_S / 50)
+    return f"; it said: {processes.log.last[:LAST_WORDS_MAX]}" if processes.log.last else ""
 
 
 async def token_of(access: Access, arm: str, doors: Doors, clock: RunClock) -> str:

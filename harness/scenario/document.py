@@ -78,6 +78,7 @@ _PARTS: Final = {
     "'<block mapping start>'": "a line that is indented otherwise",
     "'<block sequence start>'": "a list that is indented otherwise",
     "'<scalar>'": "text",
+    "the node content": "a value",
     "'<stream end>'": "the end of the file",
 }
 

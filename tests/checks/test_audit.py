@@ -103,6 +103,7 @@ def test_more_effects_than_calls_are_doubled_ones_under_the_fault_between_the_co
     finding = double(of)
     assert (finding.ruling, finding.fault, finding.observed) == ("fail", LOST, 7.0)
     assert finding.hard
+    assert finding.why.startswith("7 effects are more than one a call, under ")
     assert "the target counts" in finding.why
     assert missing(of).ruling == "pass"
 

@@ -309,3 +309,11 @@ def test_a_file_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Pat
     place = tmp_path / "gone" / "verdict.json"
     with pytest.raises(UsageError, match=r"cannot be written: .*; what was found is in the run"):
         write_file("{}", str(place))
+
+
+def test_a_server_over_pipes_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """Its log goes with the run's folder, and status 2 alone tells nobody what to mend."""
+    line = refused(tmp_path, "--stdio", f"{sys.executable} no_such_server.py")
+    assert "ended with status 2; it said: " in line
+    assert "can't open file" in line
+    assert "no_such_server.py" in line

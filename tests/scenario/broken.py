@@ -64,6 +64,7 @@ BROKEN: Final = (
     Broken(
         "dedent", "    pace: 2/s", "   §pace: 2/s", ("YAML", "a line that is indented otherwise")
     ),
+    Broken("cut off", SOUND, "limits: [\n", ("YAML with a value here", "the end of the file")),
     Broken("unclosed", "limits: {answered", "limits: {answered: [§", ("YAML", "brackets")),
     Broken("two documents", "seed: 7\n", "seed: 7\n§---\nseed: 8\n", ("second", "file of its own")),
     Broken("alias", "seed: 7", "seed: §*seven", ("alias", "write the value out")),
