@@ -41,6 +41,7 @@ _HOST: Final = "what a name is for: who is served by one is served behind a prox
 _REFUSED: Final = 400
 _LOST: Final = 404
 # What an outsider found there is none of: no rule is broken by that.
+_NO_CALL: Final = "no-call"  # the scenario has none that an outsider could make
 _MOOT: Final = ("no-session", "no-ids", "no-streams", "no-state")
 # Says nothing of what was asked: too much at once, or a gateway in the server's place.
 _BUSY: Final = (408, 429, 502, 503, 504)
@@ -267,6 +268,9 @@ def _unruled(window: WindowSpan, given: list[ProbeEntry]) -> list[Finding]:
     if moot:
         why = f"there is nothing of the kind here: {tell(moot[0])}"
         return [sightings.passed(rule, len(moot), why, fault=window.id)]
+    if given and given[0].variant == _NO_CALL:
+        why = f"{rule.unseen}, for none could be made: {given[0].sent}"
+        return [sightings.unknown(rule, why, fault=window.id)]
     why = tell(given[0]) if given else "no outsider came to ask"
     return [sightings.unknown(rule, f"{rule.unseen}: {why}", fault=window.id)]
 

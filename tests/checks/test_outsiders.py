@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -168,6 +169,17 @@ def test_a_server_that_was_not_reached_is_unknown(kind: str) -> None:
         _, findings = under(kind, *entries)
         assert cases.one(findings).ruling == "unknown"
         assert cases.one(findings).verdict == FAULTS[kind].shows[0]
+
+
+def test_a_scenario_without_a_call_that_an_outsider_can_make_is_no_matter_of_the_servers() -> None:
+    """It says what the scenario lacks, and of no answer that never was."""
+    sent = "no step calls a tool that only reads, with ${nonce} in its arguments"
+    silent = probe("resume_probe", "no-call", "", 0, outcome="transport_error")
+    _, findings = under("resume_probe", replace(silent, sent=sent))
+    finding = cases.one(findings)
+    assert finding.ruling == "unknown"
+    assert finding.why.endswith(sent)
+    assert "transport_error" not in finding.why
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from harness.wire import legacy
 from harness.wire.raw import Heard
 
 RESUME_S = 1.0  # how long a resumed stream is listened to
+NO_CALL = "no step calls a tool that only reads, with ${nonce} in its arguments"
 NEVER_GIVEN = "squall-never-was"
 _TRIAL = "squall-trial-nonce"
 
@@ -136,10 +137,13 @@ async def come_back_late(outsider: Outsider) -> None:
 async def resume(outsider: Outsider) -> None:
     """Resume streams by ids of one's own, of another session, and of none."""
     own, other = await outsider.ground.own(), await outsider.ground.other()
-    session = await outsider.greet(own)
     step = a_call(outsider.ground.steps, outsider.behaviour.tool)
-    if session is None or step is None:
-        outsider.note("not-let-in", "a session and a call of its own", Heard())
+    if step is None:
+        outsider.note("no-call", NO_CALL, Heard())
+        return
+    session = await outsider.greet(own)
+    if session is None:
+        outsider.note("not-let-in", "a session of its own", Heard())
         return
     if session.era == "modern":
         await _resume(outsider, session, own, variant="no-streams", last_id="1")

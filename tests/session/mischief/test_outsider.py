@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.journal import FloodEntry
-from harness.session.mischief import outsider
+from harness.session.mischief import outsider, thefts
 from tests.differing.playing import play, window
 from tests.differing.stacks import Stack
 from tests.wire.scripted import Peer, Request, http, serving
@@ -53,3 +53,15 @@ async def test_who_is_asked_for_patience_when_it_begins_has_some(
     floods = played.evidence.journal.of(FloodEntry)
     assert bool(floods) is poured
     assert ("not-let-in" in {probe.variant for probe in played.probes}) is not poured
+
+
+async def test_streams_are_not_resumed_where_the_scenario_has_no_call_for_it(
+    tmp_path: Path,
+) -> None:
+    """A call without a nonce shows nothing: that is said of the scenario, and nobody is asked."""
+    unmarked = [{"name": "lister", "pace": "4/s", "steps": [{"method": "tools/list"}]}]
+    async with serving(Stack().serve) as server:
+        probe = window("resume-probe", "1s")
+        played = await play(tmp_path, server.url, faults=[probe], agents=unmarked)
+    (told,) = {(each.variant, each.sent) for each in played.probes}
+    assert told == ("no-call", thefts.NO_CALL)
