@@ -80,9 +80,10 @@ class Book:
         """Conclude a halt and write that down: what is `left`, or seen to stand, is unproven."""
         stands = (*left, *seen.stands)
         halt.state = "not proven" if stands else "proven"
-        said = "; ".join(stands or ("every fault is undone", *seen.seen))
+        said = "; ".join(stands) or "every fault is undone"
+        halt.proof = "; ".join(seen.seen)
         halt.words = f"{halt.words}; {said}" if halt.words else said
-        self._halt(halt.who, "not_proven" if stands else "proven", "; ".join(stands or seen.seen))
+        self._halt(halt.who, "not_proven" if stands else "proven", "; ".join(stands) or halt.proof)
 
     def _halt(self, who: str, edge: Literal["asked", "proven", "not_proven"], words: str) -> None:
         entry = HaltEntry(at_ns=self.clock.now_ns(), who=who, edge=edge, words=words[:STANDING_MAX])

@@ -259,6 +259,7 @@ const showHalt = (now) => {
     tell($("halted-words"), halt.state === "undoing" ? `HALT by ${halt.who}: everything is being undone.`
       : halt.state === "proven" ? `HALT by ${halt.who} at ${time(halt.at_s)}, proven: ${halt.words}.`
         : `HALT by ${halt.who} at ${time(halt.at_s)}: NOT everything is proven undone: ${halt.words}. HALT again to look once more, or end the day, then run squall recover.`);
+    tell($("halted-proof"), halt.state !== "undoing" && halt.proof ? `Seen: ${halt.proof}.` : "");
   }
   if (document.body.dataset.link === "live") linked("live", now.lease_cut && running(now) ? "No operator's page is connected: the fault ends in a few seconds." : "");
 };

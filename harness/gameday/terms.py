@@ -49,6 +49,7 @@ class Halt:
     at_ns: int
     state: HaltState = "undoing"
     words: str = ""
+    proof: str = ""  # what was seen, and in whose word
 
 
 def ns(seconds: float) -> int:

@@ -81,7 +81,7 @@ def test_a_halt_says_in_whose_word_everything_is_undone(tmp_path: Path) -> None:
             assert page.ask("halt").is_success
             seen = page.until(halt_is_over)
             assert seen["halt"]["state"] == "proven", seen["halt"]["words"]
-            words.append(seen["halt"]["words"])
+            words.append(seen["halt"]["proof"])
             assert page.ask("resume").is_success
         assert page.ask("end").is_success
         ended(process)

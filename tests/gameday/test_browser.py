@@ -125,6 +125,9 @@ async def test_who_never_saw_the_page_is_led_to_a_fault_and_its_end(
         await expect(page.locator("#levers")).to_contain_text("network applied 1:tcp-latency")
         await page.click("#halt")
         await expect(page.locator("#halted")).to_contain_text("proven: every fault is undone")
+        await expect(page.locator("#halted-proof")).to_have_text(
+            "Seen: the proxies hold nothing of it."
+        )
         assert day.world.at_rest
         await expect(why).to_contain_text("everything was halted")
         await page.click("#resume")

@@ -170,6 +170,8 @@ async def test_a_halt_says_proven_only_after_it_was_looked(tmp_path: Path) -> No
             day.game.ask_halt("Ana")
         await anyio.sleep(1)
         assert (day.game.halted.state, one.state) == ("proven", "healed")
+        assert day.game.halted.words == "every fault is undone"
+        assert day.game.halted.proof == "the proxies hold nothing of it"
         with pytest.raises(RefusedError, match="halted"):
             day.game.start(wanted(day.game.scenario), "Ana")
         day.game.resume("Ana")
