@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-EFFECTS: Final[dict[str, str]] = {
+from harness.verdict import Judgement
+
+_EFFECTS: Final[dict[str, str]] = {
     "doubled": "work that was asked for once and done more often",
     "orphaned": "work that was done though its caller never heard so: the answer was lost, or the "
     "caller had given up; an agent that asks again relies on the server to know it again",
@@ -60,3 +62,11 @@ MEANINGS: Final[dict[str, str]] = {
 def meaning(verdict: str) -> str:
     """Give what a verdict means; "" for one that speaks for itself."""
     return MEANINGS.get(verdict, "")
+
+
+def effect_meanings(judgement: Judgement) -> dict[str, str]:
+    """Say what became of effects, by the name of their number."""
+    if any(finding.source == "scenario: audit" for finding in judgement.findings):
+        together = "the target counts them together, not one by one; see what its audit came to"
+        return {**_EFFECTS, "unknown": together}
+    return _EFFECTS

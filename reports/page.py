@@ -22,7 +22,7 @@ from harness.evidence.readiness import by_area
 from reports import words
 from reports.charts import charts
 from reports.courtesy import pauses
-from reports.meanings import EFFECTS, meaning
+from reports.meanings import effect_meanings, meaning
 from reports.report import Report
 from reports.said import sentences
 
@@ -60,7 +60,7 @@ def rendered(
             **values,
             by_area=by_area,
             meaning=meaning,
-            effect_meanings=EFFECTS,
+            effect_meanings=effect_meanings,
             said=sentences,
             words=words,
             pauses=pauses,

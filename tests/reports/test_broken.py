@@ -137,6 +137,19 @@ def test_what_became_of_effects_is_explained_beside_its_number() -> None:
     assert "effects orphaned" not in page(make(of, judged, FACTS))
 
 
+def test_effects_that_the_target_counts_are_not_said_to_be_counted_by_nobody() -> None:
+    """Their number by call is unknown, and the audit's finding stands beside it."""
+    judged = judgement_of_a_calm()
+    told = replace(judged, effects={**judged.effects, "unknown": 290})
+    audited = replace(judged.findings[0], source="scenario: audit", verdict="double-exec")
+    uncounted = "nobody can say whether this work was done"
+    of = evidence_of_a_storm()
+    assert uncounted in page(make(of, told, FACTS))
+    text = page(make(of, replace(told, findings=(*told.findings, audited)), FACTS))
+    assert uncounted not in text
+    assert "the target counts them together" in text
+
+
 def test_a_withheld_score_says_what_the_evidence_lacks() -> None:
     """Where the number would be, and not three screens below."""
     lacks = Soundness(name="samples", ruling="unknown", why="17 calls in 3:recovery")
