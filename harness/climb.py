@@ -34,6 +34,7 @@ from harness.running.host import longest_deadline_s
 from harness.running.status import Status
 from harness.scenario.conditions import limits
 from harness.scenario.records import Scenario
+from harness.scenario.units import counted
 from harness.session.climbing import Climber, Rung, Rungs
 from harness.session.life import Session
 from harness.session.stage import Stage
@@ -334,7 +335,7 @@ class Climb:
             await anyio.sleep(LOOK_S)
         if count.settled < count.calls:
             left = count.calls - count.settled
-            self._note(f"step {rung.number}: {left} calls were never settled")
+            self._note(f"step {rung.number}: {counted(left, 'calls')} never settled")
 
     def _note(self, text: str) -> None:
         self.writer.append(NoteEntry(at_ns=self.clock.now_ns(), text=text))

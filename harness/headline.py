@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.errors import Exit
+from harness.scenario.units import counted
 from harness.verdict import FaultVerdict, Finding, Limit, Score, Soundness
 
 WORDS: Final = {
@@ -64,16 +65,16 @@ def _tally(
 ) -> str:
     """Count what there was and what it cost: by the faults alone, and by the server."""
     parts = [
-        f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}",
-        f"{sum(calls.values()):,} calls",
+        counted(len(faults), "faults"),
+        counted(sum(calls.values()), "calls"),
     ]
     owed = [
-        f"{count:,} {what if count == 1 else f'{what}s'} {became}"
+        f"{counted(count, what)} {became}"
         for what, became, count in (
-            ("call", "lost by the server", losses["preventable"]),
-            ("session", "lost", sessions["lost"]),
-            ("session", "reopened", sessions["reopened"]),
-            ("effect", "doubled", effects["doubled"]),
+            ("calls", "lost by the server", losses["preventable"]),
+            ("sessions", "lost", sessions["lost"]),
+            ("sessions", "reopened", sessions["reopened"]),
+            ("effects", "doubled", effects["doubled"]),
         )
         if count
     ]

@@ -11,6 +11,7 @@ from typing import Final
 
 from harness.evidence.phases import Evidence
 from harness.journal import DependencyEntry, EffectEntry, ProbeEntry
+from harness.scenario.units import counted
 from reports.series import NS
 from reports.words import cut, milliseconds
 
@@ -81,7 +82,7 @@ def dependency_line(asked: DependencyEntry) -> str:
     if asked.status:
         parts.append(f"status {asked.status} after {milliseconds(asked.took_ns / 1e6)}")
     if asked.rows >= 0:
-        parts.append(f"{asked.rows} rows")
+        parts.append(counted(asked.rows, "rows"))
     if asked.executed:
         parts.append("executed")
     if not asked.answered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from harness.scenario.units import counted
 from harness.verdict import Manners, RetryAfter
 from reports.words import ABSENT, milliseconds
 
@@ -23,7 +24,7 @@ def in_one(rows: Sequence[Manners]) -> str:
         return ""
     most = max(row.retries_max for row in rows)
     spaced = [row for row in rows if row.spacing_ms is not None]
-    told = f"at most {most} retries for one thing" if most else "no retries"
+    told = f"at most {counted(most, 'retries')} for one thing" if most else "no retries"
     if spaced:
         told += f", {pauses(max(spaced, key=lambda row: row.retried))}"
     asked = {row.retry_after for row in rows}

@@ -12,6 +12,7 @@ import numpy as np
 from harness.evidence.phases import Evidence
 from harness.journal import BEHAVIOURS, SampleEntry, call_id
 from harness.outcome import Auth, Effect, EndedBy, Outcome, Reason
+from harness.scenario.units import counted
 from harness.verdict import Finding
 from reports.behind import behind
 from reports.series import NS
@@ -178,7 +179,7 @@ def _remarks(call: np.void) -> Iterator[str]:
     if (effect := Effect(int(call["effect"]))) is not Effect.NONE:
         yield f"effect {spell(effect.name)}"
     if call["rows"] >= 0:
-        yield f"{int(call['rows'])} rows"
+        yield counted(int(call["rows"]), "rows")
     if call["resumed"]:
         yield "stream resumed"
     if call["sent_ns"] >= 0:

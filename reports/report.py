@@ -21,6 +21,7 @@ from harness.scenario.records import (
     StdioTarget,
     UrlTarget,
 )
+from harness.scenario.units import counted
 from harness.verdict import FaultVerdict, Judgement
 from reports.answers import AnswerRow, CostRow, answer_rows, cost_rows
 from reports.broken import Broken, broken
@@ -245,7 +246,9 @@ def _vitals(entries: Sequence[VitalsEntry]) -> Vitals | None:
 def _notes(evidence: Evidence, judgement: Judgement) -> tuple[str, ...]:
     noted = [f"{entry.at_ns / NS:.1f} s: {entry.text}" for entry in evidence.journal.of(NoteEntry)]
     if evidence.journal.damaged_lines:
-        noted.append(f"{evidence.journal.damaged_lines} lines of the journal could not be read")
+        noted.append(
+            f"{counted(evidence.journal.damaged_lines, 'lines')} of the journal could not be read"
+        )
     entries = {entry.text for entry in evidence.journal.of(NoteEntry)}
     notes = [*(note for note in judgement.notes if note not in entries), *noted]
     if len(notes) > _NOTES_MAX:

@@ -13,6 +13,7 @@ from harness.evidence.latencies import latency_ns, measured
 from harness.evidence.phases import BASELINE, Evidence, WindowSpan, fault_code
 from harness.journal import FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
 from harness.outcome import Outcome
+from harness.scenario.units import counted
 
 SHIFT_MIN: Final = 1.25  # of the treated p50, beyond the control arm's own shift
 SHIFT_SLACK_NS: Final = 1_000_000
@@ -46,7 +47,7 @@ def bite(evidence: Evidence, window: WindowSpan) -> Bite:
         return told
     count, unit, source = window.exposure_count, window.exposure_unit, window.exposure_source
     if count > 0:
-        words = f"{count} {unit}, counted by the {source}"
+        words = f"{counted(count, unit)}, counted by the {source}"
         return Bite(bit=True, count=count, unit=unit, exposure=words)
     if window.fault.lever == "agent" or source in ("injector", "issuer", "journal"):
         words = f"nothing was hit, says the {source or 'journal'}"
@@ -65,18 +66,18 @@ def _recorded(evidence: Evidence, window: WindowSpan) -> Bite | None:
         return _shaped(evidence, window, window.fault)
     struck = _struck(evidence, window)
     if struck:
-        words = f"{struck} processes, counted in the journal"
+        words = f"{counted(struck, 'processes')}, counted in the journal"
         return Bite(bit=True, count=struck, unit="processes", exposure=words)
     asked = _asked(evidence, window)
     if asked:
-        words = f"{asked} odd requests, counted in the journal"
+        words = f"{counted(asked, 'odd requests')}, counted in the journal"
         return Bite(bit=True, count=asked, unit="calls", exposure=words)
     acted = int(evidence.acted[window.window])
     renewed = _renewed(evidence, window)
     if not acted and not renewed:
         return None
     hits = ((acted, "calls"), (renewed, "tokens replaced"))
-    words = " and ".join(f"{count} {what}" for count, what in hits if count)
+    words = " and ".join(counted(count, what) for count, what in hits if count)
     return Bite(
         bit=True,
         count=acted or renewed,
@@ -94,7 +95,7 @@ def _shaped(evidence: Evidence, window: WindowSpan, shape: LoadShape) -> Bite:
         added = [who.session for who in evidence.plan.sessions if who.window == window.window]
         inside &= np.isin(calls["session"], added)
     count = int(np.count_nonzero(inside))
-    words = f"{count} calls of its load, counted in the journal"
+    words = f"{counted(count, 'calls')} of its load, counted in the journal"
     return Bite(bit=count > 0, count=count, unit="calls", exposure=words)
 
 

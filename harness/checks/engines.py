@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.evidence.phases import BASELINE, Evidence, Mask
 from harness.evidence.witnesses import median_ms
+from harness.scenario.units import counted
 from harness.verdict import Ruling, Soundness
 
 NAME: Final = "engines-agree"
@@ -38,7 +39,12 @@ def engines_agree(evidence: Evidence) -> tuple[Soundness, ...]:
     seen = (theirs.phase == BASELINE) & theirs.counted
     count, total = int(seen.sum()), int(calm.sum())
     if count < CALLS_MIN or total < CALLS_MIN:
-        return (_told("unknown", f"{count} calls of the official client, {CALLS_MIN} are needed"),)
+        return (
+            _told(
+                "unknown",
+                f"{counted(count, 'calls')} of the official client, {CALLS_MIN} are needed",
+            ),
+        )
     share, own = float(theirs.ok[seen].mean()), float(evidence.ok[calm].mean())
     low, high = wilson(share, count)
     apart = abs(share - own)

@@ -19,6 +19,7 @@ from harness.evidence.phases import Evidence, Mask
 from harness.journal import BEHAVIOUR_CODES, DependencyEntry, call_id
 from harness.scenario.auth import client_of
 from harness.scenario.marks import PRELUDE_INDEX
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _LEDGER: Final = "the dependency's ledger"
@@ -111,7 +112,9 @@ def own_credential(evidence: Evidence) -> tuple[Finding, ...]:
     at = _callers(evidence, known)
     passed = np.array([entry.credential == "caller" for entry in known])
     if passed.any() and not (at[passed] >= 0).any():
-        why = f"{int(passed.sum())} requests at a dependency carried a caller's own token"
+        why = (
+            f"{counted(int(passed.sum()), 'requests')} at a dependency carried a caller's own token"
+        )
         return (_failed(_LEAK, why, observed=int(passed.sum()), limit=0, evidence=()),)
     return sightings.judge(
         evidence, _LEAK, judged=_marked(evidence, at), bad=_marked(evidence, at[passed])
@@ -132,7 +135,10 @@ def few_tokens(evidence: Evidence) -> tuple[Finding, ...]:
     if not others:
         return (sightings.unknown(_STORM, _STORM.unseen),)
     limit = max(TOKENS_MIN, int(SHARE_MAX * len(others)))
-    why = f"the target bought {bought} tokens for {len(others)} requests at its dependency"
+    why = (
+        f"the target bought {counted(bought, 'tokens')} for "
+        f"{counted(len(others), 'requests')} at its dependency"
+    )
     if bought < limit:
         return (sightings.passed(_STORM, len(others), why),)
     served = _callers(evidence, others)

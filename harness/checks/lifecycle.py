@@ -15,6 +15,7 @@ from harness.evidence.phases import Evidence, Indices
 from harness.journal import RunEntry, TargetEntry, VitalsEntry, call_id
 from harness.outcome import Outcome, Reason
 from harness.scenario.transports import is_piped
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _CRASH: Final = Rule(
@@ -48,7 +49,8 @@ def crash(evidence: Evidence) -> tuple[Finding, ...]:
 def _watched(evidence: Evidence, vitals: list[VitalsEntry]) -> Finding:
     dead = [entry for entry in vitals if not entry.alive and not _ended_by_us(evidence, entry)]
     if not dead:
-        why = f"the target's process was alive each of the {len(vitals)} times it was looked at"
+        looks = counted(len(vitals), "times")
+        why = f"the target's process was alive each of the {looks} it was looked at"
         return sightings.passed(_CRASH, len(vitals), why)
     at_ns = dead[0].at_ns
     calls = evidence.calls

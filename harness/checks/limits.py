@@ -24,7 +24,7 @@ from harness.evidence.latencies import (
 from harness.evidence.phases import BASELINE, Evidence, Mask, Span
 from harness.evidence.recovery import NEVER_S
 from harness.scenario.conditions import Condition, limits
-from harness.scenario.units import duration
+from harness.scenario.units import counted, duration
 from harness.verdict import Limit, Ruling, Score
 
 ANSWERED_MIN: Final = 30  # calls; fewer say nothing about a share
@@ -83,7 +83,7 @@ def _answered(evidence: Evidence, condition: Condition) -> Limit:
             condition,
             None,
             "share",
-            f"only {count} call{'s' if count != 1 else ''} to judge by",
+            f"only {counted(count, 'calls')} to judge by",
         )
     answered = int(np.count_nonzero(evidence.ok & mine))
     why = f"{answered} of {count} calls were answered"
@@ -100,7 +100,7 @@ def _latency(evidence: Evidence, name: str, condition: Condition) -> Limit:
     rank = max(1, int(len(values_us) * percentile / 100 + 0.5))
     index = bucket_index(values_us[rank - 1 : rank], HDR_BITS)
     observed_s = float(bucket_highest_us(index)[0]) / 1e6
-    why = f"p{percentile:g} from due over {len(values_us)} calls"
+    why = f"p{percentile:g} from due over {counted(len(values_us), 'calls')}"
     return _limit(name, condition, observed_s, "s", why)
 
 

@@ -9,6 +9,7 @@ from harness.checks import sightings
 from harness.checks.sightings import Rule
 from harness.evidence.phases import Evidence
 from harness.journal import ProcessEntry
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _NOISE: Final = Rule(
@@ -86,7 +87,7 @@ def crashed(evidence: Evidence) -> tuple[Finding, ...]:
     started = sum(one.edge == "started" for one in entries)
     dead = [one for one in ends(evidence) if not one.asked and one.pid not in killed]
     if not dead:
-        why = f"each of the {started} processes lived until it was told to end"
+        why = f"each of {counted(started, 'processes')} lived until it was told to end"
         return (sightings.passed(_CRASH, started, why),)
     by_fault: dict[str, list[ProcessEntry]] = {}
     for one in dead:

@@ -15,6 +15,7 @@ from harness.checks.sightings import Rule
 from harness.evidence.phases import Evidence, Indices
 from harness.journal import SessionEntry, call_id
 from harness.outcome import Outcome, Reason
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _DEAD_SESSION: Final = Rule(
@@ -66,7 +67,7 @@ def dead_session_status(evidence: Evidence) -> tuple[Finding, ...]:
     if not told and not mute:
         return ()
     if not bad:
-        why = f"{len(told)} sessions died, and each was answered 404"
+        why = f"{counted(len(told), 'sessions')} died, and each was answered 404"
         return (sightings.passed(_DEAD_SESSION, len(told), why),)
     findings: dict[str, list[tuple[int, int]]] = {}
     for session, at_ns in sorted(bad, key=lambda pair: pair[1]):

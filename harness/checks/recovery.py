@@ -15,6 +15,7 @@ from harness.evidence.attempts import LOST, REOPENED
 from harness.evidence.phases import Evidence, Indices, Mask, WindowSpan, recovery_code
 from harness.journal import call_id
 from harness.outcome import Outcome
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _RECOVERY: Final = Rule(
@@ -150,8 +151,8 @@ def survives_renewal(evidence: Evidence) -> tuple[Finding, ...]:
         at_ns = evidence.calls["sent_ns"][forgot]
         named = tuple(call_id(evidence.calls[at]) for at in forgot[: sightings.EVIDENCE_MAX])
         what = (
-            f"{len(forgot)} calls failed from the renewal of their session's token on, and such "
-            "calls hardly fail otherwise: what the session held is bound to the token"
+            f"{counted(len(forgot), 'calls')} failed from the renewal of their session's token on, "
+            "and such calls hardly fail otherwise: what the session held is bound to the token"
         )
         observed = len(forgot)
     return (

@@ -14,6 +14,7 @@ from harness.evidence.downstream import FAILED_MIN
 from harness.evidence.manners import CALLS_MIN, Under, after_failures, asked, windows
 from harness.evidence.phases import BASELINE, Evidence
 from harness.outcome import Outcome
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _AMPLIFIED: Final = Rule(
@@ -49,8 +50,11 @@ def retry_amplification(evidence: Evidence) -> tuple[Finding, ...]:
     judged = sum(len(one.asking) for one in under if len(one.asking) >= CALLS_MIN)
     if not judged:
         return (sightings.unknown(_AMPLIFIED, _AMPLIFIED.unseen),)
-    why = f"{judged} calls reached a dependency that was failing, and none of its faults was made "
-    return (sightings.passed(_AMPLIFIED, judged, why + "worse by retries"),)
+    why = (
+        f"{counted(judged, 'calls')} reached a dependency that was failing, and none of its faults "
+        "was made worse by retries"
+    )
+    return (sightings.passed(_AMPLIFIED, judged, why),)
 
 
 def _storm(under: Under) -> Finding | None:

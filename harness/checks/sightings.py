@@ -19,6 +19,7 @@ from harness.checks import blame, spreading
 from harness.checks.blame import Own, Windows
 from harness.evidence.phases import Evidence, Mask, Times, WindowSpan
 from harness.journal import Calls, call_id
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 EVIDENCE_MAX: Final = 10
@@ -205,8 +206,8 @@ def _spread_words(evidence: Evidence, fault: str, untouched: Calls) -> str:
         return ""
     sessions = len(np.unique(untouched["session"]))
     return (
-        f"; {len(untouched)} of them were made by {sessions} sessions that behaved: it spread "
-        "from those that misbehaved on purpose"
+        f"; {len(untouched)} of them were made by {counted(sessions, 'sessions')} that behaved: it "
+        "spread from those that misbehaved on purpose"
     )
 
 

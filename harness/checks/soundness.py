@@ -17,6 +17,7 @@ from harness.evidence.generator import SLIP_P99_MAX_MS, Stretch, assess
 from harness.evidence.latencies import HIGHEST_US, SAMPLES_MIN, latency_ns, measured, out_of_range
 from harness.evidence.phases import BASELINE, Evidence, Span, fault_code, recovery_code
 from harness.journal import HealthEntry, RunEntry, WorkerEntry
+from harness.scenario.units import counted
 from harness.verdict import GeneratorHealth, GeneratorVerdict, Ruling, Soundness
 
 CALLS_MIN: Final = SAMPLES_MIN[90.0]
@@ -266,10 +267,7 @@ def run_complete(evidence: Evidence) -> tuple[Soundness, ...]:
         return (_unknown("run-complete", why),)
     if damaged:
         return (
-            _unknown(
-                "run-complete",
-                f"{damaged} {'line' if damaged == 1 else 'lines'} of the journal cannot be read",
-            ),
+            _unknown("run-complete", f"{counted(damaged, 'lines')} of the journal cannot be read"),
         )
     return (Soundness(name="run-complete", ruling="pass", why="the run came to its planned end"),)
 

@@ -16,6 +16,7 @@ from harness.journal import BreachEntry, SaidEntry
 from harness.outcome import Outcome, Reason
 from harness.plan import flat
 from harness.scenario.records import CallStep
+from harness.scenario.units import counted
 from harness.verdict import Finding
 
 _CUT: Final = Rule(
@@ -108,8 +109,8 @@ def _failed(evidence: Evidence, cut: Indices, age_ns: NDArray[np.int64], fault: 
         observed=float(len(cut)),
         limit=0.0,
         unit=_CUT.unit,
-        why=f"{len(cut)} calls ({', '.join(tools[: sightings.TOOLS_NAMED_MAX])}) {_CUT.wrong}, "
-        f"{age_s:.1f} s after they were sent, {where}",
+        why=f"{counted(len(cut), 'calls')} ({', '.join(tools[: sightings.TOOLS_NAMED_MAX])}) "
+        f"{_CUT.wrong}, {age_s:.1f} s after they were sent, {where}",
         source=_CUT.source,
         evidence=sightings.worst_first(evidence, cut, age_ns),
     )

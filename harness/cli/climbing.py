@@ -30,6 +30,7 @@ from harness.errors import Exit, UsageError
 from harness.overrides import Overrides
 from harness.run import Order
 from harness.scenario.load import Loaded
+from harness.scenario.units import counted
 from reports.capacity.document import capacity as document
 from reports.capacity.folder import write_all
 from reports.capacity.terminal import summary
@@ -172,8 +173,9 @@ def _course(loaded: Loaded, flags: dict[str, Any]) -> Course:
     least_s = OPENS_S + LEAST_STEPS * course.step_s * len(course.curves)
     if course.budget_s < least_s:
         raise UsageError(
-            f"--budget {course.budget_s:g}s is too short for {len(course.curves)} curves of "
-            f"{LEAST_STEPS} steps; give at least {least_s:g}s, or fewer faults"
+            f"--budget {course.budget_s:g}s is too short for "
+            f"{counted(len(course.curves), 'curves')} of {LEAST_STEPS} steps; "
+            f"give at least {least_s:g}s, or fewer faults"
         )
     return course
 
@@ -184,7 +186,7 @@ def _ahead(course: Course) -> str:
     curves = ", then under ".join(course.curves)
     return (
         f"climbing {curves}: steps of {course.step_s:g} s from {rate(course.first_per_s)}{top}, "
-        f"{course.sessions} sessions, about {course.budget_s:g} s at most"
+        f"{counted(course.sessions, 'sessions')}, about {course.budget_s:g} s at most"
     )
 
 

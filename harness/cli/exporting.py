@@ -9,6 +9,7 @@ import click
 from harness.cli.conclusion import climbed, judged, read
 from harness.cli.conducting import shown
 from harness.errors import Exit, UsageError, full_disk
+from harness.scenario.units import counted
 from reports.tables.files import Format, write_all
 from reports.tables.page import outline, page
 from reports.tables.table import Run
@@ -63,7 +64,7 @@ def export(folder: Path | None, form: Format, out: Path | None, *, columns: bool
     try:
         place.mkdir(parents=True, exist_ok=True)
         for one in write_all(place, run, form):
-            click.echo(f"{shown(one.file)}  {one.rows} rows, {one.columns} columns")
+            click.echo(f"{shown(one.file)}  {counted(one.rows, 'rows')}, {one.columns} columns")
     except OSError as error:
         if full_disk(error):
             raise

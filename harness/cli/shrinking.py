@@ -22,7 +22,7 @@ from harness.errors import Exit, UsageError
 from harness.overrides import Overrides
 from harness.redaction import redact
 from harness.run import SCENARIO
-from harness.scenario.units import duration
+from harness.scenario.units import counted, duration
 from harness.shrinking.candidate import Candidate, sessions_min, whole
 from harness.shrinking.course import Shrunk
 from harness.shrinking.course import shrink as search
@@ -225,7 +225,7 @@ def _word(outcome: Outcome) -> str:
 
 def _concluded(task: _Task, result: Shrunk) -> Exit:
     """Write the smallest, and say what was found."""
-    took = f"{result.tries} tries in {duration(round(result.took_s))}"
+    took = f"{counted(result.tries, 'tries')} in {duration(round(result.took_s))}"
     ended = f"; ended early: {result.ended}" if result.ended else ""
     if result.candidate is None:
         click.echo(f"not reproduced: {task.failure}, {took}{ended}")

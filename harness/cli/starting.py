@@ -25,6 +25,7 @@ from harness.redaction import redact
 from harness.running.guard import is_loopback
 from harness.scenario.auth import Auth
 from harness.scenario.records import LaunchTarget, StdioTarget, Target, UrlTarget
+from harness.scenario.units import counted
 
 URL_OF_LAUNCHED: Final = "http://127.0.0.1:${port}/mcp"
 READY_S: Final = 60.0  # what a launched server is granted to start, here and in the file
@@ -259,9 +260,8 @@ def _keep(text: str, out: str) -> None:
 
 def _tell(findings: Findings, out: str, flags: str) -> None:
     """Say what has been written, and what to do with it."""
-    count = len(findings.learned)
     click.echo(
-        f"{out}: {count} thing{'' if count == 1 else 's'} that answered, "
+        f"{out}: {counted(len(findings.learned), 'things')} that answered, "
         f"{len(findings.left_out)} left out, each with its reason in the file"
     )
     offer = findings.offer

@@ -11,6 +11,7 @@ import click
 from harness import collector
 from harness.cli.conclusion import Conclusion
 from harness.collector import Sent
+from harness.scenario.units import counted
 
 SPANS: Final = 20_000
 _SPANS_LEAST: Final = 1000
@@ -93,11 +94,11 @@ def _left_out(sent: Sent) -> str:
     """Say what a collector took a request without; "" where it took it whole."""
     parts = []
     for signal, count in sent.rejected.items():
-        what = {"traces": "span", "metrics": "data point"}[signal]
+        what = {"traces": "spans", "metrics": "data points"}[signal]
         why = sent.remarks.get(signal, "it does not say why")
-        parts.append(f"{count:,} {what}{'' if count == 1 else 's'} ({why})")
+        parts.append(f"{counted(count, what)} ({why})")
     return f"it rejected {' and '.join(parts)}" if parts else ""
 
 
 def _what(sent: Sent, share: str) -> str:
-    return f"{sent.spans:,} spans ({share}) and {sent.metrics} metrics"
+    return f"{counted(sent.spans, 'spans')} ({share}) and {counted(sent.metrics, 'metrics')}"

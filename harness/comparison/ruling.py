@@ -12,6 +12,7 @@ from harness.comparison.digest import Digest
 from harness.comparison.holm import chance_beyond, correct, deviations
 from harness.comparison.identity import Difference, Identity, differences
 from harness.comparison.measures import BASELINE, LATENCY_LEAST, Look, looks
+from harness.scenario.units import counted
 
 Verdict = Literal["worse", "better", "same", "cannot"]
 
@@ -229,11 +230,12 @@ def _headline(verdict: Verdict, changes: Sequence[Change]) -> str:
         case "worse":
             also = f", {count['better']} better" if count["better"] else ""
             first = _first(changes, "worse")
-            return f"WORSE  {first}; {count['worse']} of {looked} measures worse{also}"
+            return f"WORSE  {first}; {count['worse']} of {counted(looked, 'measures')} worse{also}"
         case "better":
-            return f"BETTER  {_first(changes, 'better')}; {count['better']} of {looked} measures"
+            first = _first(changes, "better")
+            return f"BETTER  {first}; {count['better']} of {counted(looked, 'measures')}"
         case "same":
-            told = f"SAME  {looked} measures, none worse and none better"
+            told = f"SAME  {counted(looked, 'measures')}, none worse and none better"
             return f"{told}; {shown}" if (shown := _shown(changes)) else told
         case _:
             order = sorted(changes, key=lambda change: not (change.unlike and change.whole))

@@ -18,6 +18,7 @@ from harness.outcome import Outcome
 from harness.redaction import redact
 from harness.scenario import expectations, results
 from harness.scenario.marks import Marks
+from harness.scenario.units import counted
 from harness.wire.reply import Reply
 
 CALL_S: Final = 10.0  # for one answer
@@ -383,7 +384,7 @@ def _good_enough(way: _Candidate, answer: _Answer) -> bool:
 def _in_words(learned: Learned) -> str:
     parts = [f"{learned.latency_ms:.1f} ms", f"{learned.reply_bytes} B"]
     if learned.rows >= 0:
-        parts.append(f"{learned.rows} row{'' if learned.rows == 1 else 's'}")
+        parts.append(counted(learned.rows, "rows"))
     if learned.carries:
         parts.append("carries the nonce back")
     if learned.repeats:

@@ -28,6 +28,7 @@ from harness.running import assembly, guard
 from harness.running.interruption import interruptible
 from harness.scenario.auth import Auth
 from harness.scenario.records import Agent, LaunchTarget, ListStep, Scenario, StdioTarget, Target
+from harness.scenario.units import counted
 from harness.session.processes import Processes
 
 WITHIN_S: Final = 120.0  # for all tries
@@ -80,8 +81,9 @@ async def _visit(order: Order, scenario: Scenario, folder: Path, say: Say) -> Fi
             offer = await read(visitor)
             say(
                 f"{offer.name} {offer.version}".strip()
-                + f", revision {offer.revision}: {len(offer.tools)} tools, "
-                f"{len(offer.resources)} resources, {len(offer.prompts)} prompts"
+                + f", revision {offer.revision}: {counted(len(offer.tools), 'tools')}, "
+                f"{counted(len(offer.resources), 'resources')}, "
+                f"{counted(len(offer.prompts), 'prompts')}"
             )
             for unread in offer.unread:
                 say(f"  not read: {unread}")

@@ -14,6 +14,7 @@ from harness.discovery.offers import Offer
 from harness.discovery.reaching import auth_lines, target_lines
 from harness.scenario import units
 from harness.scenario.transports import is_piped
+from harness.scenario.units import counted
 
 SMALL_BYTES: Final = 10_000  # sizes below it are written in full
 NO_TOOL: Final = (
@@ -59,10 +60,10 @@ def _head(draft: Draft, *, file: str, again: str, flags: str) -> list[str]:
     lines = [
         *comment(
             f"Written by `squall init` for {offer.name}{version} (revision {offer.revision} of the "
-            f"protocol). It offers {_counted(len(offer.tools), 'tool')}, "
-            f"{_counted(len(offer.resources), 'resource')} and "
-            f"{_counted(len(offer.prompts), 'prompt')}; "
-            f"{_counted(tried, 'tool')} answered when tried, twice each."
+            f"protocol). It offers {counted(len(offer.tools), 'tools')}, "
+            f"{counted(len(offer.resources), 'resources')} and "
+            f"{counted(len(offer.prompts), 'prompts')}; "
+            f"{counted(tried, 'tools')} answered when tried, twice each."
             + (" What is not used stands at the end, and why." if _lacks(draft) else "")
             + (f" {NO_TOOL}" if offer.tools and not tried else "")
             + (f" {NOISE} ({draft.findings.noise[:60]})." if draft.findings.noise else "")
@@ -93,10 +94,6 @@ def _commands(*commands: tuple[str, str]) -> list[str]:
     if max(map(len, beside)) <= WIDTH:
         return beside
     return [line for command, what in commands for line in (f"#   {command}", f"#       {what}")]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _experiment(draft: Draft, *, hidden: bool) -> list[str]:

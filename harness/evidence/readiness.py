@@ -17,6 +17,7 @@ from harness.outcome import Auth, Outcome
 from harness.plan import flat
 from harness.scenario.records import Expect, UrlTarget
 from harness.scenario.transports import is_piped
+from harness.scenario.units import counted
 from harness.verdict import FaultVerdict, Finding, Ready, TraceRow
 
 _EVIDENCE_MAX: Final = 5
@@ -126,7 +127,11 @@ def _sessions(evidence: Evidence, _: Sequence[FaultVerdict]) -> Ready:
     if not len(spoke):
         return _ready(line, "not measured", "no session was ever answered")
     state = "met" if most > 1 else "not met"
-    return _ready(line, state, f"at most {most} sessions at once, {len(spoke):,} answered attempts")
+    return _ready(
+        line,
+        state,
+        f"at most {counted(most, 'sessions')} at once, {len(spoke):,} answered attempts",
+    )
 
 
 def _broken(_: Evidence, faults: Sequence[FaultVerdict]) -> Ready:

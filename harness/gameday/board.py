@@ -13,7 +13,7 @@ from harness.gameday.windows import Struck
 from harness.gameday.wish import limits_of
 from harness.journal import RemarkEntry
 from harness.scenario.parameters import given
-from harness.scenario.units import duration
+from harness.scenario.units import counted, duration
 from harness.scenario.window import Hypothesis, Window
 
 Json = dict[str, Any]
@@ -86,9 +86,9 @@ def _fault(game: Game, one: Struck, now_ns: int, baseline: Json | None) -> Json:
     hit = one.exposure
     live = game.exposures.get(one.number)
     if live is not None and live.count:
-        hit = f"{live.count:,} {live.unit}"
+        hit = counted(live.count, live.unit)
     behaved = game.series.behaved.get(one.number, 0)
-    seen = f"{behaved:,} calls" if behaved else game.hits.words(one.number)
+    seen = counted(behaved, "calls") if behaved else game.hits.words(one.number)
     return {
         "window": one.number,
         "id": one.id,

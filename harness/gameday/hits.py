@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.journal import Calls, FaultEntry, FloodEntry, ProbeEntry, ProcessEntry, TokenEntry
+from harness.scenario.units import counted
 
 
 class Hits:
@@ -59,4 +60,4 @@ class Hits:
     def words(self, window: int) -> str:
         """Say what was hit, as in `8 tokens replaced`; "" for nothing."""
         found = self._counts.get(window, Counter())
-        return " and ".join(f"{count:,} {what}" for what, count in found.items())
+        return " and ".join(counted(count, what) for what, count in found.items())

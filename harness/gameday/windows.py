@@ -11,6 +11,7 @@ from harness.gameday.leases import Lease
 from harness.gameday.wish import Wish
 from harness.journal import FaultEntry
 from harness.plan import PlannedWindow
+from harness.scenario.units import counted
 
 State = Literal["ordered", "in force", "ending", "healed", "failed", "not proven healed"]
 _OF_EDGE: dict[str, State] = {
@@ -70,5 +71,5 @@ class Struck:
         if entry.edge in {"healing", "failed"}:
             self.end_ns = entry.at_ns
         if entry.exposure_count:
-            self.exposure = f"{entry.exposure_count:,} {entry.exposure_unit}"
+            self.exposure = counted(entry.exposure_count, entry.exposure_unit)
         self.error = self.error or entry.error

@@ -1,4 +1,7 @@
-"""Quantities written the way a scenario's author writes them; `faults.quantities` reads them."""
+"""Quantities written the way a scenario's author writes them; `faults.quantities` reads them.
+
+And counts of things, as sentences have them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,29 @@ from faults.quantities import SIZE_UNITS_BYTES
 
 _DURATIONS_US: Final = (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000))
 _SIZES: Final = ("GiB", "GB", "MiB", "MB", "KiB", "KB")
+
+
+_MOUTHFULS: Final = ("sses", "shes", "ches", "xes")  # of which one has no e: processes
+
+
+def counted(number: int, what: str) -> str:
+    """Write `1 connection` and `1,200 connections`: a number, and what there is so many of.
+
+    `what` is in the plural; the first of its words that ends in s is what is counted.
+    """
+    if number == 1:
+        words = what.split(" ")
+        place = next((at for at, each in enumerate(words) if each.endswith("s")), None)
+        if place is not None:
+            words[place] = _one(words[place])
+        what = " ".join(words)
+    return f"{number:,} {what}"
+
+
+def _one(plural: str) -> str:
+    if plural.endswith("ies"):
+        return f"{plural[:-3]}y"
+    return plural[:-2] if plural.endswith(_MOUTHFULS) else plural[:-1]
 
 
 def _number(value: float) -> str:

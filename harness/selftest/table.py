@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from harness.scenario.units import counted
 from harness.selftest.play import Result
 
 
@@ -26,8 +27,9 @@ def summary(results: Sequence[Result]) -> str:
     seconds = sorted(one.seconds for one in results)
     typical = f"{seconds[len(seconds) // 2]:.0f} s" if seconds else "-"
     return (
-        f"{found} of {len(flawed)} flaws found, {alarms} false alarms in {len(results)} runs "
-        f"({len(clean)} of sound servers), {right} of {len(results)} as they must be, "
+        f"{found} of {len(flawed)} flaws found, {counted(alarms, 'false alarms')} in "
+        f"{counted(len(results), 'runs')} ({len(clean)} of sound servers), "
+        f"{right} of {len(results)} as they must be, "
         f"{typical} a run"
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from harness.scenario.records import Limits, Scenario
 from harness.scenario.sense import BASELINE_MIN_S, RECOVERY_MIN_S
 from harness.scenario.shares import apportion, treated_count
-from harness.scenario.units import duration
+from harness.scenario.units import counted, duration
 
 WINDOW_MIN_S: Final = 1.0
 CALM_MIN_S: Final = 0.5  # of ramp and warm-up: what a process needs to find its feet
@@ -61,9 +61,9 @@ class Candidate:
 
     def __str__(self) -> str:
         """Say its size: `2 faults, 20 sessions, 34s`."""
-        count = len(self.slots)
-        faults = "no fault" if not count else f"{count} fault{'s' * (count > 1)}"
-        return f"{faults}, {self.sessions} sessions, {duration(round(self.length_s, 3))}"
+        faults = counted(len(self.slots), "faults") if self.slots else "no fault"
+        sessions = counted(self.sessions, "sessions")
+        return f"{faults}, {sessions}, {duration(round(self.length_s, 3))}"
 
 
 def whole(scenario: Scenario) -> Candidate:

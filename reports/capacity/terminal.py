@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.capacity.ruling import Capacity, Curve
 from harness.capacity.steps import Reading, Verdict
 from harness.capacity.wording import rate
+from harness.scenario.units import counted
 from reports.console import STYLES, rendered
 from reports.words import clean, milliseconds, share
 
@@ -45,7 +46,7 @@ def _heading(result: Capacity) -> list[Text]:
     wanted = ", ".join(f"{name} {text}" for name, text in result.limits.items())
     told = (
         f"capacity, seed {result.seed}, {result.era} era, {result.length_s:.0f} s, "
-        f"{course.sessions} sessions, {course.spacing}"
+        f"{counted(course.sessions, 'sessions')}, {course.spacing}"
     )
     return [
         Text.assemble((clean(result.scenario), "bold"), f"  {told}"),

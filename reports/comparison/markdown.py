@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from harness.comparison.ruling import Change, Comparison, Verdict
+from harness.scenario.units import counted
 from reports.comparison.wording import SAID, effect, interval, place, smallest, value
 from reports.markdown import escape
 
@@ -48,7 +49,7 @@ def _lines(told: Comparison) -> Iterator[str]:
 def _side(told: Comparison, number: int) -> str:
     side = (told.base, told.head)[number]
     revisions = ", ".join(sorted({run.revision[:_REVISION] for run in side.runs if run.revision}))
-    runs = f"{len(side.runs)} run{'s' * (len(side.runs) != 1)}"
+    runs = counted(len(side.runs), "runs")
     return f"{runs}{f' at {revisions}' if revisions else ''}"
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from rich.text import Text
 
 from harness.comparison.ruling import Change, Comparison, Side, Verdict
+from harness.scenario.units import counted
 from reports.comparison.wording import SIGNS, effect, interval, place, smallest, value
 from reports.console import rendered
 from reports.words import clean
@@ -65,7 +66,7 @@ def _of(side: Side) -> str:
 
 
 def _side(name: str, side: Side, width: int) -> list[Text]:
-    runs = f"{len(side.runs)} run{'s' * (len(side.runs) != 1)}"
+    runs = counted(len(side.runs), "runs")
     squall = ", ".join(sorted({run.squall for run in side.runs}))
     revisions = ", ".join(sorted({run.revision[:_REVISION] for run in side.runs if run.revision}))
     at = f", at {revisions}" if revisions else ""
@@ -79,7 +80,7 @@ _REVISION: Final = 10
 def _runs(side: Side) -> Iterator[str]:
     for run in side.runs:
         calls = sum(int(stretch.by_part.calls.sum()) for stretch in run.stretches)
-        yield f"run {run.run}  {run.started_at}  {calls:,} calls  {run.headline}"
+        yield f"run {run.run}  {run.started_at}  {counted(calls, 'calls')}  {run.headline}"
         for doubt in run.doubts:
             yield f"? not sound: {doubt}"
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faults.levers import Exposure
 from faults.quantities import (
     parse_bytes_per_s,
     parse_duration_s,
@@ -12,6 +15,7 @@ from faults.quantities import (
     parse_size_bytes,
 )
 from harness.scenario import units
+from harness.scenario.units import counted
 
 
 @given(st.integers(1, 10**11))
@@ -47,3 +51,29 @@ def test_quantities_are_written_as_people_write_them() -> None:
     assert [units.duration(each) for each in seconds] == written
     assert [units.size(each) for each in (512, 65536, 32000)] == ["512B", "64KiB", "32KB"]
     assert (units.share(0.335), units.pace(0.2), units.pace(2.0)) == ("33.5%", "5/s", "1/2s")
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "told"),
+    [
+        (0, "connections", "0 connections"),
+        (1, "connections", "1 connection"),
+        (2, "connections", "2 connections"),
+        (1200, "calls", "1,200 calls"),
+        (1, "processes", "1 process"),
+        (1, "bytes", "1 byte"),
+        (1, "retries", "1 retry"),
+        (1, "tokens replaced", "1 token replaced"),
+        (1, "odd requests", "1 odd request"),
+        (1, "", "1 "),
+    ],
+)
+def test_one_thing_is_not_written_as_many(number: int, what: str, told: str) -> None:
+    """Neither in a verdict nor in a table."""
+    assert counted(number, what) == told
+
+
+@pytest.mark.parametrize("unit", get_args(get_type_hints(Exposure)["unit"]))
+def test_every_unit_of_an_exposure_has_its_singular(unit: str) -> None:
+    """A fault may hit a single one of anything that is counted."""
+    assert f"{counted(1, unit)}{'es' if unit == 'processes' else 's'}" == f"1 {unit}"
