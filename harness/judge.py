@@ -61,6 +61,7 @@ from harness.evidence.phases import Evidence, Span, WindowSpan
 from harness.evidence.readiness import readiness
 from harness.headline import headline
 from harness.journal import NoteEntry, RunEntry
+from harness.scenario.units import counted
 from harness.score import Scored, score
 from harness.verdict import (
     BareArms,
@@ -305,14 +306,14 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     preceded = int((evidence.self_delayed & evidence.counted).sum())
     if preceded:
         notes.append(
-            f"{preceded} calls that misbehaved on purpose are left out of latency from due: "
-            "part of their delay is squall's own"
+            f"latency from due leaves out {counted(preceded, 'calls')} that misbehaved on purpose: "
+            "part of such a delay is squall's own"
         )
     excused = int(((evidence.excused | evidence.rightly_refused) & (evidence.phase >= 0)).sum())
     if excused:
         notes.append(
-            f"{excused} calls count neither for nor against the target: their client left, threw "
-            "the reply away, or was rightly refused"
+            f"neither for nor against the target: {counted(excused, 'calls')} whose client left, "
+            "threw the reply away, or was rightly refused"
         )
     for window in evidence.phases.windows:
         if why := recovery.doubt(evidence, window):

@@ -259,8 +259,8 @@ def test_what_the_figures_leave_out_stands_in_the_notes() -> None:
         evidence(found.scenario, found.plan, journals.journal(found.journal.entries, made))
     ).notes
     assert notes[0] == "two cores"
-    assert notes[1].startswith("1 calls that misbehaved on purpose")
-    assert "count neither for nor against" in notes[2]
+    assert notes[1].startswith("latency from due leaves out 1 call that misbehaved")
+    assert "neither for nor against the target: " in notes[2]
 
 
 def test_a_machine_that_became_busier_is_told_and_not_blamed_on_the_server() -> None:

@@ -217,7 +217,7 @@ def test_attempts_that_misbehaved_and_tokens_that_were_replaced_are_proof() -> N
     told = _one(_run(TokenExpire(), extra=(renewed,), exposed=0), soundness.fault_bit)
     assert (told.ruling, told.unit) == ("pass", "tokens")
     both = _one(_run(TokenExpire(), spoil=lose, extra=(renewed,), exposed=0), soundness.fault_bit)
-    assert both.why == "1:token-expire: 7 calls and 1 tokens replaced, counted in the journal"
+    assert both.why == "1:token-expire: 7 calls and 1 token replaced, counted in the journal"
     assert _one(_run(ResponseLost(), exposed=0), soundness.fault_bit).ruling == "fail"
 
 

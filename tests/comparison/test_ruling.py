@@ -268,8 +268,8 @@ def test_a_longer_recovery_is_worse_and_none_is_the_longest(back_s: float, verdi
 
 def _differently(run: Digest) -> Iterator[tuple[Side, str]]:
     one = Side(name="x", identity=IDENTITY, runs=(run,))
-    yield replace(one, identity=replace(IDENTITY, seed=2)), "seed 1 and 2"
-    yield replace(one, identity=replace(IDENTITY, era="legacy")), "era modern and legacy"
+    yield replace(one, identity=replace(IDENTITY, seed=2)), "seed: 1, then 2"
+    yield replace(one, identity=replace(IDENTITY, era="legacy")), "era: modern, then legacy"
     doubtful = replace(run, doubts=("generator: invalid: squall was late",))
     yield replace(one, runs=(doubtful,)), "head's run 1a2b3c4d: generator: invalid"
 

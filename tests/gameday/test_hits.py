@@ -69,7 +69,7 @@ def test_processes_and_odd_requests_count_for_the_fault_that_named_them() -> Non
 
 def test_what_counts_is_said_once_for_the_day_and_for_the_judgement() -> None:
     """Both ask the entries themselves, so every edge there is counts for both or for neither."""
-    of = {ProcessEntry: "processes", TokenEntry: "tokens replaced"}
+    of = {ProcessEntry: "process", TokenEntry: "token replaced"}
     for kind, words in of.items():
         for name in get_args(get_type_hints(kind)["edge"]):
             hits = Hits(TREATED)

@@ -23,7 +23,7 @@ def test_a_trial_is_a_row_a_line_of_json_and_a_sum(tmp_path: Path) -> None:
     assert told["trial"]["server"] == "sync-blocks-loop"
     assert done.code == (Exit.PASS if told["right"] else Exit.FAIL)
     assert ("BAD" in done.out) == (not told["right"])
-    assert "in 1 runs" in done.out.splitlines()[-1]
+    assert "in 1 run" in done.out.splitlines()[-1]
     assert list((tmp_path / "runs" / "selftest").iterdir()) == [] or not told["right"]
 
 

@@ -168,7 +168,7 @@ def test_a_run_without_a_verdict_is_a_wrong_trial(tmp_path: Path) -> None:
     assert any("no-such-flaw" in line for line in result.against[1:-1])
     assert told == [result]
     assert row(result).startswith("BAD steady")
-    assert summary([result]).startswith("0 of 0 flaws found, 0 false alarms in 1 runs")
+    assert summary([result]).startswith("0 of 0 flaws found, 0 false alarms in 1 run")
 
 
 def test_the_page_is_the_matrix_that_is_played() -> None:
