@@ -28,6 +28,7 @@ _SHOWN_MAX: Final = 160
 _REFUSED: Final = "failed when tried: "
 _ABOUT_MAX: Final = 90  # characters of a description
 _ABOUT_READ: Final = 1000
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.) ")
 _ASKS_BACK: Final = re.compile(r"(?i)(?=.*(?:sampling|elicit|roots))(?=.*(?:declar|capab|support))")
 _METHODS: Final[dict[Kind, str]] = {
     "tool": "tools/call",
@@ -368,7 +369,7 @@ def _texts(way: _Candidate) -> Iterator[str]:
 def _sentence(text: str) -> str:
     """The first sentence of a description, on one line; without what looks like a credential."""
     line = " ".join(redact(text[:_ABOUT_READ]).split())
-    first = re.split(r"(?<=[.!?]) ", line, maxsplit=1)[0].rstrip(".")
+    first = _SENTENCE_END.split(line, maxsplit=1)[0].rstrip(".")
     return first if len(first) <= _ABOUT_MAX else f"{first[: _ABOUT_MAX - 1]}…"
 
 

@@ -14,7 +14,7 @@ from harness.errors import TargetError
 from harness.outcome import Outcome
 from harness.redaction import redact
 from harness.running.assembly import Rig
-from harness.running.preflight import token_of, words
+from harness.running.preflight import last_words, token_of, words
 from harness.scenario.records import Scenario
 from harness.session.connecting import connector
 from harness.session.processes import Processes
@@ -152,11 +152,12 @@ class Visitor:
         opened = await client.open(deadline_ns=self._in(OPEN_S))
         self.opening_ms = (self._clock.now_ns() - began_ns) / 1e6
         if opened.outcome is not Outcome.OK:
-            raise TargetError(self._refusal(opened))
+            last = await last_words(self._processes) if self._processes is not None else ""
+            raise TargetError(self._refusal(opened, redact(last, self._secrets)))
         if isinstance(opened.result, dict):
             self.opened = opened.result
 
-    def _refusal(self, opened: Reply) -> str:
+    def _refusal(self, opened: Reply, last_words: str) -> str:
         said = self.say(opened)
         if opened.status == _UNAUTHORIZED and not self._token:
             return (
@@ -170,8 +171,8 @@ class Visitor:
             mend = f"; put one into {variable} that is for it, and still good" if variable else ""
             return f"{self._rig.doors.url} refuses {which} ({said}){mend}"
         return (
-            f"expected a session with {self._rig.doors.url}, got: {said}; it has to be an MCP "
-            "server that answers there"
+            f"expected a session with {self._rig.doors.url}, got: {said}{last_words}; it has to be "
+            "an MCP server that answers there"
         )
 
     async def _close(self) -> None:

@@ -65,7 +65,7 @@ async def _check(
             if opened.outcome is not Outcome.OK:
                 said = redact(words(opened), (token,))
                 if processes is not None:
-                    said += await _last_words(processes)
+                    said += await last_words(processes)
                 raise TargetError(f"no session {route} {doors.url}: {said}")
             if arm == "control":
                 pages = await _tools(client, deadline_ns, token)
@@ -78,7 +78,7 @@ async def _check(
     return pages
 
 
-async def _last_words(processes: Processes) -> str:
+async def last_words(processes: Processes) -> str:
     """Give what the server said last on its standard error; the run's folder, and log, will go."""
     with anyio.move_on_after(LAST_WORDS_S):
         while not processes.log.last:  # noqa: ASYNC110  nobody rings when a line is there

@@ -209,6 +209,14 @@ def test_nobody_there_is_said_and_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_that_dies_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """A mistyped path is in what the interpreter said, and not in its exit status."""
+    done = init(tmp_path, "--stdio", f"{command.PYTHON} mistyped.py")
+    assert done.code == 2
+    assert "can't open file" in " ".join(done.err.split())
+    assert not (tmp_path / "squall.yaml").exists()
+
+
 def shorter(text: str) -> str:
     """The same scenario with shorter phases and more haste, for the time that a test has."""
     for long, short in (
