@@ -21,6 +21,7 @@ from harness.scenario.units import duration
 READY_S: Final = 20.0  # what a scenario grants a process to start, unless it says more
 BASELINE_CALLS: Final = 90  # of one arm
 RECOVERY_CALLS: Final = 130  # a recovery is seen in slices of twenty, and three have to be good
+FEWER: Final = 0.6  # of the calls that the shares promise are made at least
 _NICE: Final = (1.0, 2.0, 5.0)
 P99_CALLS_MIN: Final = 400
 DEADLINE_S: Final = 10.0
@@ -96,7 +97,8 @@ def draft(
     recovery_s = float(min(max(math.ceil(RECOVERY_CALLS / rate_of_arm), 5), 45))
     if piped:  # a killed process is started anew, and its session's calls have piled up
         recovery_s += min(math.ceil(4 * opening_s) + 2, 40)
-    recovery_s = max(recovery_s, enough_s(back_s, rate_of_arm))
+    # A few whole sessions follow their shares roughly, and fewer calls take longer slices.
+    recovery_s = max(recovery_s, enough_s(back_s, (FEWER if piped else 1.0) * rate_of_arm))
     struck_s = sum(fault.for_s + recovery_s for fault in faults)
     if isinstance(target, StdioTarget) and 4 * opening_s > READY_S:
         target = target.model_copy(update={"ready_s": nice(4 * opening_s)})

@@ -252,3 +252,33 @@ def test_many_things_that_are_left_out_do_not_drown_the_file() -> None:
     text = text_of(findings(*many, left_out=left))
     assert len(text.encode()) < 60_000
     assert "# - and " in text
+
+
+@pytest.mark.parametrize("slow_ms", [155.0, 400.0, 900.0])
+@pytest.mark.parametrize("opening_ms", [100.0, 11_000.0])
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_few_sessions_shared_out_still_show_whether_the_limit_is_held(
+    slow_ms: float, opening_ms: float, *, writes: bool
+) -> None:
+    """Eight sessions cannot be split as exactly as their shares are written."""
+    found = [learned("quick"), learned("slow", latency_ms=slow_ms, longest_ms=slow_ms * 1.2)]
+    found += [learned("add", effects="adds")] if writes else []
+    scenario = scenario_of(findings(*found, opening_ms=opening_ms), target=PIPED)
+    assert cramped(plan.make(scenario), scenario) is None
+
+
+def test_what_an_answer_repeats_is_expected_again() -> None:
+    """Beside what it hands on, each by its path, with the value it was asked for."""
+    link = Link(argument="id", provider="search", path="items[0].id", name="search_id")
+    search = learned("search", arguments={"zone": "UTC", "page": 1}, repeats={"zone": "zone"})
+    fetch = learned(
+        "fetch",
+        arguments={"id": "${search_id}", "page": 1},
+        links=(link,),
+        echoes=("id", "search_id"),
+        repeats={"at.page": "page"},
+    )
+    (agent,) = scenario_of(findings(search, fetch)).agents
+    steps = {one.call: one for one in agent.steps if isinstance(one, CallStep)}
+    assert steps["search"].expect.equals == {"zone": "UTC"}
+    assert steps["fetch"].expect.equals == {"id": "${search_id}", "at.page": 1}
