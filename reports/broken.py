@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from harness.scenario.units import counted
 from harness.verdict import FaultVerdict, Finding, Judgement, Misled
 from reports.evidence import ReportedFinding
 from reports.meanings import meaning
@@ -69,11 +70,10 @@ class Broken:
         if self.misled is None:
             return ""
         count = max(self.misled.empty, self.misled.masked, self.misled.untrue)
-        agents = "agent" if count == 1 else "agents"
         since = "after the fault began" if self.misled.fault else "into the run"
         first = self.misled.first_s
         soon = "" if first is None else f", the first {first:.1f} s {since}"
-        return f"{count} {agents} worked on as if the answer were true{soon}"
+        return f"{counted(count, 'agents')} worked on as if the answer were true{soon}"
 
 
 def broken(

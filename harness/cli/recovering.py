@@ -12,6 +12,7 @@ from harness.errors import Exit, UsageError
 from harness.rig.undo import Told
 from harness.running import leftovers
 from harness.running.leftovers import Recovered
+from harness.scenario.units import counted
 
 WIDTH = 80
 RUN_ID = re.compile(r"[0-9a-f]{8}")
@@ -119,7 +120,7 @@ def _list(told: Sequence[Told]) -> None:
 def _conclusion(results: Sequence[Recovered]) -> str:
     """Sum up in one line."""
     parts = [
-        f"{count} {'run' if count == 1 else 'runs'} {words}"
+        f"{counted(count, 'runs')} {words}"
         for how, words in (
             ("open", "not proven whole: see above, and repeat this once it can be asked"),
             ("forgotten", "not proven whole, and forgotten"),
