@@ -137,7 +137,7 @@ def test_a_day_that_cannot_be_is_refused_with_the_mend(
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        (f"http://127.0.0.1:{free_port()}/mcp", "nothing listens there; start it, or correct"),
+        ("http://127.0.0.1:PORT/mcp", "nothing listens there; start it, or correct"),
         ("http://203.0.113.7/mcp", "to allow it, say --allow-target 203.0.113.7"),
     ],
 )
@@ -147,6 +147,7 @@ def test_nobody_is_invited_to_a_day_whose_target_is_not_there(
 ) -> None:
     """One that runs already is asked before a link is printed; exit 2, and no run is begun."""
     file, out = tmp_path / "day.yaml", tmp_path / "runs"
+    target = target.replace("PORT", str(free_port()))
     named = STORM.replace("{reference: hardened}", f"{{url: '{target}'}}")
     file.write_text(STORM if by == "flag" else named)
     words = ["--target", target] if by == "flag" else []
