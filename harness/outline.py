@@ -134,10 +134,7 @@ def _agents(plan: Plan, scenario: Scenario) -> str:
 
 
 def _calls(plan: Plan, scenario: Scenario) -> str:
-    rate = sum(
-        sum(plan.together[each.agent]) / len(plan.together[each.agent]) * NS_PER_S / each.pace_ns
-        for each in plan.sessions
-    )
+    rate = sum(map(plan.calls_a_second, plan.sessions))
     total = sum(plan.count(each.session) for each in plan.sessions)
     effects = any(
         isinstance(step, CallStep) and step.effect

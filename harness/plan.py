@@ -140,6 +140,15 @@ class Plan:
         rounds, rest = divmod(ticks, len(sizes))
         return rounds * sum(sizes) + sum(sizes[:rest])
 
+    def calls_a_turn(self, planned: PlannedSession) -> float:
+        """How many calls of a session are due at a time on the average; one without `parallel`."""
+        sizes = self.together[planned.agent]
+        return sum(sizes) / len(sizes)
+
+    def calls_a_second(self, planned: PlannedSession) -> float:
+        """How many calls of a session are due in a second on the average."""
+        return self.calls_a_turn(planned) * NS_PER_S / planned.pace_ns
+
     def call(self, step: PlannedStep) -> int:
         """Give a step's index into `calls`."""
         return self.positions[self.planned(step.session).agent][step.position]

@@ -25,5 +25,4 @@ def due_times_ns(
 
 def calls_a_turn(plan: Plan) -> float:
     """Give how many calls one turn of a session makes on average; more than 1 with `parallel`."""
-    sizes = [plan.together[planned.agent] for planned in plan.sessions]
-    return sum(sum(size) / len(size) for size in sizes) / len(sizes)
+    return sum(map(plan.calls_a_turn, plan.sessions)) / len(plan.sessions)

@@ -48,5 +48,4 @@ def _due(plan: Plan, session: PlannedSession, start_ns: int, end_ns: int) -> flo
     def before(moment_ns: int) -> int:
         return max(0, -((session.first_due_ns - min(moment_ns, session.end_ns)) // session.pace_ns))
 
-    sizes = plan.together[session.agent]
-    return (before(end_ns) - before(start_ns)) * sum(sizes) / len(sizes)
+    return (before(end_ns) - before(start_ns)) * plan.calls_a_turn(session)

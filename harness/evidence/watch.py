@@ -61,7 +61,7 @@ def cramped(plan: Plan, scenario: Scenario) -> Cramped | None:
     if wanted is None or not plan.windows:
         return None
     rate = sum(
-        sum(sizes := plan.together[each.agent]) / len(sizes) * NS_PER_S / each.pace_ns
+        plan.calls_a_second(each)
         for each in plan.sessions
         if each.arm == "treated" and not each.window
     )

@@ -86,7 +86,7 @@ class Prover:
         if self.launched is None:
             return await run_sync(_servers, self.run_id, self.folder)
         relaunched = [one.wish.fault for one in faults if isinstance(one.wish.fault, Relaunch)]
-        conditions = [fault.conditions() for fault in relaunched if isinstance(fault, Relaunch)]
+        conditions = [fault.conditions() for fault in relaunched]
         return await self.launched.look(
             tuple(dict.fromkeys(name for one in conditions for name in one.environment)),
             moved=any(one.directory for one in conditions),
